@@ -1,0 +1,151 @@
+/*
+ * One experiment: every key of the .ini files, resolved (defaults < files < overrides), checked and typed.
+ *
+ * The schema table (src/config/schema.c) has one row a key: section, name, type, range, default, unit, one-line doc; reading, help, validation and
+ * run.ini come from it. All errors of a file are collected and reported together, each with file:line, key and what is allowed.
+ */
+#ifndef SKYGEM_CONFIG_H
+#define SKYGEM_CONFIG_H
+
+#include "skygem/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SKY_MAX_LIST 16
+
+enum sky_sampler_kind { SKY_SAMPLER_PAIRED, SKY_SAMPLER_UNPAIRED };
+enum sky_bad_image_policy { SKY_BAD_IMAGE_FAIL, SKY_BAD_IMAGE_SKIP };
+enum sky_exif_policy { SKY_CONFIG_EXIF_IGNORE, SKY_CONFIG_EXIF_APPLY };
+enum sky_se_layout { SKY_SE_LEGACY, SKY_SE_TIMM };
+enum sky_pooling { SKY_POOL_GEM, SKY_POOL_AVG, SKY_POOL_MAX };
+enum sky_gem_learn { SKY_GEM_FIXED, SKY_GEM_SCALAR, SKY_GEM_CHANNEL, SKY_GEM_PART };
+enum sky_partition { SKY_PARTITION_NONE, SKY_PARTITION_LPN, SKY_PARTITION_MSBA, SKY_PARTITION_LIST };
+enum sky_ring_norm { SKY_RING_SQUARE, SKY_RING_RING };
+enum sky_global_branch { SKY_GLOBAL_NONE, SKY_GLOBAL_LAYER4, SKY_GLOBAL_LAYER3_LAYER4 };
+enum sky_kl_direction { SKY_KL_DRONE_SATELLITE, SKY_KL_SATELLITE_DRONE, SKY_KL_SYMMETRIC }; /* first named = target p */
+enum sky_reduction { SKY_REDUCE_SUM, SKY_REDUCE_MEAN };
+enum sky_schedule_kind { SKY_SCHEDULE_STEP, SKY_SCHEDULE_MULTISTEP, SKY_SCHEDULE_COSINE, SKY_SCHEDULE_CONSTANT };
+enum sky_nonfinite_policy { SKY_NONFINITE_STOP, SKY_NONFINITE_SKIP };
+enum sky_direction { SKY_DIRECTION_DRONE_TO_SATELLITE, SKY_DIRECTION_SATELLITE_TO_DRONE, SKY_DIRECTION_BOTH };
+enum sky_protocol { SKY_PROTOCOL_FULL, SKY_PROTOCOL_NO_DISTRACTORS };
+enum sky_backend_choice { SKY_BACKEND_AUTO, SKY_BACKEND_CPU, SKY_BACKEND_CUDA, SKY_BACKEND_REF };
+
+/* Text fields are owned by the config and live until sky_config_free; an empty path or list is NULL or count 0. Paths are resolved against the file that names them. */
+struct sky_config {
+    struct {
+        char *name;
+        int64_t seed;
+        char *note;
+    } experiment;
+    struct {
+        char *root;
+        int64_t image_size;
+        int sampler; /* enum sky_sampler_kind; likewise below: every enum is stored as int */
+        int64_t samples_per_class;
+        int64_t workers; /* 0 = cores */
+        char *pack;
+        int exif;
+        int on_bad_image;
+    } data;
+    struct {
+        int64_t pad;
+        bool crop;
+        double flip;
+        double satellite_rotation, drone_rotation; /* degrees */
+        double erasing;                            /* drone only, as in the references */
+        double brightness, contrast, saturation;
+    } augment;
+    struct {
+        char *backbone;
+        int se_layout;
+        double width;
+        int64_t last_stride;
+        char *weights;
+        int pooling;
+        double gem_p;
+        int gem_learn;
+        int partition;
+        char *parts; /* for partition = list: "ring1,ring2,square2" */
+        int64_t blocks;
+        int ring_norm;
+        bool part_attention;
+        int global_branch;
+        int64_t embedding;
+        double dropout;
+        bool share_views;
+    } model;
+    struct {
+        double ce, kl;
+        int kl_direction;
+        bool kl_detach;
+        double kl_temperature;
+        int reduction;
+        double label_smoothing;
+    } loss;
+    struct {
+        double lr, backbone_lr_scale, gem_lr_scale, momentum;
+        bool nesterov;
+        double weight_decay, gem_weight_decay, clip_norm; /* clip_norm 0 = off */
+    } optimizer;
+    struct {
+        int kind;
+        int64_t step; /* epochs */
+        int64_t milestones[SKY_MAX_LIST];
+        int milestone_count;
+        double gamma;
+        double warmup_epochs;
+    } schedule;
+    struct {
+        int64_t epochs, batch_size /* places (pairs) a step */, accumulate;
+        double ema; /* 0 = off */
+        int64_t checkpoint_every /* epochs */, keep_checkpoints, eval_every /* epochs, 0 = only at the end */;
+        int on_nonfinite;
+    } train;
+    struct {
+        int64_t batch_size;
+        bool flip;
+        int direction;
+        int protocols[2]; /* enum sky_protocol */
+        int protocol_count;
+    } eval;
+    struct {
+        int backend;
+        int64_t index, threads; /* threads 0 = cores */
+        bool winograd;
+        bool deterministic;
+    } device;
+    struct {
+        int64_t every; /* steps */
+    } log;
+    struct {
+        char *record; /* folder; NULL = off */
+        int64_t record_steps;
+    } debug;
+    struct sky_config_origin *origins; /* where each value came from (a schema row each); internal */
+};
+
+/* Reads the experiment and applies the overrides ("section.key=value"). path NULL: defaults only. SKY_CONFIG lists every error found. */
+sky_status sky_config_read(struct sky_config *config, const char *path, const char *const *overrides, int override_count);
+void sky_config_free(struct sky_config *config);
+
+/* The resolved experiment as an .ini text that reads back to the same values; paths absolute. Heap text in *out, caller frees. */
+sky_status sky_config_text(const struct sky_config *config, char **out);
+
+/* 32-bit hash of everything that changes the numbers of a run (not names, folders, threads, logging). */
+sky_status sky_config_hash(const struct sky_config *config, uint32_t *out);
+
+/* Every section and key with type, allowed values, default, unit and doc, as text. Heap text in *out, caller frees. */
+sky_status sky_config_help(char **out);
+
+/* Where the value of "section.key" came from: "default", "FILE:LINE" or "--set". NULL for an unknown key. */
+const char *sky_config_origin_of(const struct sky_config *config, const char *section_dot_key);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,50 @@
+/*
+ * Worker threads that decode and augment ahead of the trainer. What a batch holds depends only on (seed, epoch, step), never on the number of threads.
+ */
+#ifndef SKY_DATA_LOADER_H
+#define SKY_DATA_LOADER_H
+
+#include "image/augment.h"
+#include "pack.h"
+#include "sampler.h"
+
+struct sky_loader;
+
+struct sky_loader_options {
+    const struct sky_train_set *set;
+    struct sky_sampler *sampler;
+    const struct sky_pack *pack; /* NULL: decode files */
+    struct sky_augment augment[SKY_VIEW_COUNT];
+    enum sky_exif exif;
+    enum sky_bad_image_policy on_bad_image;
+    int64_t batch_size;
+    uint64_t seed;
+    int workers; /* >= 1 */
+    int64_t first_step, last_step; /* global steps [first, last): epoch = step / steps_per_epoch */
+};
+
+/* One step's images: rows 0 .. B-1 satellite, B .. 2B-1 drone. Borrowed from the loader until sky_loader_release. */
+struct sky_batch {
+    int64_t step;                  /* global */
+    uint8_t *images;               /* [2B][S][S][3] */
+    struct sky_rectangle *erased;  /* [2B] */
+    int32_t *labels;               /* [2B] */
+    const char **paths;            /* [2B], relative to the root */
+    int64_t skipped;               /* images replaced by another of their class under on_bad_image = skip, so far */
+    int slot;
+};
+
+sky_status sky_loader_create(struct sky_loader **out, const struct sky_loader_options *options);
+sky_status sky_loader_next(struct sky_loader *loader, struct sky_batch *out); /* SKY_DATA: a bad image under `fail`, named */
+void sky_loader_release(struct sky_loader *loader, struct sky_batch *batch);
+void sky_loader_destroy(struct sky_loader *loader);
+
+/* Ordered decoding without augmentation (evaluation): batches of consecutive images of a set, resized to size x size. */
+struct sky_reader;
+sky_status sky_reader_create(struct sky_reader **out, const struct sky_image_set *set, const char *root, const struct sky_pack *pack, enum sky_exif exif, int size,
+                             int64_t batch_size, int workers);
+/* *count images in images [count][S][S][3], starting at *first; *count = 0 at the end. A bad image is always an error here. */
+sky_status sky_reader_next(struct sky_reader *reader, const uint8_t **images, int64_t *first, int64_t *count);
+void sky_reader_destroy(struct sky_reader *reader);
+
+#endif

@@ -1,0 +1,28 @@
+/*
+ * The decoded cache: every image of a data root, decoded and resized once, in one page-aligned file with an index and checksums, read through a map.
+ */
+#ifndef SKY_DATA_PACK_H
+#define SKY_DATA_PACK_H
+
+#include "image/image.h"
+#include "skygem/status.h"
+
+#include <stdint.h>
+
+struct sky_pack;
+
+/* Decodes every image under root/{train,test} at size x size into `path` (atomic). progress may be NULL. Bad images: fails, naming each one. */
+sky_status sky_pack_make(const char *path, const char *root, int size, enum sky_exif exif, int workers, void (*progress)(void *context, int64_t done, int64_t total), void *context);
+
+/* Checks the header, index and size; pixels are checked by sky_pack_verify. */
+sky_status sky_pack_open(struct sky_pack **out, const char *path);
+sky_status sky_pack_verify(const struct sky_pack *pack);
+void sky_pack_close(struct sky_pack *pack);
+
+int sky_pack_size(const struct sky_pack *pack);        /* side in pixels */
+enum sky_exif sky_pack_exif(const struct sky_pack *pack);
+int64_t sky_pack_count(const struct sky_pack *pack);
+/* [size][size][3] of an image by its path relative to the root; NULL when it is not in the pack. Borrowed. */
+const uint8_t *sky_pack_find(const struct sky_pack *pack, const char *relative_path);
+
+#endif

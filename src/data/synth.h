@@ -1,0 +1,22 @@
+/*
+ * The synthetic world: procedural places ray-cast as one satellite tile and a descending spiral of drone frames, in University-1652's tree.
+ * Deterministic from its seed. The demo's data; never a substitute for the real benchmark in a claim.
+ */
+#ifndef SKY_DATA_SYNTH_H
+#define SKY_DATA_SYNTH_H
+
+#include "skygem/status.h"
+
+#include <stdint.h>
+
+struct sky_synth_options {
+    uint64_t seed;
+    int size;             /* pixels a side of every image */
+    int train_places, test_places, distractor_places;
+    int drone_views;      /* frames a place; 54 as in University-1652 */
+    int workers;
+};
+
+sky_status sky_synth_make(const char *root, const struct sky_synth_options *options, void (*progress)(void *context, int64_t done, int64_t total), void *context);
+
+#endif
