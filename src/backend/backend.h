@@ -1,0 +1,66 @@
+/*
+ * What a back end gives: memory and copies, and for each operation prepare, run, destroy. A run never allocates, logs, synchronises or reads results on the host.
+ * An operation's contract stands in ops/ops.h. CPU back ends share the host's memory, so their copies are plain.
+ */
+#ifndef SKY_BACKEND_BACKEND_H
+#define SKY_BACKEND_BACKEND_H
+
+#include "graph/graph.h"
+
+struct sky_device_options {
+    int threads;        /* >= 1 */
+    bool winograd;      /* allow Winograd for 3x3 stride-1 convolutions */
+    bool deterministic;
+    bool constant_parameters; /* inference: filters may be packed once per ONCE phase */
+};
+
+/* An opened back end. */
+struct sky_device {
+    const struct sky_backend *backend;
+    struct sky_device_options options;
+    void *state; /* the back end's own */
+};
+
+/* One node, prepared. */
+struct sky_kernel {
+    const struct sky_graph *graph;
+    const struct sky_node *node;
+    struct sky_device *device;
+    void *state;         /* the operation's own, freed by destroy */
+    size_t work_bytes;   /* scratch wanted in each run (64-byte aligned, contents undefined), shared by all nodes */
+    char implementation[64]; /* "jit:avx512_core", "ref", ... for reports */
+};
+
+/* Pointers of one run, in the node's order; NULL where an optional tensor is absent. */
+struct sky_run {
+    void *in[SKY_MAX_IN];
+    void *out[SKY_MAX_OUT];
+    void *work;
+    bool accumulate; /* GRADS outputs: add instead of overwrite */
+};
+
+struct sky_operation {
+    /* NULL when this back end can run the node, else the reason. May be NULL: always. */
+    const char *(*supports)(const struct sky_graph *graph, const struct sky_node *node);
+    /* Fills state, work_bytes and implementation. May be NULL: nothing to prepare. */
+    sky_status (*prepare)(struct sky_kernel *kernel);
+    sky_status (*run)(const struct sky_kernel *kernel, const struct sky_run *run);
+    void (*destroy)(struct sky_kernel *kernel); /* may be NULL */
+};
+
+struct sky_backend {
+    const char *name, *description;
+    sky_status (*open)(struct sky_device *device);
+    void (*close)(struct sky_device *device);
+    sky_status (*arena_alloc)(struct sky_device *device, size_t bytes, const char *what, void **out); /* zeroed */
+    void (*arena_free)(struct sky_device *device, void *memory, size_t bytes);
+    sky_status (*copy_in)(struct sky_device *device, void *to, const void *from_host, size_t bytes);
+    sky_status (*copy_out)(struct sky_device *device, void *to_host, const void *from, size_t bytes);
+    sky_status (*synchronize)(struct sky_device *device);
+    const struct sky_operation *operations; /* [SKY_OP_COUNT]; run NULL: not implemented */
+};
+
+extern const struct sky_backend sky_backend_ref; /* plain C, double accumulation, f32 and f64: the readable specification */
+extern const struct sky_backend sky_backend_cpu; /* oneDNN, OpenMP, f32 */
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * Binds a planned graph to an opened back end: prepares every node, allocates each arena once, runs phases. Arenas may be borrowed from another executor, so that a training and an
+ * inference graph share parameters.
+ */
+#ifndef SKY_BACKEND_EXECUTOR_H
+#define SKY_BACKEND_EXECUTOR_H
+
+#include "backend.h"
+
+struct sky_executor {
+    struct sky_graph *graph; /* borrowed */
+    struct sky_device device;
+    struct sky_kernel *kernels; /* [node_count] */
+    void *arena[SKY_ARENA_COUNT];
+    bool borrowed[SKY_ARENA_COUNT];
+    void *work;
+    size_t work_bytes;
+    double *seconds; /* [node_count] summed run time of each node while timing is on; NULL otherwise */
+};
+
+/* Unsupported nodes: SKY_UNSUPPORTED naming node, operation and reason. `share` (may be NULL) lends PARAMS and BUFFERS, whose layouts must agree. */
+sky_status sky_executor_create(struct sky_executor *executor, const struct sky_backend *backend, const struct sky_device_options *options, struct sky_graph *graph,
+                               const struct sky_executor *share);
+void sky_executor_destroy(struct sky_executor *executor);
+
+sky_status sky_executor_run(struct sky_executor *executor, enum sky_phase phase, bool accumulate);
+sky_status sky_executor_run_node(struct sky_executor *executor, int64_t node, bool accumulate);
+
+void *sky_executor_pointer(const struct sky_executor *executor, sky_value value); /* in the device's memory */
+sky_status sky_executor_write(struct sky_executor *executor, sky_value value, const void *from);
+sky_status sky_executor_read(struct sky_executor *executor, sky_value value, void *to);
+sky_status sky_executor_time_nodes(struct sky_executor *executor, bool on); /* starts (zeroed) or stops */
+
+#endif

@@ -1,0 +1,115 @@
+/*
+ * The contract of every operation: inputs, outputs, shapes, attributes, formulas. A back end implements exactly this; src/backend/ref is its plain form.
+ *
+ * Letters: N images (both views in one batch: G groups of N/G images, view order satellite, drone), H W map, C channels, K output channels or classes, P heads/parts, D features.
+ * [x] is optional (SKY_NONE). "GRADS" marks outputs in the gradient arena: a run with `accumulate` set adds to them, otherwise overwrites. T is graph->dtype.
+ *
+ * IMAGE_PREP       images u8 [N,H,W,3], [erased i32 [N,4] top left height width], scalars -> x T [N,H,W,3]
+ *                  x = (image/255 - mean[c]) / std[c], computed as image * (1/(255 std)) - mean/std; erased pixels are 0; scalars.mirror flips left-right (erased rectangles too).
+ * CONV             x [N,H,W,C], w [K,R,S,C], [bias [K]], [residual [N,P,Q,K]] -> y [N,P,Q,K];  P = (H + 2 pad - R)/stride + 1. y = relu?(conv + bias + residual).
+ * CONV_DGRAD       dy [N,P,Q,K], w -> dx [N,H,W,C] (attr.conv.height, width: of x)
+ * CONV_WGRAD       x, dy -> dw GRADS [K,R,S,C]
+ * BN_STATS         z [N,H,W,C], running_mean [C], running_var [C] -> image_mean [N,C], mean [G,C], invstd [G,C]
+ *                  biased variance per group over (N/G)*H*W positions; invstd = 1/sqrt(var + epsilon). When attr.bn.update: running = (1-momentum) running + momentum * (mean | unbiased var),
+ *                  once a group in order, in place. Sums by merging per-image means and centred squares (no E[x^2]-E[x]^2).
+ * BN_APPLY         z, mean, invstd, gamma [C], beta [C] -> y = relu?(gamma (z-mean) invstd + beta)
+ * BN_GRAD          dy, z, mean, invstd, gamma, beta -> dz, dgamma GRADS [C], dbeta GRADS [C]. ReLU's mask is recomputed from z, exactly as BN_APPLY computed it. dz may be dy's memory.
+ * BN_FOLD          w [K,R,S,C], gamma, beta, running_mean, running_var [K] -> w' = w gamma/sqrt(var+eps), bias [K] = beta - gamma mean/sqrt(var+eps)
+ * BN_SQUEEZE       image_mean [N,C], mean [G,C], invstd [G,C], gamma, beta -> squeeze [N,C] = gamma (image_mean - mean) invstd + beta
+ * CHANNEL_MEAN     y [N,H,W,C] -> squeeze [N,C]
+ * SE_GATE          squeeze [N,C], w1 [R,C], b1 [R], w2 [C,R], b2 [C] -> hidden [N,R] = relu(squeeze w1^T + b1), gate [N,C] = sigmoid(hidden w2^T + b2)
+ * SE_GATE_GRAD     sum_g [N,C], sum_gz [N,C] (of BLOCK_TAIL_REDUCE), squeeze, hidden, gate, w1, w2, gamma [C], beta [C]
+ *                  -> dsqueeze [N,C], dw1 GRADS, db1 GRADS, dw2 GRADS, db2 GRADS.   dgate = gamma sum_gz + beta sum_g
+ * BLOCK_TAIL       z [N,H,W,C], [mean [G,C], invstd, gamma, beta] (all or none: z is taken as it is), [gate [N,C]], shortcut [N,H,W,C], [mean_s, invstd_s, gamma_s, beta_s] -> out
+ *                  out = relu(S + gate * B) with B = BN(z), S = shortcut or BN_s(shortcut)
+ * BLOCK_TAIL_REDUCE dout, [dout2], out, z, mean, invstd -> g [N,H,W,C] = (dout + dout2) [out > 0], sum_g [N,C], sum_gz [N,C] = sum g (z-mean) invstd. g may be dout's memory.
+ * BLOCK_TAIL_GRAD  g, z, mean, invstd, gamma, image_mean, sum_g, sum_gz, [gate], [dsqueeze] -> dz, dgamma GRADS, dbeta GRADS (algebra: design "fused block tail"):
+ *                  s = gate or 1, q = dsqueeze or 0, zm = (image_mean - mean) invstd, HW = H W, k = N/G HW;  S1[n,c] = s sum_g + q, S2[n,c] = s sum_gz + q zm;
+ *                  dbeta = sum_n S1, dgamma = sum_n S2;  dz = gamma invstd (s g + q/HW - S1[group]/k - zhat S2[group]/k). g is left as it is (it is the shortcut's gradient).
+ * MAX_POOL         x [N,H,W,C] -> y [N,P,Q,C], index u8 [N,P,Q,C] (r*window + s of the first maximum). attr.pool: window, stride, pad, ceil (a last, clipped window; windows start inside).
+ * MAX_POOL_GRAD    dy, index -> dx [N,H,W,C]
+ * GLOBAL_MAX       x [N,H,W,C] -> y [1,N,C], index i32 [N,C] (h*W + w of the first maximum)
+ * GLOBAL_MAX_GRAD  dy [1,N,C], index -> dx [N,H,W,C]
+ * UPSAMPLE         x [N,H,W,C] -> y [N,attr.map.height,attr.map.width,C], bilinear with align_corners;  UPSAMPLE_GRAD dy -> dx [N,height,width,C]
+ * PART_POOL        x [N,H,W,C], [p [1] or [C] or [P]] -> y [P,N,C], [index i32 [P,N,C], maximum only: position, or -1 for the zero of a hole]
+ *                  gem: (sum over the part's rings of max(x,eps)^p + holes eps^p) / denominator, to the power 1/p.  avg: sum / denominator.  max: over the part, and 0 when holes > 0.
+ *                  eps = 1e-6. Pixels below eps have no gradient by x. p absent: attr.part.p.
+ * PART_POOL_GRAD   dy [P,N,C], x, y, [p], [index] -> dx, [dp GRADS]
+ *                  dx = sum over parts holding the pixel of dy y^(1-p)/denominator x^(p-1);  dp = dy y ((mean x^p ln x)/(p S) - ln S/p^2), S = mean x^p (holes included).
+ * PART_ATTENTION   x [P,N,C] -> y = x * softmax_P(x);  PART_ATTENTION_GRAD dy, x -> dx
+ * CONCAT_FEATURES  a [P,N,A], b [P,N,B] -> [P,N,A+B];  _GRAD dy -> da, db (attr.concat.first = A)
+ * CONCAT_HEADS     a [A,N,D], b [B,N,D] -> [A+B,N,D];  _GRAD dy -> da, db (attr.concat.first = A)
+ * LINEAR           x [P,N,D], w [P,K,D], [b [P,K]] -> y [P,N,K] = x w^T + b, each head by itself
+ * LINEAR_GRAD      dy [P,N,K], x, w -> [dx], dw GRADS, [db GRADS]
+ * HEAD_BN          x [P,N,D], gamma [P,D], beta, running_mean, running_var -> y, mean [P,G,D], invstd [P,G,D]. As BN_STATS + BN_APPLY with rows as positions.
+ * HEAD_BN_GRAD     dy, x, mean, invstd, gamma -> dx, dgamma GRADS, dbeta GRADS
+ * HEAD_BN_INFER    x, gamma, beta, running_mean, running_var -> y
+ * DROPOUT          x, scalars -> y. Element e is kept when its number u >= rate and scaled by 1/(1-rate): u = word e%4 of Philox(seed, DROPOUT, step, attr.dropout.layer, e/4) * 2^-32.
+ * LOSS_CE          logits [P,N,K], labels i32 [N] -> loss [1], dlogits [P,N,K].  loss = sum_P sum_G mean over the group's rows of CE; label smoothing e: (1-e) CE + e mean_k(-log p_k).
+ *                  attr.loss.mean: sum_P becomes mean_P. dlogits = weight * d loss; the reported loss is before the weight.
+ * LOSS_KL          logits [P,N,K] with G = 2 -> loss [1], dlogits.  Per head: T^2/(N/2) sum_n sum_k p (ln p - ln q), p = softmax(logits of the target view / T), q of the other; then as LOSS_CE
+ *                  over heads. attr.loss.direction (enum sky_kl_direction: target drone, target satellite, both summed), detach: no gradient into p.
+ * ADD              a, b -> y. y may be a's memory.
+ * SUM_SQUARES      x (any shape) -> y f64 [1]. Fixed chunks, so the same for any number of threads.
+ * SGD              params, grads, momentum (whole arenas, [count]), sum_squares f64 [1], scalars -> report f64 [4]: gradient norm, 1 if the update was left out, clamped elements, 0.
+ *                  g = grads * scale (gradient_scale, and clip_norm/norm when clip_norm > 0 and norm exceeds it) + weight_decay w; m = momentum m + g (m = g on the first update);
+ *                  w -= lr (nesterov ? g + momentum m : m); clamp. Not finite sum: nothing changes. attr.sgd.segments: one row a parameter.
+ * EMA              params, ema (whole arenas), scalars -> report f64 [1] (0): ema = decay ema + (1-decay) params
+ */
+#ifndef SKY_OPS_OPS_H
+#define SKY_OPS_OPS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum sky_op {
+#define SKY_OP(name, inputs, outputs, file, doc) SKY_OP_##name,
+#include "ops/ops.def"
+#undef SKY_OP
+    SKY_OP_COUNT
+};
+
+const char *sky_op_name(enum sky_op op); /* "CONV" */
+const char *sky_op_doc(enum sky_op op);
+
+#define SKY_MAX_RINGS 16
+#define SKY_MAX_PARTS 32
+
+/*
+ * Nested boxes cut a map into rings: ring r is box r without box r - 1; the last box is the whole map. A part is the rings first .. last, pooled over `denominator`
+ * positions of which `holes` are zeros (the inner rings of a zero-filled square).
+ */
+struct sky_part_table {
+    int ring_count, part_count;
+    int16_t box[SKY_MAX_RINGS][4]; /* top, left, bottom, right (exclusive) */
+    struct {
+        int16_t first, last;
+        int32_t denominator, holes;
+    } part[SKY_MAX_PARTS];
+};
+
+/* One parameter's range of the arenas, for SGD. */
+struct sky_segment {
+    int64_t offset, count; /* elements */
+    int group;             /* enum sky_group: index of scalars.lr */
+    float weight_decay;
+    float low, high; /* clamp when low < high */
+};
+
+union sky_attributes {
+    struct { float mean[3], std[3]; } prep;
+    struct { int stride, pad; bool relu; int64_t height, width; /* of x, for CONV_DGRAD */ int rows, columns; /* R, S for CONV_WGRAD */ } conv;
+    struct { int groups; double epsilon, momentum; bool relu, update; } bn; /* BN_*, BLOCK_TAIL*, HEAD_BN*, BN_SQUEEZE */
+    struct { int window, stride, pad; bool ceil; int64_t height, width; /* of x, for _GRAD */ } pool;
+    struct { int64_t height, width; } map; /* UPSAMPLE: of y; _GRAD: of dx; GLOBAL_MAX_GRAD: of dx */
+    struct { int pooling; /* enum sky_pooling */ double p; const struct sky_part_table *table; /* owned by the graph */ } part;
+    struct { int64_t first; } concat;
+    struct { double rate; uint32_t layer; } dropout;
+    struct { int groups, direction; bool mean, detach; double weight, smoothing, temperature; } loss;
+    struct { double momentum, clip_norm; bool nesterov; const struct sky_segment *segments; /* owned by the graph */ int64_t segment_count; } sgd;
+};
+
+struct sky_graph;
+struct sky_node;
+
+#endif
