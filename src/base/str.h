@@ -17,6 +17,7 @@ struct sky_text {
     bool failed; /* an allocation failed: later appends do nothing; sky_text_status reports it once */
 };
 void sky_text_append(struct sky_text *t, const char *text);
+void sky_text_append_bytes(struct sky_text *t, const char *bytes, size_t count);
 void sky_text_format(struct sky_text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 sky_status sky_text_status(const struct sky_text *t, const char *what);
 void sky_text_free(struct sky_text *t);
