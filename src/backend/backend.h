@@ -19,6 +19,7 @@ struct sky_device {
     const struct sky_backend *backend;
     struct sky_device_options options;
     void *state; /* the back end's own */
+    uint64_t generation; /* counts ONCE phases: what was packed from parameters or DERIVED tensors before is stale */
 };
 
 /* One node, prepared. */

@@ -56,6 +56,8 @@ struct sky_tensor {
     size_t offset;     /* in its arena, 64-byte aligned; valid after sky_graph_plan */
     sky_value gradient; /* of a parameter: its tensor in GRADS, once the backward pass exists */
     int parameter;     /* index into graph->parameters, or -1 */
+    int64_t producer;  /* the node that writes it, or -1 */
+    bool whole;        /* stands for its whole arena; its size is known after sky_graph_plan */
 };
 
 /* What initialises a parameter (sky_parameter.init); the numbers depend on the name and the seed alone. */
@@ -108,6 +110,8 @@ struct sky_graph {
     sky_value scalars; /* u8 [sizeof(struct sky_scalars)] in INPUT */
     size_t arena_bytes[SKY_ARENA_COUNT]; /* valid after sky_graph_plan */
     int64_t param_elements;              /* of the whole PARAMS arena, padding included; likewise GRADS and MOMENTUM */
+    void **owned;                        /* attribute tables, freed with the graph */
+    int64_t owned_count, owned_capacity;
     sky_status failed;                   /* the first failure of a builder call: later calls do nothing; see sky_graph_check */
 };
 
@@ -130,6 +134,8 @@ sky_status sky_graph_check(const struct sky_graph *graph);
 sky_value sky_graph_fail(struct sky_graph *graph, sky_status status, const char *where, const char *what);
 
 sky_value sky_graph_tensor(struct sky_graph *graph, const char *name, enum sky_dtype dtype, enum sky_arena arena, int rank, const int64_t *dim);
+/* A rank-1 tensor standing for the whole of PARAMS, GRADS, MOMENTUM or EMA, and asking for that arena to exist. */
+sky_value sky_graph_whole_arena(struct sky_graph *graph, enum sky_arena arena);
 sky_value sky_graph_input(struct sky_graph *graph, const char *name, enum sky_dtype dtype, int rank, const int64_t *dim);
 /* Declares a parameter or buffer; `parameter` gives everything but value, and its names are copied. */
 sky_value sky_graph_parameter(struct sky_graph *graph, const struct sky_parameter *parameter, int rank, const int64_t *dim);
@@ -147,6 +153,8 @@ static inline const struct sky_tensor *sky_graph_get(const struct sky_graph *gra
 {
     return value < 0 ? 0 : &graph->tensors[value];
 }
+/* Zeroed memory that lives as long as the graph (part tables, segments); NULL after a failure. */
+void *sky_graph_memory(struct sky_graph *graph, size_t bytes);
 void sky_graph_keep(struct sky_graph *graph, sky_value value);
 
 /*

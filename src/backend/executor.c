@@ -1,0 +1,140 @@
+/*
+ * Binds a planned graph to a back end and runs it phase by phase. Owns the arenas it allocated (not those it borrowed), the kernels and one block of scratch. Nothing is
+ * allocated after creation.
+ */
+#include "executor.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static sky_status unsupported(const struct sky_executor *executor, const struct sky_node *node, const char *reason)
+{
+    char where[400];
+    snprintf(where, sizeof where, "%s (%s)", node->name, sky_op_name(node->op));
+    return sky_fail(SKY_UNSUPPORTED, where, "the %s back end cannot run this node: %s", executor->device.backend->name, reason);
+}
+
+static sky_status prepare_kernels(struct sky_executor *executor)
+{
+    const struct sky_graph *graph = executor->graph;
+    SKY_TRY(sky_alloc(&executor->kernels, (size_t)graph->node_count, sizeof *executor->kernels, "kernels"));
+    for (int64_t n = 0; n < graph->node_count; n++) {
+        struct sky_kernel *kernel = &executor->kernels[n];
+        const struct sky_operation *operation = &executor->device.backend->operations[graph->nodes[n].op];
+        kernel->graph = graph, kernel->node = &graph->nodes[n], kernel->device = &executor->device;
+        if (!operation->run) return unsupported(executor, kernel->node, "the operation is not implemented there");
+        const char *reason = operation->supports ? operation->supports(graph, kernel->node) : NULL;
+        if (reason) return unsupported(executor, kernel->node, reason);
+        snprintf(kernel->implementation, sizeof kernel->implementation, "%s", executor->device.backend->name);
+        if (operation->prepare) SKY_TRY(operation->prepare(kernel));
+        if (kernel->work_bytes > executor->work_bytes) executor->work_bytes = kernel->work_bytes;
+    }
+    return SKY_OK;
+}
+
+static sky_status allocate_arenas(struct sky_executor *executor, const struct sky_executor *share)
+{
+    const struct sky_backend *backend = executor->device.backend;
+    for (int a = 0; a < SKY_ARENA_COUNT; a++) {
+        const size_t bytes = executor->graph->arena_bytes[a];
+        if (!bytes) continue;
+        if (share && (a == SKY_ARENA_PARAMS || a == SKY_ARENA_BUFFERS)) {
+            if (share->graph->arena_bytes[a] != bytes || !share->arena[a])
+                return sky_fail(SKY_INTERNAL, sky_arena_name((enum sky_arena)a), "the two graphs that share this arena have different layouts");
+            executor->arena[a] = share->arena[a];
+            executor->borrowed[a] = true;
+            continue;
+        }
+        SKY_TRY(backend->arena_alloc(&executor->device, bytes, sky_arena_name((enum sky_arena)a), &executor->arena[a]));
+    }
+    if (!executor->work_bytes) return SKY_OK;
+    return backend->arena_alloc(&executor->device, executor->work_bytes, "scratch", &executor->work);
+}
+
+sky_status sky_executor_create(struct sky_executor *executor, const struct sky_backend *backend, const struct sky_device_options *options, struct sky_graph *graph,
+                               const struct sky_executor *share)
+{
+    memset(executor, 0, sizeof *executor);
+    executor->graph = graph;
+    executor->device.options = *options;
+    SKY_TRY(sky_graph_check(graph));
+    executor->device.backend = backend;
+    sky_status status = backend->open(&executor->device);
+    if (status != SKY_OK) {
+        executor->device.backend = NULL;
+        return status;
+    }
+    SKY_TRY_DONE(prepare_kernels(executor));
+    SKY_TRY_DONE(allocate_arenas(executor, share));
+done:
+    if (status != SKY_OK) sky_executor_destroy(executor);
+    return status;
+}
+
+void sky_executor_destroy(struct sky_executor *executor)
+{
+    const struct sky_backend *backend = executor->device.backend;
+    if (backend) {
+        for (int64_t n = 0; executor->kernels && n < executor->graph->node_count; n++) {
+            struct sky_kernel *kernel = &executor->kernels[n];
+            if (!kernel->node) continue;
+            const struct sky_operation *operation = &backend->operations[kernel->node->op];
+            if (operation->destroy) operation->destroy(kernel);
+        }
+        for (int a = 0; a < SKY_ARENA_COUNT; a++)
+            if (executor->arena[a] && !executor->borrowed[a]) backend->arena_free(&executor->device, executor->arena[a], executor->graph->arena_bytes[a]);
+        if (executor->work) backend->arena_free(&executor->device, executor->work, executor->work_bytes);
+        backend->close(&executor->device);
+    }
+    free(executor->kernels);
+    free(executor->seconds);
+    memset(executor, 0, sizeof *executor);
+}
+
+void *sky_executor_pointer(const struct sky_executor *executor, sky_value value)
+{
+    if (value < 0) return NULL;
+    const struct sky_tensor *tensor = &executor->graph->tensors[value];
+    return (char *)executor->arena[tensor->arena] + tensor->offset;
+}
+
+sky_status sky_executor_run_node(struct sky_executor *executor, int64_t index, bool accumulate)
+{
+    const struct sky_node *node = &executor->graph->nodes[index];
+    struct sky_run run = {.work = executor->work, .accumulate = accumulate};
+    for (int i = 0; i < node->in_count; i++) run.in[i] = sky_executor_pointer(executor, node->in[i]);
+    for (int i = 0; i < node->out_count; i++) run.out[i] = sky_executor_pointer(executor, node->out[i]);
+    const double start = executor->seconds ? sky_now() : 0;
+    SKY_TRY(executor->device.backend->operations[node->op].run(&executor->kernels[index], &run));
+    if (executor->seconds) executor->seconds[index] += sky_now() - start;
+    return SKY_OK;
+}
+
+sky_status sky_executor_run(struct sky_executor *executor, enum sky_phase phase, bool accumulate)
+{
+    if (phase == SKY_PHASE_ONCE) executor->device.generation++;
+    for (int64_t n = 0; n < executor->graph->node_count; n++)
+        if (executor->graph->nodes[n].phase == phase) SKY_TRY(sky_executor_run_node(executor, n, accumulate));
+    return SKY_OK;
+}
+
+sky_status sky_executor_write(struct sky_executor *executor, sky_value value, const void *from)
+{
+    return executor->device.backend->copy_in(&executor->device, sky_executor_pointer(executor, value), from, executor->graph->tensors[value].bytes);
+}
+
+sky_status sky_executor_read(struct sky_executor *executor, sky_value value, void *to)
+{
+    return executor->device.backend->copy_out(&executor->device, to, sky_executor_pointer(executor, value), executor->graph->tensors[value].bytes);
+}
+
+sky_status sky_executor_time_nodes(struct sky_executor *executor, bool on)
+{
+    free(executor->seconds);
+    executor->seconds = NULL;
+    return on ? sky_alloc(&executor->seconds, (size_t)executor->graph->node_count, sizeof *executor->seconds, "node times") : SKY_OK;
+}

@@ -1,0 +1,33 @@
+/*
+ * Whole-arena operations of the update phase. Sizes are those of the arenas, known after planning.
+ */
+#include "rules.h"
+
+static const char *sum_shape(const struct sky_graph *graph, const struct sky_node *node, struct sky_shape *out)
+{
+    (void)graph, (void)node;
+    out[0] = sky_shape_exact(SKY_F64, 1, 1, 1, 1, 1);
+    return NULL;
+}
+
+static const char *sgd_shape(const struct sky_graph *graph, const struct sky_node *node, struct sky_shape *out)
+{
+    if (node->in[4] != graph->scalars) return "the fifth input must be the graph's scalars";
+    out[0] = sky_shape_exact(SKY_F64, 1, 4, 1, 1, 1);
+    return NULL;
+}
+
+/* Reads and writes parameters and momentum, reads gradients. */
+static struct sky_cost sgd_cost(const struct sky_graph *graph, const struct sky_node *node)
+{
+    return (struct sky_cost){.bytes = 5 * (double)sky_in(graph, node, 0)->bytes};
+}
+
+static struct sky_cost ema_cost(const struct sky_graph *graph, const struct sky_node *node)
+{
+    return (struct sky_cost){.bytes = 3 * (double)sky_in(graph, node, 0)->bytes};
+}
+
+const struct sky_op_rule sky_rule_SUM_SQUARES = {.shape = sum_shape};
+const struct sky_op_rule sky_rule_SGD = {.shape = sgd_shape, .cost = sgd_cost};
+const struct sky_op_rule sky_rule_EMA = {.shape = sum_shape, .cost = ema_cost};
