@@ -64,7 +64,8 @@ struct sky_tensor {
 enum sky_init {
     SKY_INIT_CONSTANT,       /* value */
     SKY_INIT_NORMAL,         /* mean value, standard deviation deviation */
-    SKY_INIT_KAIMING_FAN_OUT /* N(0, sqrt(2 / fan_out)); fan_out = K*R*S for filters, rows for matrices */
+    SKY_INIT_KAIMING_FAN_OUT, /* N(0, sqrt(2 / fan_out)); fan_out = K*R*S for filters, rows for matrices */
+    SKY_INIT_UNIFORM_FAN_IN   /* uniform in +-1/sqrt(deviation), deviation = fan_in (PyTorch's default of small layers) */
 };
 
 /* The optimiser's parameter groups; their learning rates are struct sky_scalars.lr. */

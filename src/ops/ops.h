@@ -37,8 +37,7 @@
  * PART_POOL_GRAD   dy [P,N,C], x, y, [p], [index] -> dx, [dp GRADS]
  *                  dx = sum over parts holding the pixel of dy y^(1-p)/denominator x^(p-1);  dp = dy y ((mean x^p ln x)/(p S) - ln S/p^2), S = mean x^p (holes included).
  * PART_ATTENTION   x [P,N,C] -> y = x * softmax_P(x);  PART_ATTENTION_GRAD dy, x -> dx
- * CONCAT_FEATURES  a [P,N,A], b [P,N,B] -> [P,N,A+B];  _GRAD dy -> da, db (attr.concat.first = A)
- * CONCAT_HEADS     a [A,N,D], b [B,N,D] -> [A+B,N,D];  _GRAD dy -> da, db (attr.concat.first = A)
+ * CONCAT           a, b (equal but for dimension attr.concat.axis) -> both along that dimension;  CONCAT_GRAD dy -> da (its first attr.concat.first entries), db (the rest)
  * LINEAR           x [P,N,D], w [P,K,D], [b [P,K]] -> y [P,N,K] = x w^T + b, each head by itself
  * LINEAR_GRAD      dy [P,N,K], x, w -> [dx], dw GRADS, [db GRADS]
  * HEAD_BN          x [P,N,D], gamma [P,D], beta, running_mean, running_var -> y, mean [P,G,D], invstd [P,G,D]. As BN_STATS + BN_APPLY with rows as positions.
@@ -103,7 +102,7 @@ union sky_attributes {
     struct { int window, stride, pad; bool ceil; int64_t height, width; /* of x, for _GRAD */ } pool;
     struct { int64_t height, width; } map; /* UPSAMPLE: of y; _GRAD: of dx; GLOBAL_MAX_GRAD: of dx */
     struct { int pooling; /* enum sky_pooling */ double p; const struct sky_part_table *table; /* owned by the graph */ } part;
-    struct { int64_t first; } concat;
+    struct { int axis; int64_t first; } concat;
     struct { double rate; uint32_t layer; } dropout;
     struct { int groups, direction; bool mean, detach; double weight, smoothing, temperature; } loss;
     struct { double momentum, clip_norm; bool nesterov; const struct sky_segment *segments; /* owned by the graph */ int64_t segment_count; } sgd;
