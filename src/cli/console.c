@@ -1,0 +1,104 @@
+/*
+ * The program's two streams and its log file. One console a process, so its state is one static struct; sky_log serialises the lines.
+ */
+#include "console.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct {
+    enum sky_log_level level; /* of stderr; the file takes everything that sky_log passes on */
+    int colour;
+    FILE *file;
+} console = {SKY_LOG_INFO, 0, NULL};
+
+static const char *const level_names[] = {"debug", "info", "warning", "error"};
+static const char *const level_colours[] = {"\x1b[2m", "", "\x1b[33m", "\x1b[31m"};
+
+static void write_to_file(enum sky_log_level level, const char *line)
+{
+    char date[32];
+    struct tm parts;
+    const time_t now = time(NULL);
+    if (!console.file) return;
+    localtime_r(&now, &parts);
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S%z", &parts);
+    fprintf(console.file, "%s %s: %s\n", date, level_names[level], line);
+    fflush(console.file);
+}
+
+static void sink(void *context, enum sky_log_level level, const char *line)
+{
+    (void)context;
+    write_to_file(level, line);
+    if (level < console.level) return;
+    const char *const name = level == SKY_LOG_INFO ? "" : level_names[level];
+    const char *const start = console.colour ? level_colours[level] : "", *const end = console.colour && *start ? "\x1b[0m" : "";
+    fprintf(stderr, "%s%s%s%s%s\n", start, name, *name ? ": " : "", end, line);
+}
+
+static void set_sink(void)
+{
+    const enum sky_log_level file_level = console.level < SKY_LOG_INFO ? console.level : SKY_LOG_INFO;
+    sky_log_set_sink(sink, NULL, console.file ? file_level : console.level);
+}
+
+void sky_console_open(enum sky_log_level level)
+{
+    const char *no_colour = getenv("NO_COLOR");
+    console.level = level;
+    console.colour = isatty(STDERR_FILENO) && !(no_colour && *no_colour);
+    set_sink();
+}
+
+sky_status sky_console_log_file(const char *path)
+{
+    FILE *file = fopen(path, "ae");
+    if (!file) return sky_fail_errno(path, "cannot open");
+    if (console.file) fclose(console.file);
+    console.file = file;
+    set_sink();
+    return SKY_OK;
+}
+
+/* Several lines (a config with several errors) start on their own, indented. */
+static void print_lines(FILE *to, const char *label, const char *where, const char *what)
+{
+    const int several = strchr(what, '\n') != NULL;
+    fprintf(to, "%s%s%s", label, where, *where ? ":" : "");
+    for (const char *line = what; *line;) {
+        const size_t length = strcspn(line, "\n");
+        fprintf(to, "%s%.*s", several ? "\n  " : *where ? " " : "", (int)length, line);
+        line += length + (line[length] == '\n');
+    }
+    fputc('\n', to);
+}
+
+void sky_console_error(const struct sky_error *error)
+{
+    const char *const red = console.colour ? "\x1b[1;31m" : "", *const end = console.colour ? "\x1b[0m" : "";
+    char label[32];
+    snprintf(label, sizeof label, "%serror: %s", red, end);
+    fflush(stdout);
+    print_lines(stderr, label, error->where, error->what);
+    if (*error->hint) fprintf(stderr, "hint: %s\n", error->hint);
+    if (!console.file) return;
+    print_lines(console.file, "error: ", error->where, error->what);
+    if (*error->hint) fprintf(console.file, "hint: %s\n", error->hint);
+    fflush(console.file);
+}
+
+sky_status sky_console_close(void)
+{
+    sky_status status = SKY_OK;
+    errno = 0;
+    if (fflush(stdout) || ferror(stdout)) status = errno ? sky_fail_errno("stdout", "cannot write") : sky_fail(SKY_IO, "stdout", "cannot write");
+    sky_log_set_sink(NULL, NULL, SKY_LOG_INFO);
+    if (console.file) fclose(console.file);
+    console.file = NULL;
+    return status;
+}
