@@ -1,0 +1,67 @@
+/*
+ * Builds the graph of an experiment's model: trunk, parts, heads, losses, optimiser (training), or the folded trunk and the features (inference). Knows no device.
+ * The model owns its graph; parameter names are the reference repositories' PyTorch names (design.md 5).
+ */
+#ifndef SKY_MODEL_MODEL_H
+#define SKY_MODEL_MODEL_H
+
+#include "graph/graph.h"
+#include "skygem/config.h"
+
+enum sky_model_mode {
+    SKY_MODEL_TRAIN, /* both views in one batch: rows 0 .. N/2-1 satellite, the rest drone; losses, gradients, update */
+    SKY_MODEL_INFER  /* any images to features; BN folded into the convolutions */
+};
+
+#define SKY_MAX_TRUNKS 2
+
+struct sky_model {
+    struct sky_graph graph;
+    enum sky_model_mode mode;
+    int64_t rows;    /* N: images a run, both views together */
+    int64_t classes; /* of training; 0 in inference */
+    int64_t heads;   /* P: parts, and one more for the global branch (the last head) */
+    int64_t embedding;
+    int trunks;      /* 1, or 2 in training with share_views = no (satellite's, drone's) */
+    sky_value images[SKY_MAX_TRUNKS]; /* u8 [N/trunks, S, S, 3] */
+    sky_value erased[SKY_MAX_TRUNKS]; /* i32 [N/trunks, 4]; training only */
+    sky_value labels;                 /* i32 [N]; training only */
+    sky_value logits;                 /* T [P, N, classes]; training only */
+    sky_value features;               /* T [P, N, embedding]: BN's output, before dropout */
+    sky_value loss_ce, loss_kl;       /* T [1], before their weights; loss_kl SKY_NONE when its weight is 0 */
+    sky_value report;                 /* f64 [4] of SGD */
+};
+
+/*
+ * places: images of one view a step (training), or images a run (inference). view (enum sky_view) chooses the trunk in inference when views are not shared. dtype f64 only for the
+ * reference back end. layout_of: the training model whose parameter and buffer arenas an inference model will share, or NULL. The graph comes planned.
+ */
+sky_status sky_model_build(struct sky_model *model, const struct sky_config *config, enum sky_model_mode mode, int64_t places, int64_t classes, int view, enum sky_dtype dtype,
+                           const struct sky_model *layout_of);
+void sky_model_free(struct sky_model *model);
+
+/* SKY_CONFIG with the nearest name when the backbone is unknown. */
+sky_status sky_model_check_backbone(const char *name);
+
+/* Elements of the parameters whose name starts with `prefix` ("" for all). */
+int64_t sky_model_parameter_count(const struct sky_model *model, const char *prefix);
+
+/*
+ * One slice of a parameter or buffer as files hold it (OIHW filters, f32), and back. `arena` is the tensor's own data in host memory ([KRSC], T).
+ */
+struct sky_slice {
+    const char *name;
+    int parameter, index; /* graph->parameters[parameter], slice `index` */
+    int rank;
+    int64_t dim[SKY_MAX_RANK]; /* in the file's order */
+    int64_t count;
+};
+int64_t sky_model_slice_count(const struct sky_model *model);
+struct sky_slice sky_model_slice(const struct sky_model *model, int64_t number);
+void sky_slice_export(const struct sky_model *model, const struct sky_slice *slice, const void *tensor, float *out);
+void sky_slice_import(const struct sky_model *model, const struct sky_slice *slice, const float *in, void *tensor);
+
+/* Initial values of one slice, in the file's order: a function of seed and name alone. */
+void sky_slice_initial(const struct sky_model *model, const struct sky_slice *slice, uint64_t seed, float *out);
+
+#endif
