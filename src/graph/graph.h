@@ -124,7 +124,6 @@ struct sky_scalars {
     float lr[SKY_GROUP_COUNT];
     float ema_decay;
     float gradient_scale; /* gradients are multiplied by it in the update: 1 / accumulated micro-batches */
-    uint32_t first_update; /* 1: momentum starts as the gradient (PyTorch's first step) */
 };
 
 sky_status sky_graph_init(struct sky_graph *graph, enum sky_dtype dtype);

@@ -1,0 +1,48 @@
+/*
+ * Training from C: open an experiment, step, save, close. The command line's `skygem train` is a loop around these calls.
+ */
+#ifndef SKYGEM_TRAINER_H
+#define SKYGEM_TRAINER_H
+
+#include "skygem/config.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct sky_trainer;
+
+/* What one step did. Loss terms are before their weights, reduced over heads; loss is their weighted sum. */
+struct sky_step_report {
+    int64_t step, epoch; /* both from 0 */
+    double loss, loss_ce, loss_kl;
+    double lr_backbone, lr_head, lr_gem;
+    double gradient_norm;
+    double step_seconds, data_seconds; /* whole step; of which waiting for images */
+    int64_t images;                    /* both views */
+    bool update_skipped;               /* gradients were not finite and on_nonfinite = skip */
+    int64_t skipped_updates, skipped_images, clamped; /* totals so far; clamped: GeM exponents held in [1,16] */
+};
+
+/*
+ * Reads the data tree, builds and plans the graph, allocates, and gives the parameters their initial, imported (model.weights) or resumed values.
+ * run_folder may be NULL: nothing is written. resume: takes the newest valid checkpoint under run_folder; none is an error.
+ * The config is borrowed until sky_trainer_close.
+ */
+sky_status sky_trainer_open(struct sky_trainer **out, const struct sky_config *config, const char *run_folder, bool resume);
+void sky_trainer_close(struct sky_trainer *trainer);
+
+int64_t sky_trainer_step_count(const struct sky_trainer *trainer);      /* of the whole experiment */
+int64_t sky_trainer_steps_per_epoch(const struct sky_trainer *trainer);
+int64_t sky_trainer_next_step(const struct sky_trainer *trainer);       /* == step_count: finished */
+
+/* One optimiser step. SKY_NUMERIC under on_nonfinite = stop (parameters are left as they were), naming the first tensor that is not finite. */
+sky_status sky_trainer_step(struct sky_trainer *trainer, struct sky_step_report *report);
+
+/* Writes run_folder/checkpoints/step-NNNNNNNNN.safetensors (N: steps done), keeps the last train.keep_checkpoints. */
+sky_status sky_trainer_save(struct sky_trainer *trainer);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,13 @@
+/*
+ * The choice of a back end by configuration.
+ */
+#ifndef SKY_BACKEND_SELECT_H
+#define SKY_BACKEND_SELECT_H
+
+#include "backend.h"
+#include "skygem/config.h"
+
+/* SKY_DEVICE when the back end asked for is not in this program or finds no device. */
+sky_status sky_backend_choose(const struct sky_config *config, const struct sky_backend **backend, struct sky_device_options *options);
+
+#endif

@@ -1,0 +1,182 @@
+/*
+ * The training loop's body: one function shows one step, top to bottom. Owns the data set, the loader, the model and the executor; the configuration is borrowed.
+ * Everything random is keyed by seed, epoch, item or step, so what a step does depends on its number alone.
+ */
+#include "trainer_state.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/str.h"
+#include "base/threads.h"
+#include "schedule.h"
+#include "skygem/log.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static sky_status open_data(struct sky_trainer *trainer)
+{
+    const struct sky_config *config = trainer->config;
+    const int64_t places = config->train.batch_size * config->train.accumulate;
+    SKY_TRY(sky_train_set_open(&trainer->set, config->data.root));
+    SKY_TRY(sky_sampler_create(&trainer->sampler, &trainer->set, (enum sky_sampler_kind)config->data.sampler, config->data.samples_per_class, places, (uint64_t)config->experiment.seed));
+    if (config->data.pack) SKY_TRY(sky_pack_open(&trainer->pack, config->data.pack));
+    trainer->steps_per_epoch = sky_sampler_steps_per_epoch(trainer->sampler);
+    trainer->step_count = trainer->steps_per_epoch * config->train.epochs;
+    return SKY_OK;
+}
+
+static sky_status open_loader(struct sky_trainer *trainer)
+{
+    const struct sky_config *config = trainer->config;
+    const struct sky_augment common = {.size = (int)config->data.image_size, .pad = (int)config->augment.pad, .crop = config->augment.crop, .flip = config->augment.flip,
+                                       .brightness = config->augment.brightness, .contrast = config->augment.contrast, .saturation = config->augment.saturation};
+    struct sky_loader_options options = {.set = &trainer->set, .sampler = trainer->sampler, .pack = trainer->pack, .augment = {common, common},
+                                         .exif = (enum sky_exif)config->data.exif, .on_bad_image = (enum sky_bad_image_policy)config->data.on_bad_image,
+                                         .batch_size = config->train.batch_size * config->train.accumulate, .seed = (uint64_t)config->experiment.seed,
+                                         .workers = config->data.workers ? (int)config->data.workers : sky_thread_count_default(),
+                                         .first_step = trainer->step, .last_step = trainer->step_count};
+    options.augment[SKY_VIEW_SATELLITE].rotation = config->augment.satellite_rotation;
+    options.augment[SKY_VIEW_DRONE].rotation = config->augment.drone_rotation;
+    options.augment[SKY_VIEW_DRONE].erasing = config->augment.erasing;
+    return sky_loader_create(&trainer->loader, &options);
+}
+
+sky_status sky_trainer_open(struct sky_trainer **out, const struct sky_config *config, const char *run_folder, bool resume)
+{
+    struct sky_trainer *trainer = NULL;
+    const struct sky_backend *backend = NULL;
+    struct sky_device_options options;
+    sky_status status = SKY_OK;
+    SKY_TRY(sky_alloc(&trainer, 1, sizeof *trainer, "a trainer"));
+    trainer->config = config;
+    if (run_folder) SKY_TRY_DONE(sky_strdup(&trainer->run_folder, run_folder, "the run folder"));
+    SKY_TRY_DONE(sky_backend_choose(config, &backend, &options));
+    SKY_TRY_DONE(open_data(trainer));
+    SKY_TRY_DONE(sky_model_build(&trainer->model, config, SKY_MODEL_TRAIN, config->train.batch_size, trainer->set.class_count, 0, SKY_F32, NULL));
+    SKY_TRY_DONE(sky_executor_create(&trainer->executor, backend, &options, &trainer->model.graph, NULL));
+    SKY_TRY_DONE(sky_trainer_initialise(trainer));
+    if (resume) SKY_TRY_DONE(sky_trainer_resume(trainer));
+    else if (config->model.weights) SKY_TRY_DONE(sky_trainer_load_weights(trainer, config->model.weights));
+    if (config->debug.record) SKY_TRY_DONE(sky_trainer_record_start(trainer));
+    *out = trainer;
+    return SKY_OK;
+done:
+    sky_trainer_close(trainer);
+    return status;
+}
+
+void sky_trainer_close(struct sky_trainer *trainer)
+{
+    if (!trainer) return;
+    sky_loader_destroy(trainer->loader);
+    sky_executor_destroy(&trainer->executor);
+    sky_model_free(&trainer->model);
+    sky_pack_close(trainer->pack);
+    sky_sampler_destroy(trainer->sampler);
+    sky_train_set_close(&trainer->set);
+    free(trainer->run_folder);
+    free(trainer);
+}
+
+int64_t sky_trainer_step_count(const struct sky_trainer *trainer)
+{
+    return trainer->step_count;
+}
+
+int64_t sky_trainer_steps_per_epoch(const struct sky_trainer *trainer)
+{
+    return trainer->steps_per_epoch;
+}
+
+int64_t sky_trainer_next_step(const struct sky_trainer *trainer)
+{
+    return trainer->step;
+}
+
+/* Copies micro-batch `part` of a batch to the device: its places' rows of the satellite half, then of the drone half. */
+static sky_status copy_in(struct sky_trainer *trainer, const struct sky_batch *batch, int64_t part, const struct sky_scalars *scalars)
+{
+    struct sky_executor *executor = &trainer->executor;
+    const struct sky_model *model = &trainer->model;
+    const struct sky_backend *backend = executor->device.backend;
+    const int64_t places = trainer->config->train.batch_size, all = places * trainer->config->train.accumulate;
+    const size_t image_bytes = model->graph.tensors[model->images[0]].bytes / (size_t)(model->rows / model->trunks);
+    for (int view = 0; view < SKY_VIEW_COUNT; view++) {
+        const int64_t from = view * all + part * places;
+        const int trunk = model->trunks == 1 ? 0 : view;
+        const int64_t to = model->trunks == 1 ? view * places : 0;
+        char *images = sky_executor_pointer(executor, model->images[trunk]);
+        char *erased = sky_executor_pointer(executor, model->erased[trunk]);
+        char *labels = sky_executor_pointer(executor, model->labels);
+        SKY_TRY(backend->copy_in(&executor->device, images + (size_t)to * image_bytes, batch->images + (size_t)from * image_bytes, (size_t)places * image_bytes));
+        SKY_TRY(backend->copy_in(&executor->device, erased + (size_t)to * 16, batch->erased + from, (size_t)places * 16));
+        SKY_TRY(backend->copy_in(&executor->device, labels + (size_t)(view * places) * 4, batch->labels + from, (size_t)places * 4));
+    }
+    return sky_executor_write(executor, model->graph.scalars, scalars);
+}
+
+/* Reads one loss value, SKY_NONE as 0, and adds its share. */
+static sky_status add_loss(struct sky_trainer *trainer, sky_value value, double share, double *sum)
+{
+    float loss = 0;
+    if (value != SKY_NONE) SKY_TRY(sky_executor_read(&trainer->executor, value, &loss));
+    *sum += share * (double)loss;
+    return SKY_OK;
+}
+
+static sky_status run_step(struct sky_trainer *trainer, const struct sky_batch *batch, struct sky_step_report *report)
+{
+    const struct sky_config *config = trainer->config;
+    struct sky_executor *executor = &trainer->executor;
+    const int64_t parts = config->train.accumulate;
+    struct sky_scalars scalars = {.seed = (uint64_t)config->experiment.seed, .ema_decay = (float)config->train.ema, .gradient_scale = 1 / (float)parts};
+    sky_schedule_rates(config, trainer->step, trainer->steps_per_epoch, scalars.lr);
+    report->lr_backbone = (double)scalars.lr[SKY_GROUP_BACKBONE], report->lr_head = (double)scalars.lr[SKY_GROUP_HEAD], report->lr_gem = (double)scalars.lr[SKY_GROUP_GEM];
+    for (int64_t part = 0; part < parts; part++) {
+        scalars.step = (uint64_t)(trainer->step * parts + part);
+        SKY_TRY(copy_in(trainer, batch, part, &scalars));
+        SKY_TRY(sky_executor_run(executor, SKY_PHASE_FORWARD, false));
+        SKY_TRY(sky_executor_run(executor, SKY_PHASE_BACKWARD, part > 0));
+        SKY_TRY(add_loss(trainer, trainer->model.loss_ce, 1 / (double)parts, &report->loss_ce));
+        SKY_TRY(add_loss(trainer, trainer->model.loss_kl, 1 / (double)parts, &report->loss_kl));
+    }
+    SKY_TRY(sky_executor_run(executor, SKY_PHASE_UPDATE, false));
+    double update[4]; /* gradient norm, left out, clamped, 0 */
+    SKY_TRY(sky_executor_read(executor, trainer->model.report, update));
+    report->loss = config->loss.ce * report->loss_ce + config->loss.kl * report->loss_kl;
+    report->gradient_norm = update[0];
+    report->update_skipped = update[1] != 0;
+    trainer->clamped += (int64_t)update[2];
+    return SKY_OK;
+}
+
+sky_status sky_trainer_step(struct sky_trainer *trainer, struct sky_step_report *report)
+{
+    struct sky_batch batch;
+    memset(report, 0, sizeof *report);
+    report->step = trainer->step, report->epoch = trainer->step / trainer->steps_per_epoch;
+    const double start = sky_now();
+    if (!trainer->loader) SKY_TRY(open_loader(trainer));
+    SKY_TRY(sky_loader_next(trainer->loader, &batch));
+    report->data_seconds = sky_now() - start;
+    sky_status status = run_step(trainer, &batch, report);
+    if (status == SKY_OK && report->update_skipped) {
+        trainer->skipped_updates++;
+        if (trainer->config->train.on_nonfinite == SKY_NONFINITE_STOP) status = sky_trainer_blame(trainer, &batch);
+    }
+    report->images = trainer->model.rows * trainer->config->train.accumulate;
+    report->skipped_updates = trainer->skipped_updates, report->clamped = trainer->clamped;
+    report->skipped_images = trainer->skipped_images + batch.skipped;
+    if (status == SKY_OK && trainer->config->debug.record) status = sky_trainer_record(trainer, &batch, report);
+    sky_loader_release(trainer->loader, &batch);
+    if (status == SKY_OK) trainer->step++;
+    report->step_seconds = sky_now() - start;
+    return status;
+}
+
+sky_status sky_trainer_save(struct sky_trainer *trainer)
+{
+    return sky_trainer_write_checkpoint(trainer);
+}

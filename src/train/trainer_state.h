@@ -1,0 +1,38 @@
+/*
+ * What the files of this folder share about a trainer. Not for other layers, except through the accessors at the end.
+ */
+#ifndef SKY_TRAIN_TRAINER_STATE_H
+#define SKY_TRAIN_TRAINER_STATE_H
+
+#include "backend/executor.h"
+#include "backend/select.h"
+#include "data/loader.h"
+#include "model/model.h"
+#include "skygem/trainer.h"
+
+struct sky_trainer {
+    const struct sky_config *config; /* borrowed */
+    char *run_folder;                /* NULL: write nothing */
+    struct sky_train_set set;
+    struct sky_sampler *sampler;
+    struct sky_pack *pack;
+    struct sky_loader *loader; /* created at the first step */
+    struct sky_model model;
+    struct sky_executor executor;
+    int64_t steps_per_epoch, step_count, step;
+    int64_t skipped_updates, skipped_images, clamped;
+};
+
+/* parameters.c */
+sky_status sky_trainer_initialise(struct sky_trainer *trainer);                      /* from the seed */
+sky_status sky_trainer_load_weights(struct sky_trainer *trainer, const char *path);  /* model.weights */
+/* checkpoint.c */
+sky_status sky_trainer_write_checkpoint(struct sky_trainer *trainer);
+sky_status sky_trainer_resume(struct sky_trainer *trainer);
+/* guard.c */
+sky_status sky_trainer_blame(const struct sky_trainer *trainer, const struct sky_batch *batch); /* names the first tensor that is not finite */
+/* record.c */
+sky_status sky_trainer_record(struct sky_trainer *trainer, const struct sky_batch *batch, const struct sky_step_report *report);
+sky_status sky_trainer_record_start(struct sky_trainer *trainer);
+
+#endif
