@@ -1,0 +1,77 @@
+/*
+ * The reference back end's table: plain host memory, one function an operation (all of them: a missing one does not link), nothing to prepare but some scratch.
+ */
+#include "ref.h"
+
+#include "base/memory.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static sky_status ref_open(struct sky_device *device)
+{
+    device->state = NULL;
+    return SKY_OK;
+}
+
+static void ref_close(struct sky_device *device)
+{
+    (void)device;
+}
+
+static sky_status ref_arena_alloc(struct sky_device *device, size_t bytes, const char *what, void **out)
+{
+    (void)device;
+    return sky_block_alloc(out, bytes, what);
+}
+
+static void ref_arena_free(struct sky_device *device, void *memory, size_t bytes)
+{
+    (void)device;
+    sky_block_free(memory, bytes);
+}
+
+static sky_status ref_copy(struct sky_device *device, void *to, const void *from, size_t bytes)
+{
+    (void)device;
+    memcpy(to, from, bytes);
+    return SKY_OK;
+}
+
+static sky_status ref_synchronize(struct sky_device *device)
+{
+    (void)device;
+    return SKY_OK;
+}
+
+static const char *ref_supports(const struct sky_graph *graph, const struct sky_node *node)
+{
+    (void)node;
+    return graph->dtype == SKY_F32 || graph->dtype == SKY_F64 ? NULL : "the reference back end computes in f32 and f64 only";
+}
+
+static sky_status ref_prepare(struct sky_kernel *kernel)
+{
+    kernel->work_bytes = ref_conv_work_bytes(kernel) + ref_se_work_bytes(kernel);
+    snprintf(kernel->implementation, sizeof kernel->implementation, "ref");
+    return SKY_OK;
+}
+
+static const struct sky_operation ref_operations[SKY_OP_COUNT] = {
+#define SKY_OP(name, inputs, outputs, file, doc) [SKY_OP_##name] = {.supports = ref_supports, .prepare = ref_prepare, .run = ref_##name},
+#include "ops/ops.def"
+#undef SKY_OP
+};
+
+const struct sky_backend sky_backend_ref = {
+    .name = "ref",
+    .description = "plain C, double accumulation, f32 and f64",
+    .open = ref_open,
+    .close = ref_close,
+    .arena_alloc = ref_arena_alloc,
+    .arena_free = ref_arena_free,
+    .copy_in = ref_copy,
+    .copy_out = ref_copy,
+    .synchronize = ref_synchronize,
+    .operations = ref_operations,
+};
