@@ -1,49 +1,44 @@
 /*
- * Reference joins and splits of head tensors, along the features (last dimension) or along the heads (first): plain copies.
+ * Reference join of two tensors along one dimension, and the split of its gradient: plain copies.
  */
 #include "ref.h"
 
-/* Copies `rows` rows of `count` elements between tensors whose rows have their own lengths and starts. */
-static void copy_rows(const struct ref_tensor *to, int64_t to_row, int64_t to_start, const struct ref_tensor *from, int64_t from_row, int64_t from_start, int64_t rows, int64_t count)
+/* Elements of one slice from `axis` on: what lies behind each other in memory for one combination of the dimensions before it. */
+static int64_t slice_of(const struct ref_tensor *tensor, int axis)
 {
-    if (!to->data) return;
-    for (int64_t row = 0; row < rows; row++)
-        for (int64_t i = 0; i < count; i++) ref_set(to, row * to_row + to_start + i, ref_get(from, row * from_row + from_start + i));
+    int64_t elements = 1;
+    for (int i = axis; i < SKY_MAX_RANK; i++) elements *= tensor->dim[i];
+    return elements;
 }
 
-/* a [P, N, A], b [P, N, B], y [P, N, A + B] */
-sky_status ref_CONCAT_FEATURES(const struct sky_kernel *kernel, const struct sky_run *run)
+/* Element i of one part <-> its place in the whole, whose slices hold `start` other elements before the part's own. */
+static int64_t place_of(int64_t i, int64_t part_slice, int64_t whole_slice, int64_t start)
 {
-    const struct ref_tensor a = ref_in(kernel, run, 0), b = ref_in(kernel, run, 1), y = ref_out(kernel, run, 0);
-    const int64_t rows = y.dim[0] * y.dim[1];
-    copy_rows(&y, y.dim[2], 0, &a, a.dim[2], 0, rows, a.dim[2]);
-    copy_rows(&y, y.dim[2], a.dim[2], &b, b.dim[2], 0, rows, b.dim[2]);
+    return i / part_slice * whole_slice + start + i % part_slice;
+}
+
+sky_status ref_CONCAT(const struct sky_kernel *kernel, const struct sky_run *run)
+{
+    const struct ref_tensor y = ref_out(kernel, run, 0);
+    const int axis = kernel->node->attr.concat.axis;
+    int64_t start = 0;
+    for (int k = 0; k < 2; k++) {
+        const struct ref_tensor part = ref_in(kernel, run, k);
+        for (int64_t i = 0; i < part.count; i++) ref_set(&y, place_of(i, slice_of(&part, axis), slice_of(&y, axis), start), ref_get(&part, i));
+        start += slice_of(&part, axis);
+    }
     return SKY_OK;
 }
 
-sky_status ref_CONCAT_FEATURES_GRAD(const struct sky_kernel *kernel, const struct sky_run *run)
+sky_status ref_CONCAT_GRAD(const struct sky_kernel *kernel, const struct sky_run *run)
 {
-    const struct ref_tensor dy = ref_in(kernel, run, 0), da = ref_out(kernel, run, 0), db = ref_out(kernel, run, 1);
-    const int64_t rows = dy.dim[0] * dy.dim[1], first = kernel->node->attr.concat.first, second = dy.dim[2] - first;
-    copy_rows(&da, first, 0, &dy, dy.dim[2], 0, rows, first);
-    copy_rows(&db, second, 0, &dy, dy.dim[2], first, rows, second);
-    return SKY_OK;
-}
-
-/* a [A, N, D], b [B, N, D], y [A + B, N, D]: two rows, one behind the other */
-sky_status ref_CONCAT_HEADS(const struct sky_kernel *kernel, const struct sky_run *run)
-{
-    const struct ref_tensor a = ref_in(kernel, run, 0), b = ref_in(kernel, run, 1), y = ref_out(kernel, run, 0);
-    copy_rows(&y, 0, 0, &a, 0, 0, 1, a.count);
-    copy_rows(&y, 0, a.count, &b, 0, 0, 1, b.count);
-    return SKY_OK;
-}
-
-sky_status ref_CONCAT_HEADS_GRAD(const struct sky_kernel *kernel, const struct sky_run *run)
-{
-    const struct ref_tensor dy = ref_in(kernel, run, 0), da = ref_out(kernel, run, 0), db = ref_out(kernel, run, 1);
-    const int64_t first = kernel->node->attr.concat.first * dy.dim[1] * dy.dim[2];
-    copy_rows(&da, 0, 0, &dy, 0, 0, 1, first);
-    copy_rows(&db, 0, 0, &dy, 0, first, 1, dy.count - first);
+    const struct ref_tensor dy = ref_in(kernel, run, 0);
+    const int axis = kernel->node->attr.concat.axis;
+    int64_t start = 0;
+    for (int k = 0; k < 2; k++) {
+        const struct ref_tensor part = ref_out(kernel, run, k);
+        for (int64_t i = 0; i < part.count; i++) ref_set(&part, i, ref_get(&dy, place_of(i, slice_of(&part, axis), slice_of(&dy, axis), start)));
+        start += slice_of(&part, axis);
+    }
     return SKY_OK;
 }

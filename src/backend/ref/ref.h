@@ -64,12 +64,12 @@ static inline void ref_load(double *to, const struct ref_tensor *from)
     for (int64_t i = 0; i < from->count; i++) to[i] = ref_get(from, i);
 }
 
-/* running = (1 - momentum) running + momentum statistic, the variance unbiased (one position: taken as it is). */
+/* running = (1 - momentum) running + momentum statistic, the variance unbiased. */
 static inline void ref_update_running(const struct ref_tensor *running_mean, const struct ref_tensor *running_var, int64_t index, double momentum, double mean, double squares,
                                       double positions)
 {
     ref_set(running_mean, index, (1 - momentum) * ref_get(running_mean, index) + momentum * mean);
-    ref_set(running_var, index, (1 - momentum) * ref_get(running_var, index) + momentum * squares / (positions > 1 ? positions - 1 : 1));
+    ref_set(running_var, index, (1 - momentum) * ref_get(running_var, index) + momentum * squares / (positions - 1));
 }
 
 /* Scratch of the two families that want any; 0 for other operations. */
