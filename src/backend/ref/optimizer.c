@@ -28,7 +28,7 @@ sky_status ref_SGD(const struct sky_kernel *kernel, const struct sky_run *run)
         const double lr = scalars->lr[segment->group];
         for (int64_t i = segment->offset; i < segment->offset + segment->count; i++) {
             const double w = ref_get(&params, i), g = ref_get(&grads, i) * scale + segment->weight_decay * w;
-            const double m = scalars->first_update ? g : momentum * ref_get(&momenta, i) + g;
+            const double m = momentum * ref_get(&momenta, i) + g; /* momentum starts at zero, so the first m is g */
             double next = w - lr * (kernel->node->attr.sgd.nesterov ? g + momentum * m : m);
             if (segment->low < segment->high && (next < segment->low || next > segment->high)) {
                 next = next < segment->low ? segment->low : segment->high;
