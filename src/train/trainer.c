@@ -180,3 +180,13 @@ sky_status sky_trainer_save(struct sky_trainer *trainer)
 {
     return sky_trainer_write_checkpoint(trainer);
 }
+
+const struct sky_model *sky_trainer_model(const struct sky_trainer *trainer)
+{
+    return &trainer->model;
+}
+
+const struct sky_executor *sky_trainer_executor(const struct sky_trainer *trainer)
+{
+    return &trainer->executor;
+}

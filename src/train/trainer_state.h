@@ -35,4 +35,8 @@ sky_status sky_trainer_blame(const struct sky_trainer *trainer, const struct sky
 sky_status sky_trainer_record(struct sky_trainer *trainer, const struct sky_batch *batch, const struct sky_step_report *report);
 sky_status sky_trainer_record_start(struct sky_trainer *trainer);
 
+/* For the command line: reports and evaluation share the trainer's parameters. */
+const struct sky_model *sky_trainer_model(const struct sky_trainer *trainer);
+const struct sky_executor *sky_trainer_executor(const struct sky_trainer *trainer);
+
 #endif
