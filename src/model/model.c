@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static sky_value prepared_images(struct sky_model *model, int trunk, const char *view, int64_t rows, int64_t size)
+static sky_value prepared_images(struct sky_model *model, int trunk, const char *view, int64_t rows, int64_t size, bool keep)
 {
     static const union sky_attributes imagenet = {.prep = {{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}}};
     struct sky_graph *graph = &model->graph;
@@ -20,7 +20,9 @@ static sky_value prepared_images(struct sky_model *model, int trunk, const char 
     snprintf(name, sizeof name, "%s.erased", view);
     if (model->mode == SKY_MODEL_TRAIN) model->erased[trunk] = sky_graph_input(graph, name, SKY_I32, 2, (const int64_t[]){rows, 4});
     const sky_value in[3] = {model->images[trunk], model->erased[trunk], graph->scalars};
-    return sky_graph_out(graph, sky_graph_node(graph, SKY_OP_IMAGE_PREP, SKY_PHASE_FORWARD, "input", &imagenet, in, 3), 0);
+    model->prepared[trunk] = sky_graph_out(graph, sky_graph_node(graph, SKY_OP_IMAGE_PREP, SKY_PHASE_FORWARD, "input", &imagenet, in, 3), 0);
+    if (keep) sky_graph_keep(graph, model->prepared[trunk]);
+    return model->prepared[trunk];
 }
 
 static sky_value concat_rows(struct sky_graph *graph, const char *name, sky_value a, sky_value b)
@@ -43,7 +45,7 @@ static struct sky_maps build_trunks(struct sky_model *model, struct sky_builder 
         const int trunk_view = model->mode == SKY_MODEL_INFER ? view : t;
         builder->prefix = shared ? "backbone" : prefixes[trunk_view];
         const char *input = shared ? "input" : sky_view_name(trunk_view);
-        maps[t] = sky_build_resnet(builder, backbone, prepared_images(model, t, input, model->rows / model->trunks, config->data.image_size));
+        maps[t] = sky_build_resnet(builder, backbone, prepared_images(model, t, input, model->rows / model->trunks, config->data.image_size, config->debug.record != NULL));
     }
     if (model->trunks == 1) return maps[0];
     return (struct sky_maps){concat_rows(&model->graph, "layer3", maps[0].layer3, maps[1].layer3), concat_rows(&model->graph, "layer4", maps[0].layer4, maps[1].layer4)};

@@ -25,6 +25,7 @@ struct sky_model {
     int trunks;      /* 1, or 2 in training with share_views = no (satellite's, drone's) */
     sky_value images[SKY_MAX_TRUNKS]; /* u8 [N/trunks, S, S, 3] */
     sky_value erased[SKY_MAX_TRUNKS]; /* i32 [N/trunks, 4]; training only */
+    sky_value prepared[SKY_MAX_TRUNKS]; /* T [N/trunks, S, S, 3]: what the trunk sees; kept for the host when [debug] record is on */
     sky_value labels;                 /* i32 [N]; training only */
     sky_value logits;                 /* T [P, N, classes]; training only */
     sky_value features;               /* T [P, N, embedding]: BN's output, before dropout */

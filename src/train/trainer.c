@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/str.h"
 #include "base/threads.h"
+#include "parameters.h"
 #include "schedule.h"
 #include "skygem/log.h"
 
@@ -56,9 +57,9 @@ sky_status sky_trainer_open(struct sky_trainer **out, const struct sky_config *c
     SKY_TRY_DONE(open_data(trainer));
     SKY_TRY_DONE(sky_model_build(&trainer->model, config, SKY_MODEL_TRAIN, config->train.batch_size, trainer->set.class_count, 0, SKY_F32, NULL));
     SKY_TRY_DONE(sky_executor_create(&trainer->executor, backend, &options, &trainer->model.graph, NULL));
-    SKY_TRY_DONE(sky_trainer_initialise(trainer));
+    SKY_TRY_DONE(sky_parameters_initialise(&trainer->model, &trainer->executor, (uint64_t)config->experiment.seed));
     if (resume) SKY_TRY_DONE(sky_trainer_resume(trainer));
-    else if (config->model.weights) SKY_TRY_DONE(sky_trainer_load_weights(trainer, config->model.weights));
+    else if (config->model.weights) SKY_TRY_DONE(sky_parameters_load(&trainer->model, &trainer->executor, config->model.weights));
     if (config->debug.record) SKY_TRY_DONE(sky_trainer_record_start(trainer));
     *out = trainer;
     return SKY_OK;

@@ -23,9 +23,6 @@ struct sky_trainer {
     int64_t skipped_updates, skipped_images, clamped;
 };
 
-/* parameters.c */
-sky_status sky_trainer_initialise(struct sky_trainer *trainer);                      /* from the seed */
-sky_status sky_trainer_load_weights(struct sky_trainer *trainer, const char *path);  /* model.weights */
 /* checkpoint.c */
 sky_status sky_trainer_write_checkpoint(struct sky_trainer *trainer);
 sky_status sky_trainer_resume(struct sky_trainer *trainer);

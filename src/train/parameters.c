@@ -1,0 +1,221 @@
+/*
+ * Where a model's parameters come from and go to as named tensors in files: the seed, a weights file, a checkpoint. Works slice by slice through host copies of one tensor at a time.
+ */
+#include "parameters.h"
+
+#include "base/memory.h"
+#include "base/str.h"
+#include "skygem/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Host copy of one tensor of an arena; its slices are read or written there, and it goes back as a whole. */
+static sky_status read_tensor(struct sky_executor *executor, sky_value value, enum sky_arena arena, void *host)
+{
+    const struct sky_tensor *tensor = &executor->graph->tensors[value];
+    return executor->device.backend->copy_out(&executor->device, host, (char *)executor->arena[arena] + tensor->offset, tensor->bytes);
+}
+
+static sky_status write_tensor(struct sky_executor *executor, sky_value value, enum sky_arena arena, const void *host)
+{
+    const struct sky_tensor *tensor = &executor->graph->tensors[value];
+    return executor->device.backend->copy_in(&executor->device, (char *)executor->arena[arena] + tensor->offset, host, tensor->bytes);
+}
+
+static size_t largest_tensor_bytes(const struct sky_model *model)
+{
+    size_t bytes = 0;
+    for (int64_t p = 0; p < model->graph.parameter_count; p++) {
+        const size_t tensor = model->graph.tensors[model->graph.parameters[p].value].bytes;
+        if (tensor > bytes) bytes = tensor;
+    }
+    return bytes;
+}
+
+/* Calls give() for every slice in turn: it fills `values` (file order), which then go to the arena. give() returns false to leave the slice as it is. */
+typedef sky_status (*slice_source)(void *context, const struct sky_slice *slice, float *values, bool *given);
+
+static sky_status fill(const struct sky_model *model, struct sky_executor *executor, enum sky_arena arena, slice_source source, void *context)
+{
+    void *host = NULL;
+    float *values = NULL;
+    sky_status status = SKY_OK;
+    const size_t bytes = largest_tensor_bytes(model);
+    SKY_TRY_DONE(sky_alloc(&host, 1, bytes, "a parameter"));
+    SKY_TRY_DONE(sky_alloc(&values, bytes / sky_dtype_bytes(model->graph.dtype), sizeof *values, "a parameter"));
+    for (int64_t i = 0; i < sky_model_slice_count(model); i++) {
+        const struct sky_slice slice = sky_model_slice(model, i);
+        const struct sky_parameter *parameter = &model->graph.parameters[slice.parameter];
+        const enum sky_arena target = parameter->is_buffer ? SKY_ARENA_BUFFERS : arena;
+        bool given = true;
+        if (parameter->is_buffer && arena != SKY_ARENA_PARAMS) continue; /* momentum and averages are of learned tensors only */
+        SKY_TRY_DONE(source(context, &slice, values, &given));
+        if (!given) continue;
+        SKY_TRY_DONE(read_tensor(executor, parameter->value, target, host));
+        sky_slice_import(model, &slice, values, host);
+        SKY_TRY_DONE(write_tensor(executor, parameter->value, target, host));
+    }
+done:
+    free(host);
+    free(values);
+    return status;
+}
+
+struct seeded {
+    const struct sky_model *model;
+    uint64_t seed;
+};
+
+static sky_status from_seed(void *context, const struct sky_slice *slice, float *values, bool *given)
+{
+    const struct seeded *seeded = context;
+    (void)given;
+    sky_slice_initial(seeded->model, slice, seeded->seed, values);
+    return SKY_OK;
+}
+
+sky_status sky_parameters_initialise(const struct sky_model *model, struct sky_executor *executor, uint64_t seed)
+{
+    struct seeded seeded = {model, seed};
+    return fill(model, executor, SKY_ARENA_PARAMS, from_seed, &seeded);
+}
+
+struct filed {
+    const struct sky_safetensors *file;
+    const char *prefix; /* of the names in the file: "", "momentum/", "ema/" */
+    bool optional;      /* a missing tensor, or one of another shape, is counted and left as it is */
+    int64_t taken, missing, other_shape;
+    struct sky_text names; /* of what was left */
+};
+
+static bool same_shape(const struct sky_file_tensor *tensor, const struct sky_slice *slice)
+{
+    if (tensor->rank != slice->rank) return false;
+    for (int i = 0; i < slice->rank; i++)
+        if (tensor->dim[i] != slice->dim[i]) return false;
+    return true;
+}
+
+static void print_shape(int rank, const int64_t *dim, char out[96])
+{
+    int used = snprintf(out, 96, "[");
+    for (int i = 0; i < rank && used < 90; i++) used += snprintf(out + used, (size_t)(96 - used), i ? ", %lld" : "%lld", (long long)dim[i]);
+    snprintf(out + used, (size_t)(96 - used), "]");
+}
+
+static sky_status from_file(void *context, const struct sky_slice *slice, float *values, bool *given)
+{
+    struct filed *filed = context;
+    char name[320], want[96], have[96] = "absent";
+    snprintf(name, sizeof name, "%s%s", filed->prefix, slice->name);
+    const struct sky_file_tensor *tensor = sky_safetensors_find(filed->file, name);
+    if (tensor && same_shape(tensor, slice)) {
+        filed->taken++;
+        return sky_file_tensor_floats(tensor, filed->file->path, values, slice->count);
+    }
+    print_shape(slice->rank, slice->dim, want);
+    if (tensor) print_shape(tensor->rank, tensor->dim, have);
+    if (!filed->optional) {
+        sky_fail(SKY_FORMAT, filed->file->path, "tensor '%s' should be %s, is %s", name, want, have);
+        return sky_hint("this file belongs to a model with other settings");
+    }
+    *given = false;
+    filed->missing += !tensor;
+    filed->other_shape += tensor != NULL;
+    sky_text_format(&filed->names, "%s%s (%s, model %s)", filed->names.length ? ", " : "", name, have, want);
+    return SKY_OK;
+}
+
+sky_status sky_parameters_read(const struct sky_model *model, struct sky_executor *executor, const struct sky_safetensors *file, enum sky_arena arena, const char *prefix)
+{
+    struct filed filed = {.file = file, .prefix = prefix};
+    return fill(model, executor, arena, from_file, &filed);
+}
+
+/* The trunk completely or not at all (design.md 12): half a pretrained trunk would train silently badly. */
+static sky_status check_trunk(const struct sky_model *model, const struct sky_safetensors *file)
+{
+    int64_t have = 0, want = 0;
+    char example[320] = "", shape[96], in_file[96] = "absent";
+    for (int64_t i = 0; i < sky_model_slice_count(model); i++) {
+        const struct sky_slice slice = sky_model_slice(model, i);
+        if (strncmp(slice.name, "backbone", 8) != 0) continue;
+        const struct sky_file_tensor *tensor = sky_safetensors_find(file, slice.name);
+        const bool fits = tensor && same_shape(tensor, &slice);
+        want++, have += fits;
+        if (fits || *example) continue;
+        print_shape(slice.rank, slice.dim, shape);
+        if (tensor) print_shape(tensor->rank, tensor->dim, in_file);
+        snprintf(example, sizeof example, "%s", slice.name);
+    }
+    if (have == want) return SKY_OK;
+    sky_fail(SKY_FORMAT, file->path, "%lld of the trunk's %lld tensors fit; the first that does not: %s, in the file %s, in the model %s", (long long)have, (long long)want, example, in_file,
+             shape);
+    return sky_hint("check [model] backbone, se_layout and width against the weights");
+}
+
+sky_status sky_parameters_load(const struct sky_model *model, struct sky_executor *executor, const char *path)
+{
+    struct sky_safetensors file = {0};
+    SKY_TRY(sky_safetensors_open(&file, path));
+    struct filed filed = {.file = &file, .prefix = "", .optional = true};
+    sky_status status = check_trunk(model, &file);
+    if (status == SKY_OK) status = fill(model, executor, SKY_ARENA_PARAMS, from_file, &filed);
+    if (status == SKY_OK) {
+        sky_log(SKY_LOG_INFO, "weights: %lld tensors taken from %s", (long long)filed.taken, path);
+        if (filed.missing + filed.other_shape) sky_log(SKY_LOG_WARNING, "weights: %lld tensors keep their initial values: %s", (long long)(filed.missing + filed.other_shape), filed.names.text);
+    }
+    sky_text_free(&filed.names);
+    sky_safetensors_close(&file);
+    return status;
+}
+
+sky_status sky_parameters_collect(const struct sky_model *model, struct sky_executor *executor, enum sky_arena arena, const char *prefix, struct sky_tensor_list *list)
+{
+    void *host = NULL;
+    sky_status status = SKY_OK;
+    SKY_TRY(sky_alloc(&host, 1, largest_tensor_bytes(model), "a parameter"));
+    for (int64_t i = 0; i < sky_model_slice_count(model) && status == SKY_OK; i++) {
+        const struct sky_slice slice = sky_model_slice(model, i);
+        const struct sky_parameter *parameter = &model->graph.parameters[slice.parameter];
+        char name[320];
+        float *values = NULL;
+        if (parameter->is_buffer && arena != SKY_ARENA_PARAMS) continue;
+        snprintf(name, sizeof name, "%s%s", prefix, slice.name);
+        status = read_tensor(executor, parameter->value, parameter->is_buffer ? SKY_ARENA_BUFFERS : arena, host);
+        if (status == SKY_OK) status = sky_tensor_list_add(list, name, slice.rank, slice.dim, &values);
+        if (status == SKY_OK) sky_slice_export(model, &slice, host, values);
+    }
+    free(host);
+    return status;
+}
+
+sky_status sky_tensor_list_add(struct sky_tensor_list *list, const char *name, int rank, const int64_t *dim, float **values)
+{
+    int64_t count = 1;
+    char *copy = NULL;
+    for (int i = 0; i < rank; i++) count *= dim[i];
+    SKY_TRY(sky_grow(&list->tensors, list->count, &list->capacity, sizeof *list->tensors, "tensors to write"));
+    SKY_TRY(sky_strdup(&copy, name, "a tensor's name"));
+    const sky_status status = sky_alloc(values, (size_t)count, sizeof **values, "a tensor to write");
+    if (status != SKY_OK) {
+        free(copy);
+        return status;
+    }
+    struct sky_file_tensor *tensor = &list->tensors[list->count++];
+    *tensor = (struct sky_file_tensor){.name = copy, .dtype = SKY_F32, .rank = rank, .data = *values, .bytes = (size_t)count * sizeof **values};
+    for (int i = 0; i < rank; i++) tensor->dim[i] = dim[i];
+    return SKY_OK;
+}
+
+void sky_tensor_list_free(struct sky_tensor_list *list)
+{
+    for (int64_t i = 0; i < list->count; i++) {
+        free((char *)list->tensors[i].name); /* ours: sky_tensor_list_add copied both */
+        free((void *)list->tensors[i].data);
+    }
+    free(list->tensors);
+    memset(list, 0, sizeof *list);
+}

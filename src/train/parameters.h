@@ -1,0 +1,31 @@
+/*
+ * Parameters of a model on an executor, to and from named f32 tensors (design.md 12: names, shapes, what `weights = F` takes).
+ */
+#ifndef SKY_TRAIN_PARAMETERS_H
+#define SKY_TRAIN_PARAMETERS_H
+
+#include "backend/executor.h"
+#include "io/safetensors.h"
+#include "model/model.h"
+
+/* Tensors gathered for a file; owns names and data. Zero-initialise. */
+struct sky_tensor_list {
+    struct sky_file_tensor *tensors;
+    int64_t count, capacity;
+};
+sky_status sky_tensor_list_add(struct sky_tensor_list *list, const char *name, int rank, const int64_t *dim, float **values /* to fill */);
+void sky_tensor_list_free(struct sky_tensor_list *list);
+
+/* Initial values from the seed, for parameters and buffers. */
+sky_status sky_parameters_initialise(const struct sky_model *model, struct sky_executor *executor, uint64_t seed);
+
+/* Every tensor PREFIX+name must be there with its shape: parameters and buffers for PARAMS, learned tensors alone for MOMENTUM ("momentum/"), GRADS and EMA ("ema/"). */
+sky_status sky_parameters_read(const struct sky_model *model, struct sky_executor *executor, const struct sky_safetensors *file, enum sky_arena arena, const char *prefix);
+
+/* [model] weights: whatever fits by name and shape, the trunk completely or SKY_FORMAT; says what was left. */
+sky_status sky_parameters_load(const struct sky_model *model, struct sky_executor *executor, const char *path);
+
+/* Appends every tensor of the arena as PREFIX+name. */
+sky_status sky_parameters_collect(const struct sky_model *model, struct sky_executor *executor, enum sky_arena arena, const char *prefix, struct sky_tensor_list *list);
+
+#endif
