@@ -27,11 +27,11 @@ struct sky_decode_options {
     int64_t max_pixels; /* refused before anything is allocated; 0: 178,956,970 (Pillow's limit) */
 };
 
-/* `name` is for messages. A JPEG with decoder warnings (cut, corrupt) is refused like a broken one: SKY_DATA with the reason. */
+/* `name` is for messages. A JPEG with decoder warnings (cut, corrupt) is refused like a broken one: SKY_DATA with the reason. A failure leaves `out` empty, 0 x 0. */
 sky_status sky_image_decode(const uint8_t *bytes, size_t count, const char *name, const struct sky_decode_options *options, struct sky_image *out);
 sky_status sky_image_read(const char *path, const struct sky_decode_options *options, struct sky_image *out);
 
-/* Width and height from the header alone. */
+/* Width and height from the header alone, as stored (EXIF not applied). */
 sky_status sky_image_probe(const char *path, int *width, int *height);
 
 /* Scratch for resizing: coefficient tables and the intermediate rows, kept between calls of equal shape. Zero-initialise. */
@@ -40,6 +40,7 @@ struct sky_resizer {
 };
 /* Pillow's Image.resize((width, height), BICUBIC) (domain.md 2.3: a = -0.5, support 2*max(1,scale), 22 fractional bits, two rounded passes). */
 sky_status sky_resize_bicubic(struct sky_resizer *resizer, const struct sky_image *in, int width, int height, struct sky_image *out);
+sky_status sky_resize_bicubic_to(struct sky_resizer *resizer, const struct sky_image *in, int width, int height, uint8_t *out /* [height][width][3] */);
 void sky_resizer_free(struct sky_resizer *resizer);
 
 sky_status sky_image_write_png(const char *path, const uint8_t *rgb /* [height][width][3] */, int width, int height);
