@@ -50,7 +50,8 @@ static struct slot *slot_of(struct sky_pool *pool, int64_t job)
 /* Waits for a job whose slot is free; -1 when there is nothing more to do. Called with the lock held. */
 static int64_t take_job(struct sky_pool *pool)
 {
-    while (!pool->stop && pool->next_job < pool->end_job && slot_of(pool, pool->next_job)->state != SLOT_FREE) pthread_cond_wait(&pool->slot_freed, &pool->lock);
+    while (!pool->stop && pool->next_job < pool->end_job && slot_of(pool, pool->next_job)->state != SLOT_FREE)
+        pthread_cond_wait(&pool->slot_freed, &pool->lock);
     if (pool->stop || pool->next_job >= pool->end_job) return -1;
     slot_of(pool, pool->next_job)->state = SLOT_WORKING;
     return pool->next_job++;
@@ -98,7 +99,8 @@ sky_status sky_pool_create(struct sky_pool **out, int workers, int window, int64
     sky_status status = SKY_OK;
     int64_t end_job;
     if (workers < 1 || window < 1 || first_job < 0 || job_count < 0 || __builtin_add_overflow(first_job, job_count, &end_job))
-        return sky_fail(SKY_INTERNAL, "worker threads", "%d workers, a window of %d, %lld jobs from %lld", workers, window, (long long)job_count, (long long)first_job);
+        return sky_fail(SKY_INTERNAL, "worker threads", "%d workers, a window of %d, %lld jobs from %lld", workers, window, (long long)job_count,
+                        (long long)first_job);
     SKY_TRY(sky_alloc(&pool, 1, sizeof *pool, "worker pool"));
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->slot_ready, NULL);

@@ -1,7 +1,7 @@
 /*
  * The program's commands, one a file: cmd_NAME.c defines `const struct sky_command sky_command_NAME` (its options table and run function); it is declared
- * here, one line a command, and has one row in the table in main.c. A command prints its results on stdout and nothing else there; messages go through sky_log (stderr). It returns a status; main prints
- * the failure and chooses the exit code.
+ * here, one line a command, and has one row in the table in main.c. A command prints its results on stdout and nothing else there; messages go through
+ * sky_log (stderr). It returns a status; main prints the failure and chooses the exit code.
  */
 #ifndef SKY_CLI_COMMANDS_H
 #define SKY_CLI_COMMANDS_H

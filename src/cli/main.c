@@ -40,7 +40,8 @@ static sky_status choose(const char *name, const struct sky_command **out)
     for (; commands[count]; count++) names[count] = commands[count]->name;
     names[count] = "help";
     names[count + 1] = "version";
-    if (sky_choose(name, "skygem", names, count + 2, &chosen) != SKY_OK) return *sky_error_last()->hint ? SKY_USAGE : sky_hint("'skygem help' tells what each does");
+    if (sky_choose(name, "skygem", names, count + 2, &chosen) != SKY_OK)
+        return *sky_error_last()->hint ? SKY_USAGE : sky_hint("'skygem help' tells what each does");
     *out = chosen < count ? commands[chosen] : NULL;
     return SKY_OK;
 }
@@ -64,7 +65,16 @@ done:
     return status;
 }
 
-/* skygem help [COMMAND [SUB-COMMAND]] is skygem COMMAND [SUB-COMMAND] --help. */
+static sky_status print_config_help(void)
+{
+    char *text = NULL;
+    SKY_TRY(sky_config_help(&text));
+    fputs(text, stdout);
+    free(text);
+    return SKY_OK;
+}
+
+/* skygem help config, or skygem help [COMMAND [SUB-COMMAND]] is skygem COMMAND [SUB-COMMAND] --help. */
 static sky_status run_help(int argc, char **argv)
 {
     char option[] = "--help";
@@ -72,6 +82,7 @@ static sky_status run_help(int argc, char **argv)
     const struct sky_command *command = NULL;
     if (argc < 3) return print_overview(stdout), SKY_OK;
     if (argc > 4) return sky_fail(SKY_USAGE, "skygem help", "takes a command's name, not %d words", argc - 2);
+    if (argc == 3 && !strcmp(argv[2], "config")) return print_config_help();
     SKY_TRY(choose(argv[2], &command));
     if (!command) return print_overview(stdout), SKY_OK;
     for (int i = 3; i < argc; i++) arguments[i - 2] = argv[i];

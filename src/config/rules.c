@@ -1,0 +1,91 @@
+/*
+ * What must hold between keys. A rule is checked only when none of its keys was refused before, and its message stands at the first of its keys that a
+ * file or --set has given.
+ */
+#include "schema.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void check_image_size(const struct sky_config *c, struct sky_text *problem)
+{
+    if (c->data.image_size % 16) sky_text_format(problem, "must be a multiple of 16, not %lld; the nearest are %lld and %lld", (long long)c->data.image_size,
+                                                 (long long)(c->data.image_size / 16 * 16), (long long)(c->data.image_size / 16 * 16 + 16));
+}
+
+static void check_kl_sampler(const struct sky_config *c, struct sky_text *problem)
+{
+    if (c->loss.kl > 0 && c->data.sampler == SKY_SAMPLER_UNPAIRED)
+        sky_text_append(problem, "compares the two views of one place, but data.sampler = unpaired gives different places; set kl = 0 or sampler = paired");
+}
+
+static void check_some_loss(const struct sky_config *c, struct sky_text *problem)
+{
+    if (c->loss.ce == 0 && c->loss.kl == 0) sky_text_append(problem, "and loss.kl are both 0: there is nothing to learn from");
+}
+
+static void check_msba(const struct sky_config *c, struct sky_text *problem)
+{
+    if (c->model.partition == SKY_PARTITION_MSBA && c->model.blocks < 4)
+        sky_text_format(problem, "must be at least 4 with model.partition = msba, not %lld; lpn takes any number", (long long)c->model.blocks);
+}
+
+static void check_parts(const struct sky_config *c, struct sky_text *problem)
+{
+    const bool list = c->model.partition == SKY_PARTITION_LIST;
+    if (list && !c->model.parts) sky_text_append(problem, "must list the parts with model.partition = list, for example ring1, ring2, square2");
+    if (!list && c->model.parts) sky_text_append(problem, "is used only with model.partition = list; remove it or change the partition");
+    for (const char *at = list && c->model.parts ? c->model.parts : ""; *at; at += strcspn(at, ","), at += *at == ',') {
+        int64_t number = 0;
+        char digits[8];
+        snprintf(digits, sizeof digits, "%.*s", (int)strspn(at + strcspn(at, "123456789"), "0123456789"), at + strcspn(at, "123456789"));
+        if (sky_parse_int(digits, &number) && number > c->model.blocks) {
+            sky_text_format(problem, "names ring or square %lld, but there are model.blocks = %lld rings", (long long)number, (long long)c->model.blocks);
+            return;
+        }
+    }
+}
+
+static void check_attention(const struct sky_config *c, struct sky_text *problem)
+{
+    if (c->model.part_attention && c->model.partition == SKY_PARTITION_NONE)
+        sky_text_append(problem, "weighs parts against each other, but model.partition = none has only one");
+}
+
+static void check_milestones(const struct sky_config *c, struct sky_text *problem)
+{
+    if (c->schedule.kind == SKY_SCHEDULE_MULTISTEP && !c->schedule.milestone_count)
+        sky_text_append(problem, "must list epochs with schedule.kind = multistep, for example 70, 110");
+    for (int i = 1; i < c->schedule.milestone_count; i++) {
+        if (c->schedule.milestones[i] <= c->schedule.milestones[i - 1]) {
+            sky_text_format(problem, "must increase, but %lld does not come after %lld", (long long)c->schedule.milestones[i],
+                            (long long)c->schedule.milestones[i - 1]);
+            return;
+        }
+    }
+}
+
+static void check_warmup(const struct sky_config *c, struct sky_text *problem)
+{
+    if (c->schedule.kind == SKY_SCHEDULE_COSINE && c->schedule.warmup_epochs >= (double)c->train.epochs)
+        sky_text_format(problem, "must be less than train.epochs = %lld with schedule.kind = cosine", (long long)c->train.epochs);
+}
+
+static void check_nesterov(const struct sky_config *c, struct sky_text *problem)
+{
+    if (c->optimizer.nesterov && c->optimizer.momentum == 0)
+        sky_text_append(problem, "looks ahead along the momentum, but optimizer.momentum = 0; set nesterov = no");
+}
+
+const struct sky_config_rule sky_config_rules[] = {
+    {{"data.image_size"}, check_image_size},
+    {{"loss.kl", "data.sampler"}, check_kl_sampler},
+    {{"loss.ce", "loss.kl"}, check_some_loss},
+    {{"model.blocks", "model.partition"}, check_msba},
+    {{"model.parts", "model.partition", "model.blocks"}, check_parts},
+    {{"model.part_attention", "model.partition"}, check_attention},
+    {{"schedule.milestones", "schedule.kind"}, check_milestones},
+    {{"schedule.warmup_epochs", "schedule.kind", "train.epochs"}, check_warmup},
+    {{"optimizer.nesterov", "optimizer.momentum"}, check_nesterov},
+};
+const int sky_config_rule_count = sizeof sky_config_rules / sizeof *sky_config_rules;

@@ -1,0 +1,161 @@
+/*
+ * THE table of an experiment's keys: reading, checking, help, defaults and run.ini all come from these rows. A new key is a field in
+ * skygem/config.h and one row here. The defaults are the paper's recipe.
+ */
+#include "schema.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* In the order of the enums in skygem/config.h. */
+static const char *const samplers[] = {"paired", "unpaired", NULL};
+static const char *const bad_image_policies[] = {"fail", "skip", NULL};
+static const char *const exif_policies[] = {"ignore", "apply", NULL};
+static const char *const se_layouts[] = {"legacy", "timm", NULL};
+static const char *const poolings[] = {"gem", "avg", "max", NULL};
+static const char *const gem_learns[] = {"fixed", "scalar", "channel", "part", NULL};
+static const char *const partitions[] = {"none", "lpn", "msba", "list", NULL};
+static const char *const ring_norms[] = {"square", "ring", NULL};
+static const char *const global_branches[] = {"none", "layer4", "layer3+layer4", NULL};
+static const char *const kl_directions[] = {"drone||satellite", "satellite||drone", "symmetric", NULL};
+static const char *const reductions[] = {"sum", "mean", NULL};
+static const char *const schedules[] = {"step", "multistep", "cosine", "constant", NULL};
+static const char *const nonfinite_policies[] = {"stop", "skip", NULL};
+static const char *const directions[] = {"drone2satellite", "satellite2drone", "both", NULL};
+static const char *const protocols[] = {"full", "no-distractors", NULL};
+static const char *const backends[] = {"auto", "cpu", "cuda", "ref", NULL};
+static const char *const backbones[] = {"resnet18", "resnet34", "resnet50", "resnet101", "se_resnet18", "se_resnet34", "se_resnet50", "se_resnet101", NULL};
+
+const struct sky_section sky_sections[] = {
+    {"experiment", "what the run is called and its seed"},
+    {"data", "the images and how they are drawn"},
+    {"augment", "random changes to training images, in this order: jitter, pad, rotation, crop, flip, erasing"},
+    {"model", "trunk, pooling, parts and heads"},
+    {"loss", "what is minimised"},
+    {"optimizer", "SGD and its parameter groups"},
+    {"schedule", "the learning rate over the epochs"},
+    {"train", "length, batches, checkpoints"},
+    {"eval", "features and scores on the test set"},
+    {"device", "where it runs"},
+    {"log", "what is reported"},
+    {"debug", "for finding faults"},
+};
+const int sky_section_count = sizeof sky_sections / sizeof *sky_sections;
+
+#define AT(section, key) #section, #key, offsetof(struct sky_config, section.key)
+#define RANGE(from, to) .low = from, .high = to
+#define ABOVE(from, to) .low = from, .high = to, .range = SKY_RANGE_ABOVE_LOW
+#define BELOW(from, to) .low = from, .high = to, .range = SKY_RANGE_BELOW_HIGH
+#define HASHED .in_hash = true
+
+const struct sky_key sky_schema[] = {
+    {AT(experiment, name), SKY_KEY_TEXT, "none", "", .doc = "name of the run; without one, the file's name"},
+    {AT(experiment, seed), SKY_KEY_INT, "1", "", RANGE(0, 9007199254740991), HASHED, .doc = "all randomness is a function of it: same seed, same run"},
+    {AT(experiment, note), SKY_KEY_TEXT, "none", "", .doc = "anything to remember, kept with the run"},
+
+    {AT(data, root), SKY_KEY_PATH, "none", "", .doc = "folder of the data set, with train/ and test/ as University-1652 has them"},
+    {AT(data, image_size), SKY_KEY_INT, "256", "pixels", RANGE(32, 2048), HASHED, .doc = "side of the square network input; a multiple of 16"},
+    {AT(data, sampler), SKY_KEY_CHOICE, "paired", "", .choices = samplers, HASHED,
+     .doc = "paired: each place gives both views; unpaired: each view is shuffled by itself"},
+    {AT(data, samples_per_class), SKY_KEY_INT, "1", "", RANGE(1, 1000), HASHED, .doc = "times each place comes in an epoch"},
+    {AT(data, workers), SKY_KEY_INT, "0", "threads", RANGE(0, 1024), .doc = "threads that decode and augment images; 0 = one a core"},
+    {AT(data, pack), SKY_KEY_PATH, "none", "", .doc = "decoded cache of the data set, made by skygem data pack"},
+    {AT(data, exif), SKY_KEY_CHOICE, "ignore", "", .choices = exif_policies, HASHED,
+     .doc = "orientation tags: data sets ignore them, one's own photos want apply"},
+    {AT(data, on_bad_image), SKY_KEY_CHOICE, "fail", "", .choices = bad_image_policies, HASHED,
+     .doc = "a broken training image ends the run, or another of its place is taken and counted"},
+
+    {AT(augment, pad), SKY_KEY_INT, "10", "pixels", RANGE(0, 512), HASHED, .doc = "edge padding on each side before the crop"},
+    {AT(augment, crop), SKY_KEY_BOOL, "yes", "", HASHED, .doc = "crop at a random place; otherwise the centre"},
+    {AT(augment, flip), SKY_KEY_NUMBER, "0.5", "probability", RANGE(0, 1), HASHED, .doc = "mirror image"},
+    {AT(augment, satellite_rotation), SKY_KEY_NUMBER, "90", "degrees", RANGE(0, 180), HASHED, .doc = "satellite images turn by up to this, both ways"},
+    {AT(augment, drone_rotation), SKY_KEY_NUMBER, "0", "degrees", RANGE(0, 180), HASHED, .doc = "drone images turn by up to this, both ways"},
+    {AT(augment, erasing), SKY_KEY_NUMBER, "0", "probability", RANGE(0, 1), HASHED, .doc = "a random rectangle of the drone image is erased"},
+    {AT(augment, brightness), SKY_KEY_NUMBER, "0", "factor", RANGE(0, 1), HASHED, .doc = "jitter between 1 - x and 1 + x"},
+    {AT(augment, contrast), SKY_KEY_NUMBER, "0", "factor", RANGE(0, 1), HASHED, .doc = "jitter between 1 - x and 1 + x"},
+    {AT(augment, saturation), SKY_KEY_NUMBER, "0", "factor", RANGE(0, 1), HASHED, .doc = "jitter between 1 - x and 1 + x"},
+
+    {AT(model, backbone), SKY_KEY_NAME, "se_resnet50", "", .choices = backbones, HASHED, .doc = "trunk"},
+    {AT(model, se_layout), SKY_KEY_CHOICE, "legacy", "", .choices = se_layouts, HASHED,
+     .doc = "SE trunks: legacy strides in conv1 and pools without padding, timm strides in conv2"},
+    {AT(model, width), SKY_KEY_NUMBER, "1", "factor", ABOVE(0, 4), HASHED, .doc = "scales every channel count of the trunk, rounded to multiples of 8"},
+    {AT(model, last_stride), SKY_KEY_INT, "1", "", RANGE(1, 2), HASHED, .doc = "stride of layer4; 1 keeps a map twice as large"},
+    {AT(model, weights), SKY_KEY_PATH, "none", "", HASHED, .doc = "safetensors file to start from; without one, random weights"},
+    {AT(model, pooling), SKY_KEY_CHOICE, "gem", "", .choices = poolings, HASHED, .doc = "how a part becomes a vector"},
+    {AT(model, gem_p), SKY_KEY_NUMBER, "3", "", RANGE(1, 16), HASHED, .doc = "GeM's exponent, or where its learning starts"},
+    {AT(model, gem_learn), SKY_KEY_CHOICE, "channel", "", .choices = gem_learns, HASHED,
+     .doc = "GeM's exponent is fixed, or learned: one, one a channel, one a part"},
+    {AT(model, partition), SKY_KEY_CHOICE, "msba", "", .choices = partitions, HASHED,
+     .doc = "parts: none (the whole map), lpn (rings), msba (rings and squares 2, 3), list ([model] parts)"},
+    {AT(model, parts), SKY_KEY_PARTS, "none", "", .limit = 32, HASHED, .doc = "with partition = list: ring1 is the centre, square2 is rings 1 and 2"},
+    {AT(model, blocks), SKY_KEY_INT, "4", "", RANGE(1, 16), HASHED, .doc = "rings the map is cut into; msba needs at least 4"},
+    {AT(model, ring_norm), SKY_KEY_CHOICE, "square", "", .choices = ring_norms, HASHED,
+     .doc = "a ring's mean is over its square with a zero hole (as the references), or over the ring"},
+    {AT(model, part_attention), SKY_KEY_BOOL, "no", "", HASHED, .doc = "parts are weighted by a softmax over the parts, channel by channel"},
+    {AT(model, global_branch), SKY_KEY_CHOICE, "layer3+layer4", "", .choices = global_branches, HASHED,
+     .doc = "one more head on the max-pooled maps of these layers"},
+    {AT(model, embedding), SKY_KEY_INT, "512", "", RANGE(1, 8192), HASHED, .doc = "length of each head's feature"},
+    {AT(model, dropout), SKY_KEY_NUMBER, "0.75", "probability", BELOW(0, 1), HASHED, .doc = "of a feature before the classifier"},
+    {AT(model, share_views), SKY_KEY_BOOL, "yes", "", HASHED, .doc = "one trunk for both views, or one each"},
+
+    {AT(loss, ce), SKY_KEY_NUMBER, "1", "weight", RANGE(0, 1000), HASHED, .doc = "cross entropy over the places"},
+    {AT(loss, kl), SKY_KEY_NUMBER, "1", "weight", RANGE(0, 1000), HASHED, .doc = "divergence between the two views' predictions; needs paired samples"},
+    {AT(loss, kl_direction), SKY_KEY_CHOICE, "drone||satellite", "", .choices = kl_directions, HASHED,
+     .doc = "the first named view gives the target; symmetric is the sum of both"},
+    {AT(loss, kl_detach), SKY_KEY_BOOL, "no", "", HASHED, .doc = "no gradient into the target"},
+    {AT(loss, kl_temperature), SKY_KEY_NUMBER, "1", "", ABOVE(0, 100), HASHED, .doc = "softens both predictions; the loss is multiplied by its square"},
+    {AT(loss, reduction), SKY_KEY_CHOICE, "sum", "", .choices = reductions, HASHED, .doc = "over the heads"},
+    {AT(loss, label_smoothing), SKY_KEY_NUMBER, "0", "", BELOW(0, 1), HASHED, .doc = "share of the target spread over all places"},
+
+    {AT(optimizer, lr), SKY_KEY_NUMBER, "0.001", "", ABOVE(0, 100), HASHED, .doc = "learning rate of the heads"},
+    {AT(optimizer, backbone_lr_scale), SKY_KEY_NUMBER, "0.1", "factor", RANGE(0, 100), HASHED, .doc = "the trunk's learning rate, times lr"},
+    {AT(optimizer, gem_lr_scale), SKY_KEY_NUMBER, "1", "factor", RANGE(0, 1000), HASHED, .doc = "the GeM exponents' learning rate, times lr"},
+    {AT(optimizer, momentum), SKY_KEY_NUMBER, "0.9", "", BELOW(0, 1), HASHED, .doc = "share of the last update kept"},
+    {AT(optimizer, nesterov), SKY_KEY_BOOL, "yes", "", HASHED, .doc = "look ahead along the momentum"},
+    {AT(optimizer, weight_decay), SKY_KEY_NUMBER, "0.0005", "", RANGE(0, 1), HASHED, .doc = "coupled, on every parameter but the GeM exponents"},
+    {AT(optimizer, gem_weight_decay), SKY_KEY_NUMBER, "0", "", RANGE(0, 1), HASHED, .doc = "on the GeM exponents"},
+    {AT(optimizer, clip_norm), SKY_KEY_NUMBER, "0", "", RANGE(0, 1e9), HASHED, .doc = "longest gradient allowed, over all parameters; 0 = off"},
+
+    {AT(schedule, kind), SKY_KEY_CHOICE, "step", "", .choices = schedules, HASHED, .doc = "how the learning rate falls"},
+    {AT(schedule, step), SKY_KEY_INT, "80", "epochs", RANGE(1, 1000000), HASHED, .doc = "step: times gamma after each so many"},
+    {AT(schedule, milestones), SKY_KEY_INTS, "none", "epochs", RANGE(1, 1000000),
+     .count_offset = offsetof(struct sky_config, schedule.milestone_count), .limit = SKY_MAX_LIST, HASHED, .doc = "multistep: times gamma at each of these"},
+    {AT(schedule, gamma), SKY_KEY_NUMBER, "0.1", "factor", ABOVE(0, 1), HASHED, .doc = "step, multistep: what the learning rate is multiplied by"},
+    {AT(schedule, warmup_epochs), SKY_KEY_NUMBER, "0", "epochs", RANGE(0, 1000000), HASHED, .doc = "the learning rate rises linearly over so many; 0 = off"},
+
+    {AT(train, epochs), SKY_KEY_INT, "120", "epochs", RANGE(1, 1000000), HASHED, .doc = "length of the training"},
+    {AT(train, batch_size), SKY_KEY_INT, "8", "places", RANGE(2, 65536), HASHED, .doc = "places in a step, two images each; batch norm needs at least 2"},
+    {AT(train, accumulate), SKY_KEY_INT, "1", "steps", RANGE(1, 65536), HASHED, .doc = "gradients of so many batches are added up for one update"},
+    {AT(train, ema), SKY_KEY_NUMBER, "0", "", BELOW(0, 1), HASHED, .doc = "moving average of the weights, used in evaluation: share kept a step; 0 = off"},
+    {AT(train, checkpoint_every), SKY_KEY_INT, "10", "epochs", RANGE(1, 1000000), .doc = "between checkpoints; one is always written at the end"},
+    {AT(train, keep_checkpoints), SKY_KEY_INT, "3", "", RANGE(1, 1000000), .doc = "older checkpoints are removed, but never the best"},
+    {AT(train, eval_every), SKY_KEY_INT, "0", "epochs", RANGE(0, 1000000), .doc = "between evaluations; 0 = only at the end"},
+    {AT(train, on_nonfinite), SKY_KEY_CHOICE, "stop", "", .choices = nonfinite_policies, HASHED,
+     .doc = "a loss or gradient that is not a number stops the run, or the update is left out"},
+
+    {AT(eval, batch_size), SKY_KEY_INT, "32", "images", RANGE(1, 65536), .doc = "images at a time"},
+    {AT(eval, flip), SKY_KEY_BOOL, "yes", "", .doc = "features are the sum over image and mirror image; both scores are reported"},
+    {AT(eval, direction), SKY_KEY_CHOICE, "both", "", .choices = directions, .doc = "which view asks"},
+    {"eval", "protocol", offsetof(struct sky_config, eval.protocols), SKY_KEY_CHOICES, "full, no-distractors", "", .choices = protocols,
+     .count_offset = offsetof(struct sky_config, eval.protocol_count), .limit = 2, .doc = "rank the whole gallery, or only places that some query has"},
+
+    {AT(device, backend), SKY_KEY_CHOICE, "auto", "", .choices = backends, .doc = "auto takes the fastest that works; ref is slow and exact"},
+    {AT(device, index), SKY_KEY_INT, "0", "", RANGE(0, 1023), .doc = "which of several devices"},
+    {AT(device, threads), SKY_KEY_INT, "0", "threads", RANGE(0, 1024), .doc = "of the arithmetic on the CPU; 0 = one a core"},
+    {AT(device, winograd), SKY_KEY_BOOL, "no", "", HASHED, .doc = "faster 3x3 convolutions with a slightly larger rounding error"},
+    {AT(device, deterministic), SKY_KEY_BOOL, "yes", "", .doc = "same bits in every run, even where that is slower"},
+
+    {AT(log, every), SKY_KEY_INT, "20", "steps", RANGE(1, 1000000), .doc = "between progress lines"},
+
+    {AT(debug, record), SKY_KEY_PATH, "none", "", .doc = "folder for inputs and losses of the first steps, to replay them elsewhere"},
+    {AT(debug, record_steps), SKY_KEY_INT, "10", "steps", RANGE(1, 100000), .doc = "how many are recorded"},
+};
+const int sky_schema_count = sizeof sky_schema / sizeof *sky_schema;
+
+const struct sky_key *sky_schema_find(const char *section, const char *name)
+{
+    for (int i = 0; i < sky_schema_count; i++) {
+        if (!strcmp(sky_schema[i].section, section) && !strcmp(sky_schema[i].name, name)) return &sky_schema[i];
+    }
+    return NULL;
+}
