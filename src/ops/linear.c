@@ -18,7 +18,11 @@ static void gradient(struct sky_backward *backward, int64_t index)
     const struct sky_node node = graph->nodes[index];
     const sky_value in[3] = {sky_backward_take(backward, node.out[0]), node.in[0], node.in[1]};
     const sky_value out[3] = {SKY_NONE, sky_backward_parameter(backward, node.in[1]), sky_backward_parameter(backward, node.in[2])};
-    sky_backward_give(backward, node.in[0], sky_graph_out(graph, sky_backward_node(backward, index, SKY_OP_LINEAR_GRAD, &node.attr, in, 3, out), 0));
+    const int64_t made = sky_backward_node(backward, index, SKY_OP_LINEAR_GRAD, &node.attr, in, 3, out);
+    if (made < 0) return;
+    if (!sky_backward_needs(backward, node.in[0])) graph->nodes[made].out[0] = SKY_NONE;
+    if (node.in[2] == SKY_NONE) graph->nodes[made].out[2] = SKY_NONE;
+    sky_backward_give(backward, node.in[0], sky_graph_out(graph, made, 0));
 }
 
 static const char *grad_shape(const struct sky_graph *graph, const struct sky_node *node, struct sky_shape *out)
