@@ -1,0 +1,307 @@
+/*
+ * Batch norm over maps: statistics in one read of z, application in one read and one write, the gradient in two passes. A unit's sums are taken in single
+ * precision about the mean of its first rows (so that a large mean costs no digits) and merged in double in a fixed order.
+ */
+#include "cpu.h"
+
+#include <math.h>
+
+/* Rows whose mean a unit's sums are centred on. */
+enum { SHIFT_ROWS = 8 };
+
+/* Channel sums of d = z - shift and d^2 over the rows of one unit; shift is made here from the first rows. */
+static void unit_moments(const float *restrict z, int64_t rows, int64_t channels, float *restrict shift, float *restrict sum, float *restrict square)
+{
+    const int64_t sample = sky_min(rows, SHIFT_ROWS);
+    const float share = 1.0f / (float)sample;
+    for (int64_t c = 0; c < channels; c++) shift[c] = sum[c] = square[c] = 0;
+    for (int64_t r = 0; r < sample; r++) {
+#pragma omp simd
+        for (int64_t c = 0; c < channels; c++) shift[c] += z[r * channels + c] * share;
+    }
+    int64_t r = 0;
+    for (; r + 4 <= rows; r += 4) {
+        const float *row = z + r * channels;
+#pragma omp simd
+        for (int64_t c = 0; c < channels; c++) {
+            const float a = row[c] - shift[c], b = row[channels + c] - shift[c], d = row[2 * channels + c] - shift[c], e = row[3 * channels + c] - shift[c];
+            sum[c] += (a + b) + (d + e);
+            square[c] += (a * a + b * b) + (d * d + e * e);
+        }
+    }
+    for (; r < rows; r++) {
+#pragma omp simd
+        for (int64_t c = 0; c < channels; c++) {
+            const float a = z[r * channels + c] - shift[c];
+            sum[c] += a;
+            square[c] += a * a;
+        }
+    }
+}
+
+/* Mean and centred sum of squares of `count` positions, a block of channels at a time. */
+struct moments {
+    double count, mean[SKY_CHANNEL_BLOCK], square[SKY_CHANNEL_BLOCK];
+};
+
+/* Chan, Golub and LeVeque's formula. */
+static void moments_merge(struct moments *into, const struct moments *from, int64_t channels)
+{
+    const double total = into->count + from->count, share = from->count / total, weight = into->count * share;
+    for (int64_t c = 0; c < channels; c++) {
+        const double difference = from->mean[c] - into->mean[c];
+        into->mean[c] += difference * share;
+        into->square[c] += from->square[c] + difference * difference * weight;
+    }
+    into->count = total;
+}
+
+/* From a unit's sums: parts is [3,C] shift, sum, square. */
+static void moments_of_unit(struct moments *out, const float *parts, int64_t all_channels, int64_t first, int64_t channels, int64_t rows)
+{
+    out->count = (double)rows;
+    for (int64_t c = 0; c < channels; c++) {
+        const double sum = parts[all_channels + first + c], square = parts[2 * all_channels + first + c];
+        out->mean[c] = parts[first + c] + sum / (double)rows;
+        out->square[c] = fmax(square - sum * sum / (double)rows, 0);
+    }
+}
+
+static sky_status stats_prepare(struct sky_kernel *kernel)
+{
+    const struct sky_map_shape map = sky_map_shape_of(sky_cpu_in(kernel, 0));
+    kernel->work_bytes = (size_t)(sky_units_of(&map).count * 3 * map.channels) * sizeof(float); /* [units,3,C] */
+    return SKY_OK;
+}
+
+/* Merges units to images and images to groups, for one block of channels. */
+static void stats_merge(const struct sky_kernel *kernel, const struct sky_run *run, const struct sky_map_shape *map, const struct sky_units *units, int64_t first)
+{
+    const int64_t all = map->channels, channels = sky_min(SKY_CHANNEL_BLOCK, all - first);
+    const int groups = kernel->node->attr.bn.groups;
+    const double epsilon = kernel->node->attr.bn.epsilon, momentum = kernel->node->attr.bn.momentum;
+    const float *parts = run->work;                                         /* [units,3,C] */
+    float *running_mean = run->in[1], *running_var = run->in[2];            /* [C] */
+    float *image_mean = run->out[0], *mean = run->out[1], *invstd = run->out[2]; /* [N,C], [G,C], [G,C] */
+    for (int g = 0; g < groups; g++) {
+        struct moments group = {0};
+        for (int64_t n = map->images / groups * g; n < map->images / groups * (g + 1); n++) {
+            struct moments image = {0}, unit;
+            for (int64_t u = n * units->per_image; u < (n + 1) * units->per_image; u++) {
+                moments_of_unit(&unit, parts + u * 3 * all, all, first, channels, sky_unit_at(units, u).length);
+                moments_merge(&image, &unit, channels);
+            }
+            for (int64_t c = 0; c < channels; c++) image_mean[n * all + first + c] = (float)image.mean[c];
+            moments_merge(&group, &image, channels);
+        }
+        for (int64_t c = 0; c < channels; c++) {
+            mean[g * all + first + c] = (float)group.mean[c];
+            invstd[g * all + first + c] = (float)(1 / sqrt(group.square[c] / group.count + epsilon));
+            if (!kernel->node->attr.bn.update) continue;
+            running_mean[first + c] = (float)((1 - momentum) * running_mean[first + c] + momentum * group.mean[c]);
+            running_var[first + c] = (float)((1 - momentum) * running_var[first + c] + momentum * (group.square[c] / (group.count - 1)));
+        }
+    }
+}
+
+static sky_status stats_run(const struct sky_kernel *kernel, const struct sky_run *run)
+{
+    const struct sky_map_shape map = sky_map_shape_of(sky_cpu_in(kernel, 0));
+    const struct sky_units units = sky_units_of(&map);
+    const float *z = run->in[0]; /* [N,H,W,C] */
+    float *parts = run->work;    /* [units,3,C] */
+#pragma omp parallel num_threads(sky_cpu_threads(kernel))
+    {
+#pragma omp for schedule(static)
+        for (int64_t u = 0; u < units.count; u++) {
+            const struct sky_unit unit = sky_unit_at(&units, u);
+            float *part = parts + u * 3 * map.channels;
+            unit_moments(z + (unit.image * map.positions + unit.first) * map.channels, unit.length, map.channels, part, part + map.channels, part + 2 * map.channels);
+        }
+#pragma omp for schedule(static)
+        for (int64_t first = 0; first < map.channels; first += SKY_CHANNEL_BLOCK) stats_merge(kernel, run, &map, &units, first);
+    }
+    return SKY_OK;
+}
+
+/* y = (z - mean) scale + beta with scale = gamma invstd: one expression, used forward and for the mask of the gradient. */
+static inline float normalise(float z, float mean, float scale, float beta)
+{
+    return (z - mean) * scale + beta;
+}
+
+/* scale [G,C] */
+static void fill_scale(const float *gamma, const float *invstd, int groups, int64_t channels, float *restrict scale)
+{
+    for (int g = 0; g < groups; g++)
+        for (int64_t c = 0; c < channels; c++) scale[g * channels + c] = gamma[c] * invstd[g * channels + c];
+}
+
+static sky_status apply_prepare(struct sky_kernel *kernel)
+{
+    kernel->work_bytes = sky_cpu_in(kernel, 1)->bytes; /* scale [G,C] */
+    return SKY_OK;
+}
+
+static void apply_rows(const float *restrict z, float *restrict y, int64_t rows, int64_t channels, const float *restrict mean, const float *restrict scale, const float *restrict beta,
+                       bool relu)
+{
+    for (int64_t r = 0; r < rows; r++, z += channels, y += channels) {
+        if (relu) {
+#pragma omp simd
+            for (int64_t c = 0; c < channels; c++) y[c] = sky_relu(normalise(z[c], mean[c], scale[c], beta[c]));
+        } else {
+#pragma omp simd
+            for (int64_t c = 0; c < channels; c++) y[c] = normalise(z[c], mean[c], scale[c], beta[c]);
+        }
+    }
+}
+
+static sky_status apply_run(const struct sky_kernel *kernel, const struct sky_run *run)
+{
+    const struct sky_map_shape map = sky_map_shape_of(sky_cpu_in(kernel, 0));
+    const struct sky_units units = sky_units_of(&map);
+    const int groups = kernel->node->attr.bn.groups;
+    const float *z = run->in[0], *mean = run->in[1], *invstd = run->in[2], *gamma = run->in[3], *beta = run->in[4];
+    float *y = run->out[0], *scale = run->work;
+    fill_scale(gamma, invstd, groups, map.channels, scale);
+#pragma omp parallel for num_threads(sky_cpu_threads(kernel)) schedule(static)
+    for (int64_t u = 0; u < units.count; u++) {
+        const struct sky_unit unit = sky_unit_at(&units, u);
+        const int64_t offset = (unit.image * map.positions + unit.first) * map.channels, group = unit.image / (map.images / groups) * map.channels;
+        apply_rows(z + offset, y + offset, unit.length, map.channels, mean + group, scale + group, beta, kernel->node->attr.bn.relu);
+    }
+    return SKY_OK;
+}
+
+static sky_status grad_prepare(struct sky_kernel *kernel)
+{
+    const struct sky_map_shape map = sky_map_shape_of(sky_cpu_in(kernel, 1));
+    const int64_t rows = sky_units_of(&map).count * 2 + 3 * kernel->node->attr.bn.groups; /* sums [units,2,C]; scale, constant and slope [G,C] */
+    kernel->work_bytes = (size_t)(rows * map.channels) * sizeof(float);
+    return SKY_OK;
+}
+
+/* The gradient behind the ReLU. */
+static inline float masked(float dy, float z, float mean, float scale, float beta, bool relu)
+{
+    return !relu || normalise(z, mean, scale, beta) > 0 ? dy : 0;
+}
+
+/* Sums of g and of g (z - mean) over the rows of one unit. */
+static inline void grad_sums(const float *restrict dy, const float *restrict z, int64_t rows, int64_t channels, const float *restrict mean, const float *restrict scale,
+                             const float *restrict beta, bool relu, float *restrict sum_g, float *restrict sum_gz)
+{
+    for (int64_t c = 0; c < channels; c++) sum_g[c] = sum_gz[c] = 0;
+    int64_t r = 0;
+    for (; r + 2 <= rows; r += 2, dy += 2 * channels, z += 2 * channels) {
+#pragma omp simd
+        for (int64_t c = 0; c < channels; c++) {
+            const float a = masked(dy[c], z[c], mean[c], scale[c], beta[c], relu), b = masked(dy[channels + c], z[channels + c], mean[c], scale[c], beta[c], relu);
+            sum_g[c] += a + b;
+            sum_gz[c] += a * (z[c] - mean[c]) + b * (z[channels + c] - mean[c]);
+        }
+    }
+    if (r == rows) return;
+#pragma omp simd
+    for (int64_t c = 0; c < channels; c++) {
+        const float a = masked(dy[c], z[c], mean[c], scale[c], beta[c], relu);
+        sum_g[c] += a;
+        sum_gz[c] += a * (z[c] - mean[c]);
+    }
+}
+
+/* dz = scale g - constant - (z - mean) slope; dz may be dy. */
+static inline void grad_rows(const float *dy, const float *restrict z, float *dz, int64_t rows, int64_t channels, const float *restrict mean, const float *restrict scale,
+                             const float *restrict beta, bool relu, const float *restrict constant, const float *restrict slope)
+{
+    for (int64_t r = 0; r < rows; r++, dy += channels, z += channels, dz += channels) {
+#pragma omp simd
+        for (int64_t c = 0; c < channels; c++)
+            dz[c] = scale[c] * masked(dy[c], z[c], mean[c], scale[c], beta[c], relu) - constant[c] - (z[c] - mean[c]) * slope[c];
+    }
+}
+
+/* One block of channels: gradients of gamma and beta, and each group's constant and slope. */
+static void grad_merge(const struct sky_kernel *kernel, const struct sky_run *run, const struct sky_map_shape *map, const struct sky_units *units, int64_t first, const float *sums,
+                       float *scale)
+{
+    const int64_t all = map->channels, channels = sky_min(SKY_CHANNEL_BLOCK, all - first);
+    const int groups = kernel->node->attr.bn.groups;
+    const double count = (double)(map->images / groups * map->positions);
+    const float *invstd = run->in[3];
+    float *constant = scale + groups * all, *slope = constant + groups * all;
+    double total_beta[SKY_CHANNEL_BLOCK] = {0}, total_gamma[SKY_CHANNEL_BLOCK] = {0};
+    for (int g = 0; g < groups; g++) {
+        double sum_g[SKY_CHANNEL_BLOCK], sum_gz[SKY_CHANNEL_BLOCK];
+        const int64_t group_units = units->count / groups;
+        sky_sum_units(sums + g * group_units * 2 * all, group_units, 2 * all, first, channels, sum_g);
+        sky_sum_units(sums + g * group_units * 2 * all, group_units, 2 * all, all + first, channels, sum_gz);
+        for (int64_t c = 0; c < channels; c++) {
+            const int64_t at = g * all + first + c;
+            const double sum_normal = sum_gz[c] * invstd[at];
+            total_beta[c] += sum_g[c];
+            total_gamma[c] += sum_normal;
+            constant[at] = (float)(scale[at] * sum_g[c] / count);
+            slope[at] = (float)(scale[at] * (double)invstd[at] * sum_normal / count);
+        }
+    }
+    for (int64_t c = 0; c < channels; c++) {
+        sky_give(run->out[1], first + c, total_gamma[c], run->accumulate);
+        sky_give(run->out[2], first + c, total_beta[c], run->accumulate);
+    }
+}
+
+static sky_status grad_run(const struct sky_kernel *kernel, const struct sky_run *run)
+{
+    const struct sky_map_shape map = sky_map_shape_of(sky_cpu_in(kernel, 1));
+    const struct sky_units units = sky_units_of(&map);
+    const int groups = kernel->node->attr.bn.groups;
+    const bool relu = kernel->node->attr.bn.relu;
+    const float *dy = run->in[0], *z = run->in[1], *mean = run->in[2], *invstd = run->in[3], *gamma = run->in[4], *beta = run->in[5];
+    float *dz = run->out[0], *scale = run->work, *constant = scale + groups * map.channels, *slope = constant + groups * map.channels, *sums = slope + groups * map.channels;
+    fill_scale(gamma, invstd, groups, map.channels, scale);
+#pragma omp parallel num_threads(sky_cpu_threads(kernel))
+    {
+int64_t begin, end;
+        sky_my_share(units.count, &begin, &end);
+        for (int64_t u = begin; u < end; u++) {
+            const struct sky_unit unit = sky_unit_at(&units, u);
+            const int64_t offset = (unit.image * map.positions + unit.first) * map.channels, group = unit.image / (map.images / groups) * map.channels;
+            float *sum = sums + u * 2 * map.channels;
+            if (relu) grad_sums(dy + offset, z + offset, unit.length, map.channels, mean + group, scale + group, beta, true, sum, sum + map.channels);
+            else grad_sums(dy + offset, z + offset, unit.length, map.channels, mean + group, scale + group, beta, false, sum, sum + map.channels);
+        }
+#pragma omp barrier
+#pragma omp for schedule(static)
+        for (int64_t first = 0; first < map.channels; first += SKY_CHANNEL_BLOCK) grad_merge(kernel, run, &map, &units, first, sums, scale);
+        for (int64_t u = end - 1; u >= begin; u--) {
+            const struct sky_unit unit = sky_unit_at(&units, u);
+            const int64_t offset = (unit.image * map.positions + unit.first) * map.channels, group = unit.image / (map.images / groups) * map.channels;
+            if (relu) grad_rows(dy + offset, z + offset, dz + offset, unit.length, map.channels, mean + group, scale + group, beta, true, constant + group, slope + group);
+            else grad_rows(dy + offset, z + offset, dz + offset, unit.length, map.channels, mean + group, scale + group, beta, false, constant + group, slope + group);
+        }
+    }
+    return SKY_OK;
+}
+
+/* w' = w gamma / sqrt(var + epsilon), bias = beta - gamma mean / sqrt(var + epsilon) */
+static sky_status fold_run(const struct sky_kernel *kernel, const struct sky_run *run)
+{
+    const struct sky_tensor *filters = sky_cpu_in(kernel, 0);
+    const int64_t count = filters->dim[0], size = filters->count / count;
+    const float *w = run->in[0], *gamma = run->in[1], *beta = run->in[2], *mean = run->in[3], *var = run->in[4];
+    float *folded = run->out[0], *bias = run->out[1];
+#pragma omp parallel for num_threads(sky_cpu_threads(kernel)) schedule(static)
+    for (int64_t k = 0; k < count; k++) {
+        const double scale = gamma[k] / sqrt(var[k] + kernel->node->attr.bn.epsilon);
+        for (int64_t i = 0; i < size; i++) folded[k * size + i] = (float)(w[k * size + i] * scale);
+        bias[k] = (float)(beta[k] - mean[k] * scale);
+    }
+    return SKY_OK;
+}
+
+const struct sky_operation sky_cpu_BN_STATS = {.prepare = stats_prepare, .run = stats_run};
+const struct sky_operation sky_cpu_BN_APPLY = {.prepare = apply_prepare, .run = apply_run};
+const struct sky_operation sky_cpu_BN_GRAD = {.prepare = grad_prepare, .run = grad_run};
+const struct sky_operation sky_cpu_BN_FOLD = {.run = fold_run};

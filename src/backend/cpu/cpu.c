@@ -1,0 +1,103 @@
+/*
+ * The CPU back end: opening, arenas (host memory in huge pages), plain copies, and the table of operations. Convolutions run on oneDNN, everything else on our own
+ * OpenMP code. Single precision only.
+ */
+#include "cpu.h"
+
+#include "base/memory.h"
+
+#include <stdlib.h>
+
+static sky_status cpu_open(struct sky_device *device)
+{
+    struct sky_cpu *cpu = NULL;
+    if (device->options.threads < 1) return sky_fail(SKY_INTERNAL, "cpu", "%d threads", device->options.threads);
+    SKY_TRY(sky_alloc(&cpu, 1, sizeof *cpu, "the CPU back end"));
+    const sky_status status = sky_dnnl_open(&cpu->dnnl, device->options.threads);
+    if (status == SKY_OK) device->state = cpu;
+    else free(cpu);
+    return status;
+}
+
+static void cpu_close(struct sky_device *device)
+{
+    struct sky_cpu *cpu = device->state;
+    if (!cpu) return;
+    sky_dnnl_close(cpu->dnnl);
+    free(cpu);
+    device->state = NULL;
+}
+
+static sky_status cpu_arena_alloc(struct sky_device *device, size_t bytes, const char *what, void **out)
+{
+    (void)device;
+    return sky_block_alloc(out, bytes, what);
+}
+
+static void cpu_arena_free(struct sky_device *device, void *memory, size_t bytes)
+{
+    (void)device;
+    sky_block_free(memory, bytes);
+}
+
+static sky_status cpu_copy(struct sky_device *device, void *to, const void *from, size_t bytes)
+{
+    (void)device;
+    memcpy(to, from, bytes);
+    return SKY_OK;
+}
+
+static sky_status cpu_synchronize(struct sky_device *device)
+{
+    (void)device;
+    return SKY_OK;
+}
+
+static const char *f32_only(const struct sky_graph *graph, const struct sky_node *node)
+{
+    (void)node;
+    return graph->dtype == SKY_F32 ? NULL : "it computes in f32 only";
+}
+
+/* Each file of this folder gives its operations as rows; the back end's table goes through these four functions. */
+static const struct sky_operation *const rows[SKY_OP_COUNT] = {
+#define SKY_OP(name, inputs, outputs, file, doc) &sky_cpu_##name,
+#include "ops/ops.def"
+#undef SKY_OP
+};
+
+static sky_status cpu_prepare(struct sky_kernel *kernel)
+{
+    const struct sky_operation *row = rows[kernel->node->op];
+    return row->prepare ? row->prepare(kernel) : SKY_OK;
+}
+
+static sky_status cpu_run(const struct sky_kernel *kernel, const struct sky_run *run)
+{
+    return rows[kernel->node->op]->run(kernel, run);
+}
+
+static void cpu_destroy(struct sky_kernel *kernel)
+{
+    const struct sky_operation *row = rows[kernel->node->op];
+    if (row->destroy) row->destroy(kernel);
+}
+
+static const struct sky_operation operations[SKY_OP_COUNT] = {
+#define SKY_OP(name, inputs, outputs, file, doc) [SKY_OP_##name] = {.supports = f32_only, .prepare = cpu_prepare, .run = cpu_run, .destroy = cpu_destroy},
+#include "ops/ops.def"
+#undef SKY_OP
+};
+
+const struct sky_backend sky_backend_cpu = {
+    .name = "cpu",
+    .description = "oneDNN for convolutions, own OpenMP code for the rest, f32",
+    .open = cpu_open,
+    .close = cpu_close,
+    .arena_alloc = cpu_arena_alloc,
+    .arena_free = cpu_arena_free,
+    .copy_in = cpu_copy,
+    .copy_out = cpu_copy,
+    .synchronize = cpu_synchronize,
+    .operations = operations,
+};

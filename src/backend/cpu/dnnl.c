@@ -1,0 +1,251 @@
+/*
+ * Convolutions and products of oneDNN behind dnnl.h, in what the library's v2 and v3 have in common: primitives are executed on the caller's pointers, tensors
+ * that the library wants in another layout are packed and unpacked by its reorders. Every call runs on exactly the device's number of threads, whatever
+ * thread it comes from: the library sizes its scratch memory for that number.
+ */
+#include "dnnl.h"
+
+#include "base/memory.h"
+#include "dnnl_version.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct sky_dnnl {
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    int threads;
+};
+
+/* One primitive with its memory objects, whose pointers are set before each execution. */
+struct bound_primitive {
+    dnnl_primitive_t primitive;
+    size_t scratch_bytes;
+    int count;
+    struct {
+        int argument;
+        dnnl_memory_t memory;
+    } bound[6];
+};
+
+struct sky_dnnl_conv {
+    struct sky_dnnl *dnnl;
+    struct bound_primitive compute;
+    struct bound_primitive pack[SKY_DNNL_TENSORS], unpack[SKY_DNNL_TENSORS]; /* empty where our layout fits */
+    size_t packed_bytes[SKY_DNNL_TENSORS];
+    int arguments[SKY_DNNL_TENSORS]; /* DNNL_ARG_* of x, filters, y in this direction */
+    bool bias, residual;
+    char name[48];
+};
+
+static sky_status library_check(dnnl_status_t status, const char *doing)
+{
+    if (status == dnnl_success) return SKY_OK;
+    return sky_fail(status == dnnl_out_of_memory ? SKY_NOMEM : SKY_DEVICE, "oneDNN", "%s failed with status %d", doing, (int)status);
+}
+
+sky_status sky_dnnl_open(struct sky_dnnl **out, int threads)
+{
+    struct sky_dnnl *dnnl = NULL;
+    SKY_TRY(sky_alloc(&dnnl, 1, sizeof *dnnl, "oneDNN's handles"));
+    dnnl->threads = threads;
+    sky_status status = library_check(dnnl_engine_create(&dnnl->engine, dnnl_cpu, 0), "opening the CPU engine");
+    if (status == SKY_OK) status = library_check(dnnl_stream_create(&dnnl->stream, dnnl->engine, dnnl_stream_in_order), "opening a stream");
+    if (status == SKY_OK) *out = dnnl;
+    else sky_dnnl_close(dnnl);
+    return status;
+}
+
+void sky_dnnl_close(struct sky_dnnl *dnnl)
+{
+    if (!dnnl) return;
+    if (dnnl->stream) dnnl_stream_destroy(dnnl->stream);
+    if (dnnl->engine) dnnl_engine_destroy(dnnl->engine);
+    free(dnnl);
+}
+
+static void bound_free(struct bound_primitive *bound)
+{
+    for (int i = 0; i < bound->count; i++) dnnl_memory_destroy(bound->bound[i].memory);
+    if (bound->primitive) dnnl_primitive_destroy(bound->primitive);
+    memset(bound, 0, sizeof *bound);
+}
+
+/* Adds an argument of the given layout; an empty layout is left out. */
+static sky_status bound_add(struct bound_primitive *bound, dnnl_engine_t engine, int argument, const void *layout)
+{
+    if (!layout || dnnl_memory_desc_get_size(layout) == 0) return SKY_OK;
+    dnnl_memory_t memory = NULL;
+    SKY_TRY(library_check(dnnl_memory_create(&memory, layout, engine, DNNL_MEMORY_NONE), "describing memory"));
+    bound->bound[bound->count].argument = argument;
+    bound->bound[bound->count++].memory = memory;
+    return SKY_OK;
+}
+
+static sky_status bound_create(struct bound_primitive *bound, dnnl_engine_t engine, dnnl_primitive_desc_t description)
+{
+    const void *scratch = dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0);
+    SKY_TRY(library_check(dnnl_primitive_create(&bound->primitive, description), "creating a primitive"));
+    if (scratch) bound->scratch_bytes = dnnl_memory_desc_get_size(scratch);
+    return bound_add(bound, engine, DNNL_ARG_SCRATCHPAD, scratch);
+}
+
+static sky_status bound_execute(const struct bound_primitive *bound, const struct sky_dnnl *dnnl, const struct sky_dnnl_arguments *pointers, const int arguments[SKY_DNNL_TENSORS])
+{
+    dnnl_exec_arg_t list[6];
+    dnnl_status_t status = dnnl_success;
+    for (int i = 0; i < bound->count && status == dnnl_success; i++) {
+        const int argument = bound->bound[i].argument;
+        const void *pointer = argument == DNNL_ARG_SCRATCHPAD             ? pointers->scratch
+                              : argument == arguments[SKY_DNNL_X]         ? pointers->x
+                              : argument == arguments[SKY_DNNL_FILTERS]   ? pointers->filters
+                              : argument == arguments[SKY_DNNL_Y]         ? pointers->y
+                              : argument == DNNL_ARG_BIAS                 ? pointers->bias
+                                                                          : pointers->residual;
+        status = dnnl_memory_set_data_handle(bound->bound[i].memory, (void *)pointer);
+        list[i].arg = argument;
+        list[i].memory = bound->bound[i].memory;
+    }
+    const int threads = omp_get_max_threads();
+    omp_set_num_threads(dnnl->threads);
+    if (status == dnnl_success) status = dnnl_primitive_execute(bound->primitive, dnnl->stream, bound->count, list);
+    if (status == dnnl_success) status = dnnl_stream_wait(dnnl->stream);
+    omp_set_num_threads(threads);
+    return library_check(status, "execution");
+}
+
+static sky_status reorder_create(struct bound_primitive *bound, dnnl_engine_t engine, const void *from, const void *to)
+{
+    dnnl_primitive_desc_t description = NULL;
+    SKY_TRY(library_check(sky_dnnl_describe_reorder(engine, from, to, &description), "describing a reorder"));
+    sky_status status = bound_create(bound, engine, description);
+    if (status == SKY_OK) status = bound_add(bound, engine, DNNL_ARG_FROM, from);
+    if (status == SKY_OK) status = bound_add(bound, engine, DNNL_ARG_TO, to);
+    dnnl_primitive_desc_destroy(description);
+    return status;
+}
+
+static sky_status conv_fill(struct sky_dnnl_conv *conv, const struct sky_dnnl_problem *problem, dnnl_primitive_desc_t description)
+{
+    static const struct {
+        int argument[SKY_DNNL_TENSORS];
+        dnnl_query_t query[SKY_DNNL_TENSORS];
+        enum sky_dnnl_tensor result;
+    } directions[] = {
+        [SKY_DNNL_FORWARD] = {{DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}, {dnnl_query_src_md, dnnl_query_weights_md, dnnl_query_dst_md}, SKY_DNNL_Y},
+        [SKY_DNNL_DGRAD] = {{DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST}, {dnnl_query_diff_src_md, dnnl_query_weights_md, dnnl_query_diff_dst_md}, SKY_DNNL_X},
+        [SKY_DNNL_WGRAD] = {{DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST}, {dnnl_query_src_md, dnnl_query_diff_weights_md, dnnl_query_diff_dst_md}, SKY_DNNL_FILTERS},
+    };
+    const dnnl_engine_t engine = conv->dnnl->engine;
+    memcpy(conv->arguments, directions[problem->direction].argument, sizeof conv->arguments);
+    SKY_TRY(bound_create(&conv->compute, engine, description));
+    void *plain = NULL;
+    sky_status status = SKY_OK;
+    for (int t = 0; t < SKY_DNNL_TENSORS && status == SKY_OK; t++) {
+        const void *wanted = dnnl_primitive_desc_query_md(description, directions[problem->direction].query[t], 0);
+        SKY_TRY_DONE(bound_add(&conv->compute, engine, conv->arguments[t], wanted));
+        SKY_TRY_DONE(sky_dnnl_plain_make(problem, (enum sky_dnnl_tensor)t, &plain));
+        if (t == SKY_DNNL_Y && conv->residual) SKY_TRY_DONE(bound_add(&conv->compute, engine, DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, plain));
+        if (!dnnl_memory_desc_equal(wanted, plain)) {
+            const bool result = t == (int)directions[problem->direction].result;
+            conv->packed_bytes[t] = dnnl_memory_desc_get_size(wanted);
+            SKY_TRY_DONE(result ? reorder_create(&conv->unpack[t], engine, wanted, plain) : reorder_create(&conv->pack[t], engine, plain, wanted));
+        }
+        sky_dnnl_plain_free(plain);
+        plain = NULL;
+    }
+    if (conv->bias) SKY_TRY_DONE(bound_add(&conv->compute, engine, DNNL_ARG_BIAS, dnnl_primitive_desc_query_md(description, dnnl_query_weights_md, 1)));
+done:
+    sky_dnnl_plain_free(plain);
+    return status;
+}
+
+sky_status sky_dnnl_conv_create(struct sky_dnnl *dnnl, const struct sky_dnnl_problem *problem, struct sky_dnnl_conv **out)
+{
+    const int threads = omp_get_max_threads();
+    omp_set_num_threads(dnnl->threads);
+    dnnl_primitive_desc_t description = NULL;
+    struct sky_dnnl_conv *conv = NULL;
+    sky_status status = SKY_OK;
+    const dnnl_status_t described = sky_dnnl_describe_conv(dnnl->engine, problem, &description);
+    const char *name = "";
+    if (described == dnnl_unimplemented) goto done;
+    SKY_TRY_DONE(library_check(described, "describing a convolution"));
+    SKY_TRY_DONE(library_check(dnnl_primitive_desc_query(description, dnnl_query_impl_info_str, 0, &name), "asking a name"));
+    if (strncmp(name, "ref", 3) == 0) goto done;
+    SKY_TRY_DONE(sky_alloc(&conv, 1, sizeof *conv, "a convolution"));
+    conv->dnnl = dnnl;
+    conv->bias = problem->bias;
+    conv->residual = problem->residual;
+    snprintf(conv->name, sizeof conv->name, "%s", name);
+    SKY_TRY_DONE(conv_fill(conv, problem, description));
+    *out = conv;
+    conv = NULL;
+done:
+    sky_dnnl_conv_destroy(conv);
+    if (description) dnnl_primitive_desc_destroy(description);
+    omp_set_num_threads(threads);
+    return status;
+}
+
+void sky_dnnl_conv_destroy(struct sky_dnnl_conv *conv)
+{
+    if (!conv) return;
+    bound_free(&conv->compute);
+    for (int t = 0; t < SKY_DNNL_TENSORS; t++) bound_free(&conv->pack[t]), bound_free(&conv->unpack[t]);
+    free(conv);
+}
+
+const char *sky_dnnl_conv_name(const struct sky_dnnl_conv *conv)
+{
+    return conv->name;
+}
+
+size_t sky_dnnl_conv_scratch_bytes(const struct sky_dnnl_conv *conv)
+{
+    size_t most = conv->compute.scratch_bytes;
+    for (int t = 0; t < SKY_DNNL_TENSORS; t++) {
+        if (conv->pack[t].scratch_bytes > most) most = conv->pack[t].scratch_bytes;
+        if (conv->unpack[t].scratch_bytes > most) most = conv->unpack[t].scratch_bytes;
+    }
+    return most;
+}
+
+size_t sky_dnnl_conv_packed_bytes(const struct sky_dnnl_conv *conv, enum sky_dnnl_tensor tensor)
+{
+    return conv->packed_bytes[tensor];
+}
+
+static sky_status reorder_execute(const struct sky_dnnl_conv *conv, const struct bound_primitive *reorder, const void *from, const void *to, void *scratch)
+{
+    static const int from_to[SKY_DNNL_TENSORS] = {DNNL_ARG_FROM, 0, DNNL_ARG_TO};
+    const struct sky_dnnl_arguments pointers = {.x = from, .y = to, .scratch = scratch};
+    return bound_execute(reorder, conv->dnnl, &pointers, from_to);
+}
+
+sky_status sky_dnnl_conv_pack(const struct sky_dnnl_conv *conv, enum sky_dnnl_tensor tensor, const void *ours, void *packed, void *scratch)
+{
+    return reorder_execute(conv, &conv->pack[tensor], ours, packed, scratch);
+}
+
+sky_status sky_dnnl_conv_unpack(const struct sky_dnnl_conv *conv, enum sky_dnnl_tensor tensor, const void *packed, void *ours, void *scratch)
+{
+    return reorder_execute(conv, &conv->unpack[tensor], packed, ours, scratch);
+}
+
+sky_status sky_dnnl_conv_execute(const struct sky_dnnl_conv *conv, const struct sky_dnnl_arguments *arguments)
+{
+    return bound_execute(&conv->compute, conv->dnnl, arguments, conv->arguments);
+}
+
+sky_status sky_dnnl_sgemm(const struct sky_dnnl *dnnl, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb,
+                          float beta, float *c, int64_t ldc)
+{
+    const int threads = omp_get_max_threads();
+    omp_set_num_threads(dnnl->threads);
+    const dnnl_status_t status = dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1, a, lda, b, ldb, beta, c, ldc);
+    omp_set_num_threads(threads);
+    return library_check(status, "a matrix product");
+}
