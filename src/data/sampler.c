@@ -1,0 +1,121 @@
+/*
+ * Epoch permutations and image choices, keyed by (seed, epoch, item). Owns the permutation of the epoch it was last asked for, behind a mutex: loader threads ask for
+ * steps of one epoch in any order.
+ */
+#include "sampler.h"
+
+#include "base/memory.h"
+#include "base/rng.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+struct sky_sampler {
+    const struct sky_train_set *set; /* borrowed */
+    enum sky_sampler_kind kind;
+    int64_t batch_size, steps;
+    uint64_t seed;
+    int64_t item_count[SKY_VIEW_COUNT]; /* items in an epoch of this view */
+    int32_t *items[SKY_VIEW_COUNT];     /* [item_count] class of each item before shuffling */
+    int32_t *order[SKY_VIEW_COUNT];     /* [item_count] the same, shuffled for `epoch` */
+    int64_t epoch;                      /* -1: none yet */
+    pthread_mutex_t lock;
+};
+
+static bool has_images(const struct sky_train_set *set, int view, int64_t class_index)
+{
+    return set->first[view][class_index + 1] > set->first[view][class_index];
+}
+
+/* Paired: one list for both views, of classes seen in every view. Unpaired: a list a view. */
+static sky_status list_items(struct sky_sampler *sampler, int view, int64_t samples_per_class)
+{
+    const struct sky_train_set *set = sampler->set;
+    const size_t most = (size_t)set->class_count * (size_t)samples_per_class;
+    SKY_TRY(sky_alloc(&sampler->items[view], most, sizeof *sampler->items[view], "the items of an epoch"));
+    SKY_TRY(sky_alloc(&sampler->order[view], most, sizeof *sampler->order[view], "the items of an epoch"));
+    for (int64_t c = 0; c < set->class_count; c++) {
+        bool usable = has_images(set, view, c);
+        if (sampler->kind == SKY_SAMPLER_PAIRED) usable = has_images(set, SKY_VIEW_SATELLITE, c) && has_images(set, SKY_VIEW_DRONE, c);
+        for (int64_t k = 0; usable && k < samples_per_class; k++) sampler->items[view][sampler->item_count[view]++] = (int32_t)c;
+    }
+    return SKY_OK;
+}
+
+sky_status sky_sampler_create(struct sky_sampler **out, const struct sky_train_set *set, enum sky_sampler_kind kind, int64_t samples_per_class, int64_t batch_size, uint64_t seed)
+{
+    struct sky_sampler *sampler = NULL;
+    sky_status status = SKY_OK;
+    if (samples_per_class < 1 || batch_size < 1) return sky_fail(SKY_INTERNAL, "sampler", "%lld samples a class, %lld places a step", (long long)samples_per_class, (long long)batch_size);
+    SKY_TRY(sky_alloc(&sampler, 1, sizeof *sampler, "the sampler"));
+    pthread_mutex_init(&sampler->lock, NULL);
+    sampler->set = set, sampler->kind = kind, sampler->batch_size = batch_size, sampler->seed = seed, sampler->epoch = -1, sampler->steps = INT64_MAX;
+    for (int view = 0; view < SKY_VIEW_COUNT; view++) {
+        SKY_TRY_DONE(list_items(sampler, view, samples_per_class));
+        const int64_t steps = sampler->item_count[view] / batch_size; /* the last partial batch is dropped */
+        if (steps < sampler->steps) sampler->steps = steps;
+    }
+    if (sampler->steps < 1) {
+        status = sky_fail(SKY_DATA, set->root, "an epoch holds %lld places, fewer than the %lld of one step", (long long)sampler->item_count[0], (long long)batch_size);
+        sky_hint("lower [train] batch_size or accumulate, or raise [data] samples_per_class");
+        goto done;
+    }
+    *out = sampler;
+    return SKY_OK;
+done:
+    sky_sampler_destroy(sampler);
+    return status;
+}
+
+void sky_sampler_destroy(struct sky_sampler *sampler)
+{
+    if (!sampler) return;
+    for (int view = 0; view < SKY_VIEW_COUNT; view++) {
+        free(sampler->items[view]);
+        free(sampler->order[view]);
+    }
+    pthread_mutex_destroy(&sampler->lock);
+    free(sampler);
+}
+
+int64_t sky_sampler_steps_per_epoch(const struct sky_sampler *sampler)
+{
+    return sampler->steps;
+}
+
+/* Fisher-Yates with the draws of (epoch, view); paired views share view 0's order. */
+static void shuffle(struct sky_sampler *sampler, int64_t epoch)
+{
+    for (int view = 0; view < SKY_VIEW_COUNT; view++) {
+        const int draws = sampler->kind == SKY_SAMPLER_PAIRED ? 0 : view;
+        struct sky_rng rng = sky_rng_make(sampler->seed, SKY_RNG_SHUFFLE, (uint32_t)epoch, (uint32_t)draws);
+        int32_t *order = sampler->order[view];
+        for (int64_t i = 0; i < sampler->item_count[view]; i++) {
+            const int64_t j = sky_rng_below(&rng, (uint32_t)i + 1);
+            order[i] = order[j];
+            order[j] = sampler->items[view][i];
+        }
+    }
+    sampler->epoch = epoch;
+}
+
+sky_status sky_sampler_step(struct sky_sampler *sampler, int64_t epoch, int64_t step, struct sky_pick *picks)
+{
+    if (step < 0 || step >= sampler->steps) return sky_fail(SKY_INTERNAL, "sampler", "step %lld of %lld", (long long)step, (long long)sampler->steps);
+    pthread_mutex_lock(&sampler->lock);
+    if (sampler->epoch != epoch) shuffle(sampler, epoch);
+    for (int view = 0; view < SKY_VIEW_COUNT; view++)
+        for (int64_t row = 0; row < sampler->batch_size; row++) {
+            struct sky_pick *pick = &picks[view * sampler->batch_size + row];
+            pick->item = step * sampler->batch_size + row;
+            pick->label = sampler->order[view][pick->item];
+        }
+    pthread_mutex_unlock(&sampler->lock);
+    for (int64_t i = 0; i < SKY_VIEW_COUNT * sampler->batch_size; i++) {
+        const int view = (int)(i / sampler->batch_size);
+        const int64_t *first = sampler->set->first[view] + picks[i].label;
+        struct sky_rng rng = sky_rng_make(sampler->seed, SKY_RNG_PICK, (uint32_t)epoch, (uint32_t)(picks[i].item * SKY_VIEW_COUNT + view));
+        picks[i].image = first[0] + sky_rng_below(&rng, (uint32_t)(first[1] - first[0]));
+    }
+    return SKY_OK;
+}
