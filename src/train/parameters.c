@@ -85,6 +85,7 @@ sky_status sky_parameters_initialise(const struct sky_model *model, struct sky_e
 struct filed {
     const struct sky_safetensors *file;
     const char *prefix; /* of the names in the file: "", "momentum/", "ema/" */
+    bool learned_only;  /* buffers are left as they are */
     bool optional;      /* a missing tensor, or one of another shape, is counted and left as it is */
     int64_t taken, missing, other_shape;
     struct sky_text names; /* of what was left */
@@ -109,6 +110,10 @@ static sky_status from_file(void *context, const struct sky_slice *slice, float 
 {
     struct filed *filed = context;
     char name[320], want[96], have[96] = "absent";
+    if (filed->learned_only && strstr(slice->name, ".running_")) {
+        *given = false;
+        return SKY_OK;
+    }
     snprintf(name, sizeof name, "%s%s", filed->prefix, slice->name);
     const struct sky_file_tensor *tensor = sky_safetensors_find(filed->file, name);
     if (tensor && same_shape(tensor, slice)) {
@@ -132,6 +137,12 @@ sky_status sky_parameters_read(const struct sky_model *model, struct sky_executo
 {
     struct filed filed = {.file = file, .prefix = prefix};
     return fill(model, executor, arena, from_file, &filed);
+}
+
+sky_status sky_parameters_overlay(const struct sky_model *model, struct sky_executor *executor, const struct sky_safetensors *file, const char *prefix)
+{
+    struct filed filed = {.file = file, .prefix = prefix, .learned_only = true};
+    return fill(model, executor, SKY_ARENA_PARAMS, from_file, &filed);
 }
 
 /* The trunk completely or not at all (design.md 12): half a pretrained trunk would train silently badly. */

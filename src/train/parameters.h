@@ -22,6 +22,9 @@ sky_status sky_parameters_initialise(const struct sky_model *model, struct sky_e
 /* Every tensor PREFIX+name must be there with its shape: parameters and buffers for PARAMS, learned tensors alone for MOMENTUM ("momentum/"), GRADS and EMA ("ema/"). */
 sky_status sky_parameters_read(const struct sky_model *model, struct sky_executor *executor, const struct sky_safetensors *file, enum sky_arena arena, const char *prefix);
 
+/* Replaces the learned tensors by PREFIX+name ("ema/": the averaged ones), buffers left as they are. */
+sky_status sky_parameters_overlay(const struct sky_model *model, struct sky_executor *executor, const struct sky_safetensors *file, const char *prefix);
+
 /* [model] weights: whatever fits by name and shape, the trunk completely or SKY_FORMAT; says what was left. */
 sky_status sky_parameters_load(const struct sky_model *model, struct sky_executor *executor, const char *path);
 
