@@ -1,0 +1,20 @@
+# oneDNN: target DNNL::DNNL, DNNL_VERSION and DNNL_VERSION_MAJOR (2 and 3 have different C interfaces). Not oneDNN's own CMake package: Debian's
+# asks for OpenCL.
+find_path(DNNL_INCLUDE_DIR oneapi/dnnl/dnnl_version.h)
+find_library(DNNL_LIBRARY dnnl)
+set(DNNL_VERSION "")
+if(DNNL_INCLUDE_DIR)
+  file(STRINGS "${DNNL_INCLUDE_DIR}/oneapi/dnnl/dnnl_version.h" DNNL_LINES REGEX "define DNNL_VERSION_(MAJOR|MINOR|PATCH) ")
+  foreach(part MAJOR MINOR PATCH)
+    string(REGEX REPLACE ".*DNNL_VERSION_${part} +([0-9]+).*" "\\1" DNNL_VERSION_${part} "${DNNL_LINES}")
+  endforeach()
+  set(DNNL_VERSION "${DNNL_VERSION_MAJOR}.${DNNL_VERSION_MINOR}.${DNNL_VERSION_PATCH}")
+endif()
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(DNNL REQUIRED_VARS DNNL_LIBRARY DNNL_INCLUDE_DIR VERSION_VAR DNNL_VERSION
+                                  REASON_FAILURE_MESSAGE "Debian and Ubuntu: apt install libdnnl-dev (third_party/install.sh does it)")
+mark_as_advanced(DNNL_INCLUDE_DIR DNNL_LIBRARY)
+if(DNNL_FOUND AND NOT TARGET DNNL::DNNL)
+  add_library(DNNL::DNNL UNKNOWN IMPORTED)
+  set_target_properties(DNNL::DNNL PROPERTIES IMPORTED_LOCATION "${DNNL_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${DNNL_INCLUDE_DIR}")
+endif()

@@ -1,0 +1,32 @@
+# What `cmake --install` gives: the program, the library, its headers, a CMake package (find_package(skygem)) and a pkg-config file. Both let a
+# program that uses the static library link everything behind it.
+include(CMakePackageConfigHelpers)
+set(SKY_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/skygem)
+
+install(TARGETS skygem-program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS skygem EXPORT skygemTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY include/skygem DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/skygem)
+
+install(EXPORT skygemTargets NAMESPACE skygem:: DESTINATION ${SKY_PACKAGE_DIR})
+configure_package_config_file(third_party/cmake/skygemConfig.cmake.in skygemConfig.cmake INSTALL_DESTINATION ${SKY_PACKAGE_DIR})
+write_basic_package_version_file(skygemConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/skygemConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/skygemConfigVersion.cmake
+              third_party/cmake/FindInih.cmake third_party/cmake/FindDNNL.cmake third_party/cmake/FindCUDNN.cmake third_party/cmake/FindNCCL.cmake
+              third_party/cmake/SkyPythonPackages.cmake
+        DESTINATION ${SKY_PACKAGE_DIR})
+
+# A shared library brings its own dependencies; with a static one the user's program needs them all.
+string(REPLACE ";" " " SKY_PC_LIBS "-ldnnl;${OpenMP_C_FLAGS};-pthread;-lm")
+set(SKY_PC_PRIVATE "")
+if(BUILD_SHARED_LIBS)
+  set(SKY_PC_PRIVATE ".private")
+endif()
+if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
+  set(SKY_PC_PREFIX "${CMAKE_INSTALL_PREFIX}")
+else()
+  file(RELATIVE_PATH SKY_PC_PREFIX "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
+  set(SKY_PC_PREFIX "\${pcfiledir}/${SKY_PC_PREFIX}") # the installed tree may be moved
+endif()
+configure_file(third_party/cmake/skygem.pc.in skygem.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/skygem.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
