@@ -58,7 +58,7 @@ struct ops_subject {
     uint64_t keys_read; /* bit i: the text's i-th key was asked for */
 
     /* Options of the harness, from the same text. */
-    double tolerance;  /* tol=: relative, for back ends against the reference */
+    double tolerance, floor; /* tol=, floor=: relative to element and largest element, and absolute, for back ends against the reference */
     bool accumulate;   /* acc=1: GRADS outputs are added to */
     bool alias;        /* alias=1: output 0 takes input 0's memory where the operation allows it */
     bool lean;         /* lean=1: inputs get no gradient, only parameters do */

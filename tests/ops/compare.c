@@ -83,8 +83,8 @@ static bool is_unwritten(const struct sky_tensor *tensor, const void *data, int6
     return true;
 }
 
-/* Integers must be equal; NaN and Inf must be where the reference has them; the rest within tolerance * (|element| + the tensor's largest). */
-static bool same_values(const struct sky_tensor *tensor, const void *want, const void *got, double tolerance, char message[300])
+/* Integers must be equal; NaN and Inf must be where the reference has them; the rest within tolerance * (|element| + the tensor's largest) + floor. */
+static bool same_values(const struct ops_subject *subject, const struct sky_tensor *tensor, const void *want, const void *got, char message[300])
 {
     double largest = 0, worst = 0;
     int64_t at = -1;
@@ -105,7 +105,7 @@ static bool same_values(const struct sky_tensor *tensor, const void *want, const
             return false;
         }
         if (isinf(a)) continue;
-        const double error = fabs(a - b), allowed = is_float ? tolerance * (fabs(a) + largest) + DBL_MIN : 0, ratio = is_float ? error / allowed : error;
+        const double error = fabs(a - b), allowed = is_float ? subject->tolerance * (fabs(a) + largest) + subject->floor + DBL_MIN : 0, ratio = is_float ? error / allowed : error;
         if (!(error <= allowed) && !(ratio <= worst)) worst = ratio, at = i;
     }
     if (at < 0) return true;
@@ -144,7 +144,7 @@ static bool judge(const struct ops_options *options, const struct ops_subject *s
     char where[200], message[300];
     where_text(subject, backend, n, where);
     for (int k = 0; k < node->out_count; k++) {
-        if (node->out[k] < 0 || same_values(&subject->graph.tensors[node->out[k]], want->out[k], got->out[k], subject->tolerance, message)) continue;
+        if (node->out[k] < 0 || same_values(subject, &subject->graph.tensors[node->out[k]], want->out[k], got->out[k], message)) continue;
         ops_fail(options, subject->from, where, "output %d %s", k, message);
         return false;
     }
@@ -156,7 +156,7 @@ static bool judge(const struct ops_options *options, const struct ops_subject *s
             ops_fail(options, subject->from, where, "input %d was changed", i);
             return false;
         }
-        if (constant || same_values(tensor, want->in[i], got->in[i], subject->tolerance, message)) continue;
+        if (constant || same_values(subject, tensor, want->in[i], got->in[i], message)) continue;
         ops_fail(options, subject->from, where, "input %d, updated in place, %s", i, message);
         return false;
     }

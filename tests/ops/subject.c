@@ -188,7 +188,7 @@ sky_status ops_subject_build(struct ops_subject *subject, const struct ops_case 
     SKY_TRY(sky_graph_init(&subject->graph, dtype));
     add_source(subject, subject->graph.scalars, OPS_SCALARS, 0, 0);
     subject->scalars = (struct sky_scalars){.seed = 12345, .step = 7, .lr = {0.001f, 0.01f, 0.1f}, .ema_decay = 0.99f, .gradient_scale = 1};
-    subject->tolerance = ops_number(subject, "tol", 1e-5);
+    subject->tolerance = ops_number(subject, "tol", 1e-5), subject->floor = ops_number(subject, "floor", 0);
     subject->accumulate = ops_int(subject, "acc", 0);
     subject->alias = ops_int(subject, "alias", 0);
     subject->lean = ops_int(subject, "lean", 0);
