@@ -119,8 +119,12 @@ static struct rotation make_rotation(double degrees, int padded_size)
 {
     const double angle = degrees * (M_PI / 180), cosine = cos(angle), sine = sin(angle), centre = padded_size * 0.5;
     const double offset_x = cosine * -centre + sine * -centre + centre, offset_y = -sine * -centre + cosine * -centre + centre;
-    return (struct rotation){.xx = to_fixed(offset_x + cosine * 0.5 + sine * 0.5), .xx_x = to_fixed(cosine), .xx_y = to_fixed(sine),
-                             .yy = to_fixed(offset_y + -sine * 0.5 + cosine * 0.5), .yy_x = to_fixed(-sine), .yy_y = to_fixed(cosine)};
+    return (struct rotation){.xx = to_fixed(offset_x + cosine * 0.5 + sine * 0.5),
+                             .xx_x = to_fixed(cosine),
+                             .xx_y = to_fixed(sine),
+                             .yy = to_fixed(offset_y + -sine * 0.5 + cosine * 0.5),
+                             .yy_x = to_fixed(-sine),
+                             .yy_y = to_fixed(cosine)};
 }
 
 /* Crop and flip of the rotated edge-padded picture; what rotation brings in from outside is black. */

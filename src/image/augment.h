@@ -13,12 +13,12 @@
 #include <stdbool.h>
 
 struct sky_augment {
-    int size;               /* side of the square result */
-    int pad;                /* pixels of edge padding on each side */
-    bool crop;              /* random crop back to `size`; otherwise the centre */
-    double flip;            /* probability of a mirror image */
-    double rotation;        /* degrees: uniform in [-rotation, rotation]; 0: none */
-    double erasing;         /* probability of erasing a rectangle */
+    int size;                                /* side of the square result */
+    int pad;                                 /* pixels of edge padding on each side */
+    bool crop;                               /* random crop back to `size`; otherwise the centre */
+    double flip;                             /* probability of a mirror image */
+    double rotation;                         /* degrees: uniform in [-rotation, rotation]; 0: none */
+    double erasing;                          /* probability of erasing a rectangle */
     double brightness, contrast, saturation; /* torchvision ColorJitter's: factor uniform in [max(0, 1 - value), 1 + value]; 0: none */
 };
 

@@ -54,7 +54,7 @@ static const struct lookalike {
     {"\x1f\x8b", 2, 0, "is a gzip file", "unpack it first: gunzip"},
     {"PK\x03\x04", 4, 0, "is a zip archive", "unpack it first: unzip"},
     {"BZh", 3, 0, "is a bzip2 file", "unpack it first: bunzip2"},
-    {"\xfd" "7zXZ", 5, 0, "is an xz file", "unpack it first: unxz"},
+    {"\3757zXZ", 5, 0, "is an xz file", "unpack it first: unxz"},
     {"GIF8", 4, 0, "is a GIF", NULL},
     {"BM", 2, 0, "is a BMP", NULL},
     {"WEBP", 4, 8, "is a WebP", NULL},

@@ -27,7 +27,10 @@ struct sky_decode_options {
     int64_t max_pixels; /* refused before anything is allocated; 0: 178,956,970 (Pillow's limit) */
 };
 
-/* `name` is for messages. A JPEG with decoder warnings (cut, corrupt) is refused like a broken one: SKY_DATA with the reason. A failure leaves `out` empty, 0 x 0. */
+/*
+ * `name` is for messages. A JPEG with decoder warnings (cut, corrupt) is refused like a broken one: SKY_DATA with the reason. A failure leaves
+ * `out` empty, 0 x 0.
+ */
 sky_status sky_image_decode(const uint8_t *bytes, size_t count, const char *name, const struct sky_decode_options *options, struct sky_image *out);
 sky_status sky_image_read(const char *path, const struct sky_decode_options *options, struct sky_image *out);
 

@@ -16,11 +16,11 @@
 #include <jpeglib.h>
 
 enum {
-    MAX_SCANS = 100,                  /* real progressive files have about ten; each walks over the whole picture */
-    MAX_LIBRARY_BYTES = 1 << 30,      /* coefficients of a progressive picture */
-    ROWS_A_CALL = 16,                 /* most that the library has ready at a time */
+    MAX_SCANS = 100,             /* real progressive files have about ten; each walks over the whole picture */
+    MAX_LIBRARY_BYTES = 1 << 30, /* coefficients of a progressive picture */
+    ROWS_A_CALL = 16,            /* most that the library has ready at a time */
     EXIF_MARKER = JPEG_APP0 + 1,
-    EXIF_PREFIX_BYTES = 6             /* "Exif\0\0" before the TIFF header */
+    EXIF_PREFIX_BYTES = 6 /* "Exif\0\0" before the TIFF header */
 };
 
 struct decoder {
@@ -86,8 +86,7 @@ static sky_status check_plausible(const struct decoder *decoder, const struct sk
     const struct jpeg_decompress_struct *library = &decoder->library;
     int64_t blocks = 0;
     if (library->arith_code) return SKY_OK; /* has no such bound; the library's memory limit stands */
-    for (int i = 0; i < library->num_components; i++)
-        blocks += (int64_t)library->comp_info[i].width_in_blocks * library->comp_info[i].height_in_blocks;
+    for (int i = 0; i < library->num_components; i++) blocks += (int64_t)library->comp_info[i].width_in_blocks * library->comp_info[i].height_in_blocks;
     if (blocks / 8 <= (int64_t)input->count) return SKY_OK;
     return sky_fail(SKY_DATA, input->name, "is a damaged or cut JPEG: its %zu bytes are too few for the %u x %u pixels it says it has", input->count,
                     library->image_width, library->image_height);

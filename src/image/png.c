@@ -16,7 +16,12 @@
 
 #include <png.h>
 
-enum { MAX_SIDE = 0x7fffffff /* the pixel limit decides */, MAX_CHUNK_BYTES = 1 << 23, MAX_DEFLATE_RATIO = 1032 };
+enum {
+    MAX_SIDE = 0x7fffffff, /* the pixel limit decides */
+    MAX_CHUNK_BYTES = 1 << 23,
+    MAX_INTERLACED_BYTES = 1 << 30, /* raw samples, which are then kept whole */
+    MAX_DEFLATE_RATIO = 1032,
+};
 
 struct decoder {
     const struct sky_codec_input *input;
@@ -72,7 +77,7 @@ static void read_header(struct decoder *decoder)
     png_set_user_limits(library, MAX_SIDE, MAX_SIDE);
     png_set_chunk_malloc_max(library, MAX_CHUNK_BYTES);
     png_set_keep_unknown_chunks(library, PNG_HANDLE_CHUNK_NEVER, NULL, -1); /* all that is not needed to decode */
-    if (decoder->input->want_orientation) png_set_keep_unknown_chunks(library, PNG_HANDLE_CHUNK_AS_DEFAULT, (png_const_bytep)"eXIf", 1);
+    if (decoder->input->want_orientation) png_set_keep_unknown_chunks(library, PNG_HANDLE_CHUNK_AS_DEFAULT, (png_const_bytep) "eXIf", 1);
     png_read_info(library, decoder->header);
     png_get_IHDR(library, decoder->header, &decoder->width, &decoder->height, &decoder->depth, &decoder->color, NULL, NULL, NULL);
 }
@@ -85,7 +90,8 @@ static void read_palette(struct decoder *decoder)
     png_get_PLTE(decoder->library, decoder->header, &entries, &count);
     for (int i = 0; i < 256; i++)
         for (int c = 0; c < 3; c++) decoder->palette[i][c] = (uint8_t)i;
-    for (int i = 0; i < count && i < 256; i++) decoder->palette[i][0] = entries[i].red, decoder->palette[i][1] = entries[i].green, decoder->palette[i][2] = entries[i].blue;
+    for (int i = 0; i < count && i < 256; i++)
+        decoder->palette[i][0] = entries[i].red, decoder->palette[i][1] = entries[i].green, decoder->palette[i][2] = entries[i].blue;
 }
 
 /* One row of raw samples (one byte each; 16-bit gray: two) to RGB: [width][channels] to [width][3]. */
@@ -118,9 +124,13 @@ static sky_status check_header(const struct decoder *decoder)
     const struct sky_codec_input *input = decoder->input;
     SKY_TRY(sky_codec_check_size(input, decoder->width, decoder->height));
     const uint64_t raw_bytes = (uint64_t)png_get_rowbytes(decoder->library, decoder->header) * decoder->height;
+    if (png_get_interlace_type(decoder->library, decoder->header) != PNG_INTERLACE_NONE && raw_bytes > MAX_INTERLACED_BYTES) {
+        sky_fail(SKY_DATA, input->name, "is an interlaced PNG of %u x %u pixels, too large to be put together", decoder->width, decoder->height);
+        return sky_hint("save it without interlacing");
+    }
     if (raw_bytes / MAX_DEFLATE_RATIO <= input->count) return SKY_OK;
-    return sky_fail(SKY_DATA, input->name, "is a damaged or cut PNG: its %zu bytes are too few for the %u x %u pixels it says it has", input->count, decoder->width,
-                    decoder->height);
+    return sky_fail(SKY_DATA, input->name, "is a damaged or cut PNG: its %zu bytes are too few for the %u x %u pixels it says it has", input->count,
+                    decoder->width, decoder->height);
 }
 
 static sky_status read_pixels(struct decoder *decoder, struct sky_image *out)

@@ -16,13 +16,13 @@
 #define VNNI_INLINE VNNI __attribute__((always_inline)) static inline
 
 enum {
-    GROUP = 4,         /* weights in a 32-bit lane */
-    DIGITS_BYTES = 12, /* of a group's weights */
-    BLOCK = 4,         /* output pixels of a row at a time; also rows at a time */
-    STRIP = 16,        /* rows filtered with one block's weights before the next block */
-    MAX_GROUPS = 6,    /* of a block: up to 5.7 times smaller */
-    MAX_TAPS = 72,     /* of a column: up to 17 times smaller */
-    REACH = 64,        /* bytes in a register */
+    GROUP = 4,                    /* weights in a 32-bit lane */
+    DIGITS_BYTES = 12,            /* of a group's weights */
+    BLOCK = 4,                    /* output pixels of a row at a time; also rows at a time */
+    STRIP = 16,                   /* rows filtered with one block's weights before the next block */
+    MAX_GROUPS = 6,               /* of a block: up to 5.7 times smaller */
+    MAX_TAPS = 72,                /* of a column: up to 17 times smaller */
+    REACH = 64,                   /* bytes in a register */
     START = SKY_RESIZE_HALF >> 16 /* the rounding half, at the highest digit */
 };
 
@@ -58,7 +58,8 @@ VNNI_INLINE void load_block(struct block *block, const struct sky_resize_axis *a
     for (int group = 0; group < groups; group++)
         for (int digit = 0; digit < 3; digit++) {
             const int k = group * DIGITS_BYTES + digit * GROUP;
-            block->weights[group][digit] = four_lanes(four_weights(digits[0] + k), four_weights(digits[1] + k), four_weights(digits[2] + k), four_weights(digits[3] + k));
+            block->weights[group][digit] =
+                four_lanes(four_weights(digits[0] + k), four_weights(digits[1] + k), four_weights(digits[2] + k), four_weights(digits[3] + k));
         }
     const __m512i by_colour = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11, 2, 5, 8, 11)); /* the fourth is dropped later */
     block->order = _mm512_add_epi8(by_colour, four_lanes(shift[0], shift[1], shift[2], shift[3]));
@@ -85,8 +86,8 @@ VNNI_INLINE void store_block(uint8_t *out, __m128i pixels, size_t room)
 
 /* Byte 16 * row + 3 * pixel + colour of the result from byte 16 * pixel + 4 * row + colour, as the packing leaves them. */
 static const uint8_t by_row[REACH] = {
-    0,  1,  2,  16, 17, 18, 32, 33, 34, 48, 49, 50, 0, 0, 0, 0, 4,  5,  6,  20, 21, 22, 36, 37, 38, 52, 53, 54, 0, 0, 0, 0,
-    8,  9,  10, 24, 25, 26, 40, 41, 42, 56, 57, 58, 0, 0, 0, 0, 12, 13, 14, 28, 29, 30, 44, 45, 46, 60, 61, 62, 0, 0, 0, 0,
+    0, 1, 2,  16, 17, 18, 32, 33, 34, 48, 49, 50, 0, 0, 0, 0, 4,  5,  6,  20, 21, 22, 36, 37, 38, 52, 53, 54, 0, 0, 0, 0,
+    8, 9, 10, 24, 25, 26, 40, 41, 42, 56, 57, 58, 0, 0, 0, 0, 12, 13, 14, 28, 29, 30, 44, 45, 46, 60, 61, 62, 0, 0, 0, 0,
 };
 
 VNNI_INLINE void filter_strip(const struct sky_resize_axis *axis, int groups, const uint8_t *in, size_t in_stride, int rows, uint8_t *out, size_t out_stride)

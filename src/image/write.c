@@ -124,7 +124,8 @@ static sky_status encode_jpeg(struct jpeg_encoder *encoder, const struct picture
     jpeg_set_quality(library, picture->quality, TRUE);
     jpeg_start_compress(library, TRUE);
     while (library->next_scanline < library->image_height) {
-        JSAMPROW row = (JSAMPROW)(uintptr_t)(picture->rgb + (size_t)library->next_scanline * picture->width * 3); /* the library takes it without const, and only reads */
+        JSAMPROW row =
+            (JSAMPROW)(uintptr_t)(picture->rgb + (size_t)library->next_scanline * picture->width * 3); /* the library takes it without const, and only reads */
         jpeg_write_scanlines(library, &row, 1);
     }
     jpeg_finish_compress(library);

@@ -81,8 +81,9 @@ static void check_augment(const char *line, struct sky_image *image, struct sky_
     struct sky_augment_draws draws = {0};
     int mirrored, order[3];
     unsigned want;
-    const int read = sscanf(line, "augment\t%63s\t%d\t%d\t%lf\t%d\t%d\t%d\t%d\t%d\t%d\t%lf\t%lf\t%lf\t%u", name, &settings.size, &settings.pad, &draws.angle, &draws.top,
-                            &draws.left, &mirrored, &order[0], &order[1], &order[2], &draws.jitter_factor[0], &draws.jitter_factor[1], &draws.jitter_factor[2], &want);
+    const int read =
+        sscanf(line, "augment\t%63s\t%d\t%d\t%lf\t%d\t%d\t%d\t%d\t%d\t%d\t%lf\t%lf\t%lf\t%u", name, &settings.size, &settings.pad, &draws.angle, &draws.top,
+               &draws.left, &mirrored, &order[0], &order[1], &order[2], &draws.jitter_factor[0], &draws.jitter_factor[1], &draws.jitter_factor[2], &want);
     if (!CHECK(read == 14)) return;
     draws.mirrored = mirrored;
     for (int i = 0; i < 3; i++) draws.jitter_order[i] = (enum sky_jitter)order[i];

@@ -157,7 +157,8 @@ def record_decoding():
 
 
 def record_resizing():
-    sizes = [(48, 36), (96, 36), (48, 72), (96, 72), (1, 1), (2, 3), (16, 16), (33, 51), (37, 31), (64, 64), (72, 54), (95, 71), (97, 73), (128, 96), (256, 256), (300, 7), (5, 200)]
+    sizes = [(48, 36), (96, 36), (48, 72), (96, 72), (1, 1), (2, 3), (16, 16), (33, 51), (37, 31), (64, 64), (72, 54), (95, 71), (97, 73)]
+    sizes += [(128, 96), (256, 256), (300, 7), (5, 200)]
     for name in ("photo.png", "420.jpg", "one_pixel.png", "tall.png", "wide.jpg", "gray8.png"):
         with Image.open(os.path.join(FOLDER, name)) as image:
             rgb = image.convert("RGB")
@@ -189,7 +190,8 @@ def augment(rgb, size, pad, angle, top, left, mirrored, order, factors):
 def record_augmentation():
     random = np.random.RandomState(11)
     cases = [(48, 0, 0.0), (48, 5, 0.0), (48, 60, 0.0), (32, 10, 0.0), (47, 3, 0.0), (64, 10, 0.0), (5, 2, 0.0), (1, 1, 0.0)]
-    cases += [(size, pad, angle) for size, pad in ((48, 5), (47, 4), (64, 10), (33, 0)) for angle in (90.0, -90.0, 45.0, 180.0, 1e-3, -17.25, 63.1234567, -89.99)]
+    angles = (90.0, -90.0, 45.0, 180.0, 1e-3, -17.25, 63.1234567, -89.99)
+    cases += [(size, pad, angle) for size, pad in ((48, 5), (47, 4), (64, 10), (33, 0)) for angle in angles]
     cases += [(40, 6, float(random.uniform(-90, 90))) for _ in range(20)]
     for name in ("square.png", "photo.png"):
         with Image.open(os.path.join(FOLDER, name)) as image:
@@ -201,7 +203,8 @@ def record_augmentation():
                 factors = [float(f) for f in random.uniform(0.5, 1.5, 3)] if number % 4 == 1 else [1.0, 1.0, 1.0]
                 result = augment(rgb, size, pad, angle, int(top), int(left), mirrored, order, factors)
                 numbers = [size, pad, angle, top, left, mirrored] + order + factors
-                lines.append("augment\t%s\t%s\t%d" % (name, "\t".join("%r" % (float(n) if isinstance(n, float) else int(n)) for n in numbers), crc(result)))
+                shown = "\t".join(repr(n) if isinstance(n, float) else str(int(n)) for n in numbers)
+                lines.append("augment\t%s\t%s\t%d" % (name, shown, crc(result)))
 
 
 def main():
@@ -213,7 +216,8 @@ def main():
     record_jitter()
     record_augmentation()
     with open(os.path.join(FOLDER, "golden.tsv"), "w") as file:
-        file.write("# made by make_image_golden.py with Pillow %s and torchvision %s; the last column is the CRC-32 of the RGB bytes\n" % (PIL.__version__, torchvision.__version__))
+        versions = "Pillow %s and torchvision %s" % (PIL.__version__, torchvision.__version__)
+        file.write("# made by make_image_golden.py with %s; the last column is the CRC-32 of the RGB bytes\n" % versions)
         file.write("\n".join(lines) + "\n")
 
 
