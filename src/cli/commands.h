@@ -8,4 +8,6 @@
 
 #include "args.h"
 
+extern const struct sky_command sky_command_doctor;
+
 #endif
