@@ -8,24 +8,14 @@
 
 enum { LANES = 16, TILE = 4 };
 
+/* A vector in registers, and one in memory at any float's address. Vectors never cross a call: without wide registers that would have no settled convention. */
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
+typedef float lanes_at __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
 
-static inline __attribute__((always_inline)) lanes load(const float *from)
-{
-    lanes v;
-    memcpy(&v, from, sizeof v);
-    return v;
-}
-
-static inline __attribute__((always_inline)) void store(float *to, lanes v)
-{
-    memcpy(to, &v, sizeof v);
-}
-
-static inline __attribute__((always_inline)) float lanes_sum(lanes v)
+static inline float lanes_sum(const lanes *v)
 {
     float part[LANES];
-    memcpy(part, &v, sizeof v);
+    memcpy(part, v, sizeof part);
     for (int half = LANES / 2; half; half /= 2)
         for (int i = 0; i < half; i++) part[i] += part[i + half];
     return part[0];
@@ -38,15 +28,15 @@ static inline __attribute__((always_inline)) void nt_tile(const float *x, const 
     const int64_t whole = depth / LANES * LANES;
     for (int64_t d = 0; d < whole; d += LANES) {
         lanes column[TILE];
-        for (int k = 0; k < outputs; k++) column[k] = load(w + k * depth + d);
+        for (int k = 0; k < outputs; k++) column[k] = *(const lanes_at *)(w + k * depth + d);
         for (int n = 0; n < rows; n++) {
-            const lanes row = load(x + n * depth + d);
+            const lanes row = *(const lanes_at *)(x + n * depth + d);
             for (int k = 0; k < outputs; k++) sum[n][k] += row * column[k];
         }
     }
     for (int n = 0; n < rows; n++)
         for (int k = 0; k < outputs; k++) {
-            float total = lanes_sum(sum[n][k]);
+            float total = lanes_sum(&sum[n][k]);
             for (int64_t d = whole; d < depth; d++) total += x[n * depth + d] * w[k * depth + d];
             y[n * ldy + k] = bias ? total + bias[k] : total;
         }
@@ -72,12 +62,12 @@ static inline __attribute__((always_inline)) void nn_tile(const float *g, const 
     memset(sum, 0, sizeof sum);
     for (int64_t k = 0; k < depth; k++) {
         lanes column[TILE];
-        for (int v = 0; v < TILE; v++) column[v] = load(w + k * width + v * LANES);
+        for (int v = 0; v < TILE; v++) column[v] = *(const lanes_at *)(w + k * width + v * LANES);
         for (int n = 0; n < rows; n++)
             for (int v = 0; v < TILE; v++) sum[n][v] += g[n * depth + k] * column[v];
     }
     for (int n = 0; n < rows; n++)
-        for (int v = 0; v < TILE; v++) store(y + n * width + v * LANES, sum[n][v]);
+        for (int v = 0; v < TILE; v++) *(lanes_at *)(y + n * width + v * LANES) = sum[n][v];
 }
 
 static void nn_edge(const float *g, const float *w, int64_t rows, int64_t columns, int64_t depth, int64_t width, float *y)
@@ -110,15 +100,15 @@ static inline __attribute__((always_inline)) void tn_tile(const float *g, int64_
     memset(sum, 0, sizeof sum);
     if (accumulate)
         for (int k = 0; k < outputs; k++)
-            for (int v = 0; v < TILE; v++) sum[k][v] = load(dw + k * columns + v * LANES);
+            for (int v = 0; v < TILE; v++) sum[k][v] = *(const lanes_at *)(dw + k * columns + v * LANES);
     for (int64_t n = 0; n < rows; n++) {
         lanes row[TILE];
-        for (int v = 0; v < TILE; v++) row[v] = load(x + n * columns + v * LANES);
+        for (int v = 0; v < TILE; v++) row[v] = *(const lanes_at *)(x + n * columns + v * LANES);
         for (int k = 0; k < outputs; k++)
             for (int v = 0; v < TILE; v++) sum[k][v] += g[n * ldg + k] * row[v];
     }
     for (int k = 0; k < outputs; k++)
-        for (int v = 0; v < TILE; v++) store(dw + k * columns + v * LANES, sum[k][v]);
+        for (int v = 0; v < TILE; v++) *(lanes_at *)(dw + k * columns + v * LANES) = sum[k][v];
 }
 
 void sky_product_tn(const float *g, int64_t ldg, const float *x, int64_t rows, int64_t outputs, int64_t columns, bool accumulate, float *dw)
