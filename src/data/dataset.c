@@ -1,11 +1,12 @@
 /*
- * Walks a data root and makes its tables. Reads folder listings only. Owns all names; a set is freed by its close function, also after a failure half-way.
+ * Data folders as training and test tables: class indices, labels, what is empty or odd. Reads names, never pixels. The tables own all they point to.
  */
 #include "dataset.h"
 
 #include "base/fs.h"
 #include "base/memory.h"
 #include "base/str.h"
+#include "scan.h"
 #include "skygem/log.h"
 
 #include <stdio.h>
@@ -13,301 +14,283 @@
 #include <string.h>
 #include <strings.h>
 
+static const char *const view_names[SKY_VIEW_COUNT] = {"satellite", "drone"};
+static const char *const train_parts[SKY_VIEW_COUNT] = {"train/satellite", "train/drone"};
+static const char *const query_parts[SKY_VIEW_COUNT] = {"test/query_satellite", "test/query_drone"};
+static const char *const gallery_parts[SKY_VIEW_COUNT] = {"test/gallery_satellite", "test/gallery_drone"};
+
 const char *sky_view_name(int view)
 {
-    return view == SKY_VIEW_SATELLITE ? "satellite" : "drone";
-}
-
-enum extension { EXTENSION_OTHER, EXTENSION_READ, EXTENSION_UNREADABLE };
-
-/* The reference's list of image endings, any case; we decode JPEG and PNG. */
-static enum extension extension_of(const char *name)
-{
-    static const char *const read[] = {".jpg", ".jpeg", ".png"}, *const unreadable[] = {".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"};
-    const char *dot = strrchr(name, '.');
-    if (!dot || name[0] == '.') return EXTENSION_OTHER;
-    for (size_t i = 0; i < sizeof read / sizeof *read; i++)
-        if (strcasecmp(dot, read[i]) == 0) return EXTENSION_READ;
-    for (size_t i = 0; i < sizeof unreadable / sizeof *unreadable; i++)
-        if (strcasecmp(dot, unreadable[i]) == 0) return EXTENSION_UNREADABLE;
-    return EXTENSION_OTHER;
-}
-
-struct growing {
-    struct sky_image_set *set;
-    int64_t path_capacity, label_capacity, unreadable;
-};
-
-static sky_status add_image(struct growing *grow, const char *path, int32_t label)
-{
-    struct sky_image_set *set = grow->set;
-    SKY_TRY(sky_grow(&set->paths, set->count, &grow->path_capacity, sizeof *set->paths, "image paths"));
-    SKY_TRY(sky_grow(&set->labels, set->count, &grow->label_capacity, sizeof *set->labels, "image labels"));
-    SKY_TRY(sky_strdup(&set->paths[set->count], path, "an image path"));
-    set->labels[set->count++] = label;
-    return SKY_OK;
-}
-
-/* Adds the images directly in root/relative. */
-static sky_status add_folder(struct growing *grow, const char *root, const char *relative, int32_t label)
-{
-    struct sky_listing listing = {0};
-    char *folder = NULL;
-    sky_status status = SKY_OK;
-    SKY_TRY_DONE(sky_path_join(&folder, root, relative));
-    SKY_TRY_DONE(sky_folder_list(folder, &listing));
-    for (int64_t i = 0; i < listing.count; i++) {
-        const enum extension extension = listing.entries[i].is_file ? extension_of(listing.entries[i].name) : EXTENSION_OTHER;
-        if (extension == EXTENSION_UNREADABLE && grow->unreadable++ == 0)
-            sky_log(SKY_LOG_WARNING, "%s/%s is of a kind that is not read (JPEG and PNG are): left out, with any others of its kind", folder, listing.entries[i].name);
-        if (extension != EXTENSION_READ) continue;
-        char *path = NULL;
-        status = sky_path_join(&path, relative, listing.entries[i].name);
-        if (status == SKY_OK) status = add_image(grow, path, label);
-        free(path);
-        if (status != SKY_OK) break;
-    }
-done:
-    free(folder);
-    sky_listing_free(&listing);
-    return status;
+    return view >= 0 && view < SKY_VIEW_COUNT ? view_names[view] : "unknown";
 }
 
 void sky_image_set_close(struct sky_image_set *set)
 {
-    for (int64_t i = 0; i < set->count; i++) free(set->paths[i]);
-    free(set->paths);
-    free(set->labels);
     free(set->folder);
+    sky_names_free(set->paths, set->count);
+    free(set->labels);
     memset(set, 0, sizeof *set);
 }
 
-static sky_status missing(const char *path, const char *hint)
+/* Says once a folder what is in it but not used; with no image at all that is why. */
+static sky_status report_oddities(const struct sky_class_scan *scan, const char *root, const char *part)
 {
-    sky_fail(SKY_DATA, path, "there is no such folder");
-    return sky_hint("%s", hint);
-}
-
-static const char root_hint[] = "[data] root must hold train/{satellite,drone}/CLASS/ and test/{query,gallery}_{satellite,drone}/CLASS/, as University-1652 does";
-
-static sky_status absolute(char **out, const char *root)
-{
-    if (!root) {
-        sky_fail(SKY_DATA, "data.root", "no data folder is given");
-        return sky_hint("set [data] root, or --set data.root=DIR; make a synthetic one with: skygem data synth DIR");
+    char where[900];
+    snprintf(where, sizeof where, "%s/%s", root, part);
+    if (scan->count > 0) {
+        if (scan->unreadable > 0)
+            sky_log(SKY_LOG_WARNING, "%s: %lld images in formats that are not read (only JPEG and PNG are), like %s, are left out", where, (long long)scan->unreadable,
+                    scan->unreadable_example);
+        if (scan->loose > 0)
+            sky_log(SKY_LOG_WARNING, "%s: %lld images lie beside the class folders, like %s, and are left out", where, (long long)scan->loose, scan->loose_example);
+        return SKY_OK;
     }
-    if (!sky_path_is_folder(root)) return missing(root, root_hint);
-    *out = realpath(root, NULL);
-    return *out ? SKY_OK : sky_fail_errno(root, "looking up the data folder");
-}
-
-/* The folders of root/relative as class names, sorted. */
-static sky_status list_classes(const char *root, const char *relative, char ***names, int64_t *count)
-{
-    struct sky_listing listing = {0};
-    char *folder = NULL;
-    sky_status status = SKY_OK;
-    SKY_TRY_DONE(sky_path_join(&folder, root, relative));
-    if (!sky_path_is_folder(folder)) {
-        status = missing(folder, root_hint);
-        goto done;
+    if (scan->unreadable > 0) {
+        sky_fail(SKY_DATA, where, "all %lld images are in formats that are not read, like %s", (long long)scan->unreadable, scan->unreadable_example);
+        return sky_hint("convert them to JPEG or PNG");
     }
-    SKY_TRY_DONE(sky_folder_list(folder, &listing));
-    SKY_TRY_DONE(sky_alloc(names, (size_t)listing.count, sizeof **names, "class names"));
-    for (int64_t i = 0; i < listing.count && status == SKY_OK; i++)
-        if (listing.entries[i].is_folder && listing.entries[i].name[0] != '.') {
-            status = sky_strdup(&(*names)[*count], listing.entries[i].name, "a class name");
-            *count += status == SKY_OK;
-        }
-done:
-    free(folder);
-    sky_listing_free(&listing);
-    return status;
+    if (scan->loose > 0) {
+        sky_fail(SKY_DATA, where, "the images lie in this folder itself, like %s", scan->loose_example);
+        return sky_hint("give each place a folder of its own: %s/0001/IMAGE.jpg", part);
+    }
+    sky_fail(SKY_DATA, where, scan->class_count ? "no image in any of its %lld class folders" : "no class folder and no image", (long long)scan->class_count);
+    return sky_hint("images end in .jpg, .jpeg or .png and lie in a folder a place: %s/0001/IMAGE.jpg", part);
 }
 
-static void free_names(char **names, int64_t count)
-{
-    for (int64_t i = 0; i < count; i++) free(names[i]);
-    free(names);
-}
-
-static int by_name(const void *a, const void *b)
+static int compare_names(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* A class of one view that the index does not know would be lost silently: refuse. */
-static sky_status check_known(const struct sky_train_set *set, int view)
+/* Index of a name in a sorted table, -1 when absent. */
+static int64_t find_name(char *const *names, int64_t count, const char *name)
 {
-    char relative[64], **names = NULL;
-    int64_t count = 0;
-    snprintf(relative, sizeof relative, "train/%s", sky_view_name(view));
-    sky_status status = list_classes(set->root, relative, &names, &count);
-    for (int64_t i = 0; i < count && status == SKY_OK; i++)
-        if (!bsearch(&names[i], set->class_names, (size_t)set->class_count, sizeof *names, by_name)) {
-            sky_fail(SKY_DATA, relative, "class '%s' is in this view but not in train/satellite", names[i]);
-            status = sky_hint("every class folder must be in train/satellite and in train/drone (it may be empty), spelled alike");
-        }
-    free_names(names, count);
-    return status;
+    char *const *found = count ? bsearch(&name, names, (size_t)count, sizeof *names, compare_names) : NULL;
+    return found ? found - names : -1;
 }
 
-static sky_status open_view(struct sky_train_set *set, int view)
+/* A place of the second view that the first does not have has no index: refused, since its images would be lost unseen. */
+static sky_status foreign_class(const struct sky_train_set *set, const char *part, const char *name)
 {
-    struct sky_image_set *images = &set->views[view];
-    struct growing grow = {.set = images};
-    char relative[64];
-    snprintf(relative, sizeof relative, "train/%s", sky_view_name(view));
-    SKY_TRY(sky_path_join(&images->folder, set->root, relative));
-    SKY_TRY(check_known(set, view));
-    SKY_TRY(sky_alloc(&set->first[view], (size_t)set->class_count + 1, sizeof *set->first[view], "class ranges"));
-    for (int64_t c = 0; c < set->class_count; c++) {
-        char *folder = NULL, *full = NULL;
-        set->first[view][c] = images->count;
-        SKY_TRY(sky_path_join(&folder, relative, set->class_names[c]));
-        sky_status status = sky_path_join(&full, set->root, folder);
-        if (status == SKY_OK && sky_path_is_folder(full)) status = add_folder(&grow, set->root, folder, (int32_t)c);
-        free(folder);
-        free(full);
-        SKY_TRY(status);
+    char where[900];
+    snprintf(where, sizeof where, "%s/%s/%s", set->root, part, name);
+    for (int64_t i = 0; i < set->class_count; i++) {
+        if (strcasecmp(set->class_names[i], name)) continue;
+        sky_fail(SKY_DATA, where, "differs only in case from %s in %s", set->class_names[i], train_parts[0]);
+        return sky_hint("give the place's folder one spelling in both views");
     }
-    set->first[view][set->class_count] = images->count;
-    if (images->count) return SKY_OK;
-    sky_fail(SKY_DATA, images->folder, "there is no JPEG or PNG image in any class folder");
-    return sky_hint("%s", root_hint);
+    sky_fail(SKY_DATA, where, "%s has no folder of this name", train_parts[0]);
+    return sky_hint("every place needs a folder in %s and in %s; it may be empty", train_parts[0], train_parts[1]);
+}
+
+/* Moves a view's scan into the set: images grouped by the set's class index. */
+static sky_status fill_view(struct sky_train_set *set, int view, struct sky_class_scan *scan)
+{
+    struct sky_image_set *images = set->views + view;
+    SKY_TRY(sky_path_join(&images->folder, set->root, train_parts[view]));
+    SKY_TRY(sky_alloc(&images->paths, (size_t)scan->count, sizeof *images->paths, "image table"));
+    SKY_TRY(sky_alloc(&images->labels, (size_t)scan->count, sizeof *images->labels, "image table"));
+    SKY_TRY(sky_alloc(&set->first[view], (size_t)set->class_count + 1, sizeof *set->first[view], "class table"));
+    /* Both tables are sorted, so a walk over the folders meets the classes in order. */
+    int64_t class = 0;
+    for (int64_t folder = 0; folder < scan->class_count; folder++) {
+        const int64_t index = find_name(set->class_names, set->class_count, scan->classes[folder]);
+        if (index < 0) return foreign_class(set, train_parts[view], scan->classes[folder]);
+        while (class <= index) set->first[view][class++] = images->count;
+        for (int64_t i = scan->first[folder]; i < scan->first[folder + 1]; i++) {
+            images->paths[images->count] = scan->paths[i];
+            scan->paths[i] = NULL;
+            images->labels[images->count++] = (int32_t)index;
+        }
+    }
+    while (class <= set->class_count) set->first[view][class++] = images->count;
+    return SKY_OK;
+}
+
+static void count_empty(struct sky_train_set *set)
+{
+    const char *example = NULL;
+    for (int64_t class = 0; class < set->class_count; class++) {
+        bool empty = false;
+        for (int view = 0; view < SKY_VIEW_COUNT; view++) empty |= set->first[view][class + 1] == set->first[view][class];
+        if (!empty) continue;
+        if (!example) example = set->class_names[class];
+        set->empty_class_count++;
+    }
+    if (example)
+        sky_log(SKY_LOG_WARNING, "%s/train: %lld of %lld places, %s the first, have no image in some view; they keep their class index and are never drawn", set->root,
+                (long long)set->empty_class_count, (long long)set->class_count, example);
 }
 
 sky_status sky_train_set_open(struct sky_train_set *set, const char *root)
 {
+    struct sky_class_scan scans[SKY_VIEW_COUNT] = {0};
+    struct sky_train_set made = {0};
     sky_status status = SKY_OK;
-    memset(set, 0, sizeof *set);
-    SKY_TRY_DONE(absolute(&set->root, root));
-    SKY_TRY_DONE(list_classes(set->root, "train/satellite", &set->class_names, &set->class_count));
-    for (int view = 0; view < SKY_VIEW_COUNT; view++) SKY_TRY_DONE(open_view(set, view));
-    const char *example = NULL;
-    for (int64_t c = 0; c < set->class_count; c++)
-        if (set->first[0][c] == set->first[0][c + 1] || set->first[1][c] == set->first[1][c + 1]) example = example ? example : set->class_names[c], set->empty_class_count++;
-    if (example) sky_log(SKY_LOG_WARNING, "%lld classes have no image in some view (the first: %s): they keep their index and are never drawn", (long long)set->empty_class_count, example);
+    SKY_TRY_DONE(sky_scan_root(&made.root, root));
+    for (int view = 0; view < SKY_VIEW_COUNT; view++) {
+        SKY_TRY_DONE(sky_class_scan(&scans[view], made.root, train_parts[view]));
+        SKY_TRY_DONE(report_oddities(&scans[view], made.root, train_parts[view]));
+    }
+    SKY_TRY_DONE(sky_names_copy(scans[0].classes, scans[0].class_count, &made.class_names, &made.class_count)); /* a view without images failed above */
+    if (made.class_count > INT32_MAX) {
+        status = sky_fail(SKY_DATA, made.root, "%lld places are more than labels can count", (long long)made.class_count);
+        goto done;
+    }
+    for (int view = 0; view < SKY_VIEW_COUNT; view++) SKY_TRY_DONE(fill_view(&made, view, &scans[view]));
+    count_empty(&made);
+    if (made.empty_class_count == made.class_count) {
+        sky_fail(SKY_DATA, made.root, "no place has an image in both train/satellite and train/drone");
+        status = sky_hint("a place's folder has the same name in every view");
+        goto done;
+    }
+    *set = made;
+    memset(&made, 0, sizeof made);
 done:
-    if (status != SKY_OK) sky_train_set_close(set);
+    sky_train_set_close(&made);
+    for (int view = 0; view < SKY_VIEW_COUNT; view++) sky_class_scan_free(&scans[view]);
     return status;
 }
 
 void sky_train_set_close(struct sky_train_set *set)
 {
+    free(set->root);
+    sky_names_free(set->class_names, set->class_count);
     for (int view = 0; view < SKY_VIEW_COUNT; view++) {
         sky_image_set_close(&set->views[view]);
         free(set->first[view]);
     }
-    free_names(set->class_names, set->class_count);
-    free(set->root);
     memset(set, 0, sizeof *set);
 }
 
-/* Labels of test folders are the integers that their names are (domain.md 1.1), never a sorted index. */
-static sky_status test_label(const char *relative, const char *name, int32_t *out)
-{
-    const char *digits = name;
-    int64_t value = 0;
-    while (*digits == '0' && digits[1]) digits++;
-    if (sky_parse_int(digits, &value) && value >= 0 && value <= INT32_MAX) {
-        *out = (int32_t)value;
-        return SKY_OK;
-    }
-    sky_fail(SKY_DATA, relative, "the class folder '%s' is no whole number", name);
-    return sky_hint("test classes are named by their number (0000, 0001, ...), which is their label");
-}
+/* ---- test sets ---- */
 
-static sky_status open_test_folder(struct sky_image_set *images, const char *root, const char *role, int view)
+static sky_status open_test_part(struct sky_image_set *set, const char *root, const char *part)
 {
-    struct growing grow = {.set = images};
-    char relative[64], **names = NULL;
-    int64_t count = 0;
-    snprintf(relative, sizeof relative, "test/%s_%s", role, sky_view_name(view));
-    sky_status status = sky_path_join(&images->folder, root, relative);
-    if (status == SKY_OK) status = list_classes(root, relative, &names, &count);
-    for (int64_t c = 0; c < count && status == SKY_OK; c++) {
-        char *folder = NULL;
-        int32_t label = 0;
-        status = test_label(relative, names[c], &label);
-        if (status == SKY_OK) status = sky_path_join(&folder, relative, names[c]);
-        if (status == SKY_OK) status = add_folder(&grow, root, folder, label);
-        free(folder);
+    struct sky_class_scan scan = {0};
+    sky_status status = SKY_OK;
+    int64_t empty = 0, number = 0;
+    SKY_TRY_DONE(sky_class_scan(&scan, root, part));
+    SKY_TRY_DONE(report_oddities(&scan, root, part));
+    SKY_TRY_DONE(sky_path_join(&set->folder, root, part));
+    SKY_TRY_DONE(sky_alloc(&set->labels, (size_t)scan.count, sizeof *set->labels, "image table"));
+    for (int64_t class = 0; class < scan.class_count; class++) {
+        if (!sky_parse_int(scan.classes[class], &number) || number < -1 || number > INT32_MAX) {
+            char where[900];
+            snprintf(where, sizeof where, "%s/%s", set->folder, scan.classes[class]);
+            sky_fail(SKY_DATA, where, "a test folder's name is its label, so it must be a whole number (-1 marks images to leave out of the ranking)");
+            status = sky_hint("rename the folder, the same in query and gallery");
+            goto done;
+        }
+        if (scan.first[class + 1] == scan.first[class]) empty++;
+        for (int64_t i = scan.first[class]; i < scan.first[class + 1]; i++) set->labels[i] = (int32_t)number;
     }
-    free_names(names, count);
-    if (status == SKY_OK && images->count == 0) {
-        sky_fail(SKY_DATA, images->folder, "there is no JPEG or PNG image in any class folder");
-        status = sky_hint("%s", root_hint);
-    }
+    if (empty > 0) sky_log(SKY_LOG_WARNING, "%s: %lld of %lld folders have no image", set->folder, (long long)empty, (long long)scan.class_count);
+    set->paths = scan.paths, set->count = scan.count;
+    scan.paths = NULL, scan.count = 0;
+done:
+    sky_class_scan_free(&scan);
     return status;
 }
 
 sky_status sky_test_set_open(struct sky_test_set *set, const char *root, int direction)
 {
+    struct sky_test_set made = {0};
+    const bool from_drone = direction != SKY_DIRECTION_SATELLITE_TO_DRONE, from_satellite = direction != SKY_DIRECTION_DRONE_TO_SATELLITE;
     sky_status status = SKY_OK;
-    memset(set, 0, sizeof *set);
-    SKY_TRY_DONE(absolute(&set->root, root));
-    for (int query_view = 0; query_view < SKY_VIEW_COUNT; query_view++) {
-        const int wanted = query_view == SKY_VIEW_DRONE ? SKY_DIRECTION_DRONE_TO_SATELLITE : SKY_DIRECTION_SATELLITE_TO_DRONE;
-        if (direction != SKY_DIRECTION_BOTH && direction != wanted) continue;
-        SKY_TRY_DONE(open_test_folder(&set->query[query_view], set->root, "query", query_view));
-        SKY_TRY_DONE(open_test_folder(&set->gallery[1 - query_view], set->root, "gallery", 1 - query_view));
+    SKY_TRY_DONE(sky_scan_root(&made.root, root));
+    if (from_drone) {
+        SKY_TRY_DONE(open_test_part(&made.query[SKY_VIEW_DRONE], made.root, query_parts[SKY_VIEW_DRONE]));
+        SKY_TRY_DONE(open_test_part(&made.gallery[SKY_VIEW_SATELLITE], made.root, gallery_parts[SKY_VIEW_SATELLITE]));
     }
+    if (from_satellite) {
+        SKY_TRY_DONE(open_test_part(&made.query[SKY_VIEW_SATELLITE], made.root, query_parts[SKY_VIEW_SATELLITE]));
+        SKY_TRY_DONE(open_test_part(&made.gallery[SKY_VIEW_DRONE], made.root, gallery_parts[SKY_VIEW_DRONE]));
+    }
+    *set = made;
+    memset(&made, 0, sizeof made);
 done:
-    if (status != SKY_OK) sky_test_set_close(set);
+    sky_test_set_close(&made);
     return status;
 }
 
 void sky_test_set_close(struct sky_test_set *set)
 {
+    free(set->root);
     for (int view = 0; view < SKY_VIEW_COUNT; view++) {
         sky_image_set_close(&set->query[view]);
         sky_image_set_close(&set->gallery[view]);
     }
-    free(set->root);
     memset(set, 0, sizeof *set);
 }
 
+/* ---- any images ---- */
+
 enum { MAX_DEPTH = 32 };
 
-static sky_status scan(struct growing *grow, const char *root, const char *relative, int depth)
+static sky_status scan_below(struct sky_image_set *set, int64_t *capacity, const char *below, int depth, int64_t *unreadable)
 {
-    struct sky_listing listing = {0};
-    char *folder = NULL;
+    struct sky_listing entries = {0};
+    struct sky_text folder = {0};
     sky_status status = SKY_OK;
-    if (depth > MAX_DEPTH) return sky_fail(SKY_DATA, relative, "folders nest deeper than %d: a loop of links?", MAX_DEPTH);
-    SKY_TRY_DONE(sky_path_join(&folder, root, relative));
-    SKY_TRY_DONE(add_folder(grow, root, relative, -1));
-    SKY_TRY_DONE(sky_folder_list(folder, &listing));
-    for (int64_t i = 0; i < listing.count && status == SKY_OK; i++) {
-        char *below = NULL;
-        if (!listing.entries[i].is_folder || listing.entries[i].name[0] == '.') continue;
-        status = *relative ? sky_path_join(&below, relative, listing.entries[i].name) : sky_strdup(&below, listing.entries[i].name, "a path");
-        if (status == SKY_OK) status = scan(grow, root, below, depth + 1);
-        free(below);
+    sky_text_format(&folder, "%s%s%s", set->folder, below[0] ? "/" : "", below);
+    SKY_TRY_DONE(sky_text_status(&folder, "a path"));
+    if (depth > MAX_DEPTH) {
+        status = sky_fail(SKY_DATA, folder.text, "folders lie more than %d deep; is a link leading back?", MAX_DEPTH);
+        goto done;
+    }
+    SKY_TRY_DONE(sky_folder_list(folder.text, &entries));
+    for (int64_t i = 0; i < entries.count; i++) {
+        const struct sky_entry *entry = entries.entries + i;
+        const enum sky_file_kind kind = sky_file_kind(entry->name);
+        if (entry->name[0] == '.') continue;
+        if (entry->is_file && kind == SKY_FILE_UNREADABLE_IMAGE) ++*unreadable;
+        if (!entry->is_folder && !(entry->is_file && kind == SKY_FILE_IMAGE)) continue;
+        struct sky_text path = {0};
+        sky_text_format(&path, "%s%s%s", below, below[0] ? "/" : "", entry->name);
+        status = sky_text_status(&path, "a path");
+        if (status == SKY_OK && entry->is_folder) status = scan_below(set, capacity, path.text, depth + 1, unreadable);
+        else if (status == SKY_OK) status = sky_grow(&set->paths, set->count, capacity, sizeof *set->paths, "image table");
+        if (status == SKY_OK && !entry->is_folder) set->paths[set->count++] = path.text, path.text = NULL;
+        sky_text_free(&path);
+        if (status != SKY_OK) goto done;
     }
 done:
-    free(folder);
-    sky_listing_free(&listing);
+    sky_listing_free(&entries);
+    sky_text_free(&folder);
     return status;
 }
 
 sky_status sky_image_set_scan(struct sky_image_set *set, const char *path)
 {
-    struct growing grow = {.set = set};
+    struct sky_image_set made = {0};
+    char *resolved = NULL;
+    int64_t capacity = 0, unreadable = 0;
     sky_status status = SKY_OK;
-    memset(set, 0, sizeof *set);
-    if (sky_path_is_file(path)) {
-        status = sky_path_folder(&set->folder, path);
-        if (status == SKY_OK) status = add_image(&grow, sky_path_base(path), -1);
-    } else if (!sky_path_is_folder(path)) {
-        status = sky_fail(SKY_DATA, path, "there is no such file or folder");
-    } else {
-        status = sky_strdup(&set->folder, path, "a path");
-        if (status == SKY_OK) status = scan(&grow, path, "", 0);
-        if (status == SKY_OK) qsort(set->paths, (size_t)set->count, sizeof *set->paths, by_name); /* labels are all -1 */
-        if (status == SKY_OK && set->count == 0) status = sky_fail(SKY_DATA, path, "there is no JPEG or PNG image in this folder or below it");
+    if (!(resolved = realpath(path, NULL))) return sky_fail_errno(path, "cannot find it");
+    if (sky_path_is_folder(resolved)) {
+        made.folder = resolved;
+        resolved = NULL;
+        SKY_TRY_DONE(scan_below(&made, &capacity, "", 0, &unreadable));
+        if (made.count == 0) {
+            sky_fail(SKY_DATA, path, unreadable ? "its %lld images are in formats that are not read" : "no image in it or below", (long long)unreadable);
+            status = sky_hint("images are JPEG or PNG files that end in .jpg, .jpeg or .png");
+            goto done;
+        }
+        if (unreadable > 0) sky_log(SKY_LOG_WARNING, "%s: %lld images in formats that are not read (only JPEG and PNG are) are left out", path, (long long)unreadable);
+        qsort(made.paths, (size_t)made.count, sizeof *made.paths, compare_names);
+    } else { /* a file named by hand is read whatever its name: the content decides */
+        SKY_TRY_DONE(sky_path_folder(&made.folder, resolved));
+        SKY_TRY_DONE(sky_alloc(&made.paths, 1, sizeof *made.paths, "image table"));
+        SKY_TRY_DONE(sky_strdup(&made.paths[0], sky_path_base(resolved), "a path"));
+        made.count = 1;
     }
-    if (status != SKY_OK) sky_image_set_close(set);
+    SKY_TRY_DONE(sky_alloc(&made.labels, (size_t)made.count, sizeof *made.labels, "image table"));
+    for (int64_t i = 0; i < made.count; i++) made.labels[i] = -1;
+    *set = made;
+    memset(&made, 0, sizeof made);
+done:
+    sky_image_set_close(&made);
+    free(resolved);
     return status;
 }
