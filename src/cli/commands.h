@@ -8,6 +8,7 @@
 
 #include "args.h"
 
+extern const struct sky_command sky_command_data;
 extern const struct sky_command sky_command_doctor;
 
 #endif

@@ -14,6 +14,7 @@
 
 /* In the order of the overview. */
 static const struct sky_command *const commands[] = {
+    &sky_command_data,
     &sky_command_doctor,
     NULL,
 };

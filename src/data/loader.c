@@ -62,10 +62,6 @@ static sky_status fetch(const struct sky_loader *loader, int view, int64_t image
     if (loader->options.pack) {
         const uint8_t *pixels = sky_pack_find(loader->options.pack, images->paths[image]);
         const int side = sky_pack_size(loader->options.pack);
-        if (!pixels) {
-            sky_fail(SKY_DATA, images->paths[image], "this image is not in the pack");
-            return sky_hint("make the pack anew: skygem data pack");
-        }
         *out = (struct sky_image){.width = side, .height = side, .pixels = (uint8_t *)pixels}; /* only read */
         return SKY_OK;
     }
@@ -141,10 +137,8 @@ sky_status sky_loader_create(struct sky_loader **out, const struct sky_loader_op
     loader->rows = SKY_VIEW_COUNT * options->batch_size;
     loader->steps_per_epoch = sky_sampler_steps_per_epoch(options->sampler);
     loader->image_bytes = (size_t)side * (size_t)side * 3;
-    if (options->pack && sky_pack_exif(options->pack) != options->exif) {
-        status = sky_fail(SKY_DATA, "data.pack", "the pack was made with another [data] exif setting");
-        goto done;
-    }
+    for (int view = 0; options->pack && view < SKY_VIEW_COUNT; view++)
+        SKY_TRY_DONE(sky_pack_check(options->pack, &options->set->views[view], options->set->root, side, options->exif));
     SKY_TRY_DONE(allocate(loader));
     SKY_TRY_DONE(sky_pool_create(&loader->pool, options->workers, (int)(AHEAD * loader->rows), options->first_step * loader->rows, (options->last_step - options->first_step) * loader->rows,
                                  make_image, loader));

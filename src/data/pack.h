@@ -4,6 +4,7 @@
 #ifndef SKY_DATA_PACK_H
 #define SKY_DATA_PACK_H
 
+#include "dataset.h"
 #include "image/image.h"
 #include "skygem/status.h"
 
@@ -18,6 +19,9 @@ sky_status sky_pack_make(const char *path, const char *root, int size, enum sky_
 sky_status sky_pack_open(struct sky_pack **out, const char *path);
 sky_status sky_pack_verify(const struct sky_pack *pack);
 void sky_pack_close(struct sky_pack *pack);
+
+/* Whether the pack can stand for the set: same picture size and exif policy, and every image there, from a file of the size it has now. SKY_DATA names the first that is not. */
+sky_status sky_pack_check(const struct sky_pack *pack, const struct sky_image_set *set, const char *root, int size, enum sky_exif exif);
 
 int sky_pack_size(const struct sky_pack *pack);        /* side in pixels */
 enum sky_exif sky_pack_exif(const struct sky_pack *pack);

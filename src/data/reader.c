@@ -39,10 +39,9 @@ static sky_status read_image(void *context, int worker, int64_t job, int slot)
     uint8_t *out = reader->images + (size_t)slot * reader->image_bytes;
     const char *relative = reader->set->paths[job];
     char *path = NULL;
-    if (reader->pack && sky_pack_size(reader->pack) == reader->size) {
-        const uint8_t *pixels = sky_pack_find(reader->pack, relative);
-        if (pixels) memcpy(out, pixels, reader->image_bytes);
-        return pixels ? SKY_OK : sky_fail(SKY_DATA, relative, "this image is not in the pack");
+    if (reader->pack) {
+        memcpy(out, sky_pack_find(reader->pack, relative), reader->image_bytes); /* there: sky_reader_create asked */
+        return SKY_OK;
     }
     SKY_TRY(sky_path_join(&path, reader->root, relative));
     sky_status status = sky_image_read(path, &decode, &scratch->image);
@@ -57,6 +56,7 @@ sky_status sky_reader_create(struct sky_reader **out, const struct sky_image_set
 {
     struct sky_reader *reader = NULL;
     sky_status status = SKY_OK;
+    if (pack) SKY_TRY(sky_pack_check(pack, set, root, size, exif));
     SKY_TRY(sky_alloc(&reader, 1, sizeof *reader, "the image reader"));
     reader->set = set, reader->pack = pack, reader->exif = exif, reader->size = size, reader->batch_size = batch_size, reader->workers = workers;
     reader->image_bytes = (size_t)size * (size_t)size * 3;

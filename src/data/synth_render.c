@@ -247,7 +247,7 @@ static void place_camera(const struct sky_synth_scene *scene, struct sky_rng *rn
     const int rounds = frames / 8 < 1 ? 1 : frames / 8 > 3 ? 3 : frames / 8;
     const double along = frames > 1 ? (double)frame / (frames - 1) : 0.5;
     const double bearing = start + TURN * rounds * frame / frames + 0.06 * sky_rng_normal(rng), height = 256 - 134.5 * along;
-    const double steepness = TURN / 360 * (54 - 8 * along + 1.5 * sky_rng_normal(rng)), away = height / tan(steepness);
+    const double steepness = TURN / 360 * (60 - 18 * along + 1.5 * sky_rng_normal(rng)), away = height / tan(steepness);
     const double target[3] = {3 * sky_rng_normal(rng), 3 * sky_rng_normal(rng), 0.3 * scene->landmark_height};
     const double roll = TURN / 360 * 1.2 * sky_rng_normal(rng);
     origin[0] = away * sin(bearing), origin[1] = away * cos(bearing), origin[2] = height;
@@ -267,7 +267,7 @@ sky_status sky_synth_drone(const struct sky_synth_scene *scene, int frame, int f
     const struct light light = draw_light(&visit_rng, SKY_VISIT_DRONE);
     const double start = sky_rng_between(&visit_rng, 0, TURN);
     const struct look look = draw_look(&rng, SKY_VISIT_DRONE);
-    const double half_view = 0.27; /* tangent of half the field of view: 30 degrees in all */
+    const double half_view = 0.28; /* tangent of half the field of view: 30 degrees in all */
     double origin[3], axes[3][3];
     float *linear = NULL; /* [size][size][3] */
     place_camera(scene, &rng, start, frame, frames, origin, axes);
