@@ -153,41 +153,39 @@ static double cell_size(void)
     return SKY_SYNTH_WORLD / SKY_SYNTH_CELLS;
 }
 
-static void walk_axis(double o, double d, double t, int *cell, int *step, double *next, double *delta)
+static void walk_axis(double o, double d, double inverse, double t, int *cell, int *step, double *next, double *delta)
 {
-    const double at = (o + t * d + SKY_SYNTH_WORLD / 2) / cell_size();
-    *cell = (int)floor(at);
+    const double at = (o + t * d + SKY_SYNTH_WORLD / 2) * (1 / cell_size());
+    *cell = (int)at; /* inside the world, so never below 0 */
     if (*cell < 0) *cell = 0;
     if (*cell >= SKY_SYNTH_CELLS) *cell = SKY_SYNTH_CELLS - 1;
     *step = d > 0 ? 1 : -1;
     *next = INFINITY, *delta = INFINITY;
     if (d == 0) return;
-    *next = ((*cell + (d > 0)) * cell_size() - SKY_SYNTH_WORLD / 2 - o) / d;
-    *delta = cell_size() / fabs(d);
+    *next = ((*cell + (d > 0)) * cell_size() - SKY_SYNTH_WORLD / 2 - o) * inverse;
+    *delta = cell_size() * fabs(inverse);
 }
 
 /* Starts where the ray is inside the world's square and at or below the highest solid. */
 static bool walk_start(struct walk *walk, const struct sky_synth_scene *scene, const double o[3], const double d[3])
 {
-    double enter = 0, leave = INFINITY;
+    const double low[3] = {-SKY_SYNTH_WORLD / 2, -SKY_SYNTH_WORLD / 2, 0}, high[3] = {SKY_SYNTH_WORLD / 2, SKY_SYNTH_WORLD / 2, scene->top};
+    double enter = 0, leave = INFINITY, inverse[3];
     for (int axis = 0; axis < 3; axis++) {
-        const double low = axis < 2 ? -SKY_SYNTH_WORLD / 2 : 0, high = axis < 2 ? SKY_SYNTH_WORLD / 2 : scene->top;
+        inverse[axis] = 1 / d[axis];
         if (d[axis] == 0) {
-            if (o[axis] < low || o[axis] > high) return false;
+            if (o[axis] < low[axis] || o[axis] > high[axis]) return false;
             continue;
         }
-        double near = (low - o[axis]) / d[axis], far = (high - o[axis]) / d[axis];
-        if (near > far) {
-            const double swap = near;
-            near = far, far = swap;
-        }
-        if (near > enter) enter = near;
-        if (far < leave) leave = far;
+        const double a = (low[axis] - o[axis]) * inverse[axis], b = (high[axis] - o[axis]) * inverse[axis];
+        const double near = a < b ? a : b, far = a < b ? b : a;
+        enter = near > enter ? near : enter;
+        leave = far < leave ? far : leave;
     }
     if (enter >= leave) return false;
     walk->t = enter, walk->t_end = leave;
-    walk_axis(o[0], d[0], enter, &walk->x, &walk->step_x, &walk->next_x, &walk->delta_x);
-    walk_axis(o[1], d[1], enter, &walk->y, &walk->step_y, &walk->next_y, &walk->delta_y);
+    walk_axis(o[0], d[0], inverse[0], enter, &walk->x, &walk->step_x, &walk->next_x, &walk->delta_x);
+    walk_axis(o[1], d[1], inverse[1], enter, &walk->y, &walk->step_y, &walk->next_y, &walk->delta_y);
     return true;
 }
 

@@ -185,8 +185,7 @@ static void paint_decal(struct sky_ground *ground, const struct sky_decal *decal
             if (material->wobble > 0) distance += material->wobble * sky_synth_octaves(seed + 3, x / 12, y / 12, 2);
             const double cover = clamp(0.5 - distance / edge, 0, 1) * material->opacity;
             if (cover <= 0) continue;
-            double light = 1 + material->grain * sky_synth_octaves(seed + 5, x / material->grain_size, y / material->grain_size, 2)
-                           + 0.35 * material->grain * lattice(seed + 6, column, row);
+            double light = 1 + material->grain * sky_synth_noise(seed + 5, x / material->grain_size, y / material->grain_size) + 0.5 * material->grain * lattice(seed + 6, column, row);
             if (material->stripe_period > 0) {
                 const double along = (decal->shape.cosine * (x - decal->shape.x) + decal->shape.sine * (y - decal->shape.y)) / material->stripe_period;
                 light += along - floor(along) < 0.5 ? material->stripe_contrast : -material->stripe_contrast;

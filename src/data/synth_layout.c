@@ -1,6 +1,7 @@
 /*
  * What surrounds the landmark of a synthetic place: roads, paths, car parks, pitches, fields, houses, trees, all kept apart by the map of what is
- * taken. Palettes are shared by all places and every place has some of most things; how they lie is its own.
+ * taken. Palettes are shared by all places and every place has some of most things; how they lie is its own. One draw an expression: C leaves the
+ * order within one open, and another order would be another world.
  */
 #include "synth_scene.h"
 
@@ -70,7 +71,8 @@ static int lay_roads(struct sky_synth_scene *scene, struct road roads[MAX_ROADS]
     for (int attempt = 0; attempt < 40 && count < wanted; attempt++) {
         struct road *road = roads + count;
         /* The first ones in the tile, further ones beyond; mostly square or parallel to the first, as streets are. */
-        const double bearing = first_bearing + 0.25 * TURN * sky_rng_below(&rng, 4) + sky_rng_normal(&rng) * (sky_rng_below(&rng, 3) ? 0.08 : 0.5);
+        const double quarters = sky_rng_below(&rng, 4), askew = sky_rng_below(&rng, 3) ? 0.08 : 0.5;
+        const double bearing = first_bearing + 0.25 * TURN * quarters + askew * sky_rng_normal(&rng);
         const double offset = scene->landmark_radius + (count < 2 ? sky_rng_between(&rng, 9, 26) : sky_rng_between(&rng, 20, 110));
         const double bend = sky_rng_below(&rng, 2) ? 0 : sky_rng_between(&rng, -1, 1) / 130;
         const double winding = sky_rng_below(&rng, 3) ? 0 : sky_rng_between(&rng, -1, 1) / 60;
@@ -196,18 +198,19 @@ static void lay_grounds(struct sky_synth_scene *scene, const struct road *roads,
         lay_pitch(scene, &rng, across ? -street_y : street_x, across ? street_x : street_y);
     }
     for (int i = 0; i < fields; i++) {
-        const double turn = sky_rng_between(&rng, 0, TURN);
-        struct sky_shape field = sky_shape_box(0, 0, cos(turn), sin(turn), sky_rng_between(&rng, 24, 55), sky_rng_between(&rng, 18, 40));
+        const double turn = sky_rng_between(&rng, 0, TURN), length = sky_rng_between(&rng, 24, 55), width = sky_rng_between(&rng, 18, 40);
+        struct sky_shape field = sky_shape_box(0, 0, cos(turn), sin(turn), length, width);
         if (!find_room(scene, &rng, &field, 75, 190, 2, SKY_TAKEN_ROAD | SKY_TAKEN_PAVED | SKY_TAKEN_CROP)) continue;
         sky_synth_add_decal(scene, field, SKY_MATERIAL_CROP, crop_colors[sky_rng_below(&rng, COUNT(crop_colors))]);
         sky_synth_take(scene, &field, 1, SKY_TAKEN_CROP);
     }
     for (int i = 0; i < 4; i++) { /* unmown patches, anywhere */
-        struct sky_shape meadow = sky_shape_ellipse(sky_rng_between(&rng, -110, 110), sky_rng_between(&rng, -110, 110), 1, 0, sky_rng_between(&rng, 12, 40), sky_rng_between(&rng, 12, 40));
-        sky_synth_add_decal(scene, meadow, SKY_MATERIAL_MEADOW, grass_colors[sky_rng_below(&rng, COUNT(grass_colors))]);
+        const double x = sky_rng_between(&rng, -110, 110), y = sky_rng_between(&rng, -110, 110), length = sky_rng_between(&rng, 12, 40), width = sky_rng_between(&rng, 12, 40);
+        sky_synth_add_decal(scene, sky_shape_ellipse(x, y, 1, 0, length, width), SKY_MATERIAL_MEADOW, grass_colors[sky_rng_below(&rng, COUNT(grass_colors))]);
     }
     if (sky_rng_below(&rng, 3) == 0) {
-        struct sky_shape pond = sky_shape_ellipse(0, 0, street_x, street_y, sky_rng_between(&rng, 9, 20), sky_rng_between(&rng, 7, 13));
+        const double length = sky_rng_between(&rng, 9, 20), width = sky_rng_between(&rng, 7, 13);
+        struct sky_shape pond = sky_shape_ellipse(0, 0, street_x, street_y, length, width);
         if (find_room(scene, &rng, &pond, scene->landmark_radius + 12, 100, 4, SKY_TAKEN_ROAD | SKY_TAKEN_BUILDING | SKY_TAKEN_PAVED | SKY_TAKEN_CROP)) {
             sky_synth_add_decal(scene, pond, SKY_MATERIAL_WATER, 0x3F5A5C);
             sky_synth_take(scene, &pond, 4, SKY_TAKEN_PAVED);
@@ -287,14 +290,16 @@ static void plant_trees(struct sky_synth_scene *scene, const struct road *roads,
         if (!sky_synth_is_free(scene, &wood, 0, SKY_TAKEN_CROP)) continue;
         sky_synth_add_decal(scene, wood, SKY_MATERIAL_FOREST_FLOOR, 0x4F5A39);
         for (int j = 0; j < (int)(extent * extent * 0.09); j++) {
-            const double u = sky_rng_normal(&rng) * 0.5 * extent, v = sky_rng_normal(&rng) * 0.5 * extent;
-            plant_tree(scene, &rng, x + u, y + v, sky_rng_between(&rng, 2.4, 4.0), conifers, tree_colors[sky_rng_below(&rng, COUNT(tree_colors))]);
+            const double u = sky_rng_normal(&rng) * 0.5 * extent, v = sky_rng_normal(&rng) * 0.5 * extent, size = sky_rng_between(&rng, 2.4, 4.0);
+            plant_tree(scene, &rng, x + u, y + v, size, conifers, tree_colors[sky_rng_below(&rng, COUNT(tree_colors))]);
         }
     }
     const int single = 120 + (int)sky_rng_below(&rng, 160);
     for (int i = 0; i < single; i++) {
         const double x = sky_rng_between(&rng, -0.5, 0.5) * SKY_SYNTH_WORLD * 0.8, y = sky_rng_between(&rng, -0.5, 0.5) * SKY_SYNTH_WORLD * 0.8;
-        plant_tree(scene, &rng, x, y, sky_rng_between(&rng, 1.6, 3.6), sky_rng_below(&rng, 6) == 0, tree_colors[sky_rng_below(&rng, COUNT(tree_colors))]);
+        const double size = sky_rng_between(&rng, 1.6, 3.6);
+        const bool conifer = sky_rng_below(&rng, 6) == 0;
+        plant_tree(scene, &rng, x, y, size, conifer, tree_colors[sky_rng_below(&rng, COUNT(tree_colors))]);
     }
 }
 

@@ -170,8 +170,43 @@ static void trace(const struct sky_synth_scene *scene, const struct light *light
     }
 }
 
-/* Where the four rays of a pixel pass through it: a turned square, so that no two share a row or column. */
-static const double samples[4][2] = {{-0.125, -0.375}, {0.375, -0.125}, {0.125, 0.375}, {-0.375, 0.125}};
+/* Where the rays of a pixel pass through it: a turned square, so that no two share a row or column. The second pair is cast only where the first differs. */
+static const double samples[4][2] = {{-0.125, -0.375}, {0.125, 0.375}, {0.375, -0.125}, {-0.375, 0.125}};
+static const double same_light = 0.025;
+
+/* A camera as the renderer needs it: the ray through a point of the picture. */
+struct camera {
+    bool parallel;         /* the satellite: all rays along `forward`; else all from `origin` */
+    double origin[3], right[3], down[3], forward[3];
+    double half;           /* parallel: half the tile in metres; else the tangent of half the field of view */
+};
+
+static void ray_through(const struct camera *camera, double u, double v, double origin[3], double direction[3])
+{
+    for (int i = 0; i < 3; i++) {
+        const double aside = camera->half * (u * camera->right[i] + v * camera->down[i]);
+        origin[i] = camera->origin[i] + (camera->parallel ? aside : 0);
+        direction[i] = camera->forward[i] + (camera->parallel ? 0 : aside);
+    }
+    normalize(direction);
+}
+
+static void render(const struct sky_synth_scene *scene, const struct light *light, const struct camera *camera, int size, float *linear /* [size][size][3] */)
+{
+    double origin[3], direction[3], seen[4][3];
+    for (int row = 0; row < size; row++)
+        for (int column = 0; column < size; column++, linear += 3) {
+            int count = 2;
+            for (int s = 0; s < count; s++) {
+                ray_through(camera, 2 * (column + 0.5 + samples[s][0]) / size - 1, 2 * (row + 0.5 + samples[s][1]) / size - 1, origin, direction);
+                trace(scene, light, origin, direction, seen[s]);
+                if (s == 1)
+                    for (int i = 0; i < 3; i++)
+                        if (fabs(seen[0][i] - seen[1][i]) > same_light) count = 4;
+            }
+            for (int i = 0; i < 3; i++) linear[i] = (float)(count == 2 ? 0.5 * (seen[0][i] + seen[1][i]) : 0.25 * (seen[0][i] + seen[1][i] + seen[2][i] + seen[3][i]));
+        }
+}
 
 static void develop(const float *linear /* [size][size][3] */, int size, const struct look *look, uint8_t *rgb)
 {
@@ -214,27 +249,18 @@ static void soften(float *linear, float *scratch, int size, double part)
 
 sky_status sky_synth_satellite(const struct sky_synth_scene *scene, int size, uint8_t *rgb)
 {
-    struct sky_rng rng = sky_rng_make(scene->seed, SKY_RNG_SYNTH, scene->place, SKY_STREAM_FRAME - 1);
+    struct sky_rng rng = sky_rng_make(scene->seed, SKY_RNG_SYNTH, scene->place, SKY_STREAM_SATELLITE);
     const struct light light = draw_light(&rng, SKY_VISIT_SATELLITE);
     const struct look look = draw_look(&rng, SKY_VISIT_SATELLITE);
-    const double blur = sky_rng_between(&rng, 0.1, 0.3), metres = SKY_SYNTH_TILE / size;
-    double direction[3] = {0.08 * sky_rng_normal(&rng), 0.08 * sky_rng_normal(&rng), -1}; /* a few degrees off: houses lean a little */
+    const double blur = sky_rng_between(&rng, 0.1, 0.3);
+    struct camera camera = {.parallel = true, .right = {1, 0, 0}, .down = {0, -1, 0}, .half = SKY_SYNTH_TILE / 2};
     const size_t count = (size_t)size * (size_t)size * 3;
     float *linear = NULL; /* [2][size][size][3]: the picture and room to blur it */
-    normalize(direction);
+    camera.forward[0] = 0.08 * sky_rng_normal(&rng), camera.forward[1] = 0.08 * sky_rng_normal(&rng), camera.forward[2] = -1; /* a few degrees off: houses lean a little */
+    for (int i = 0; i < 3; i++) camera.origin[i] = -300 * camera.forward[i];                                                 /* its ground point is the landmark */
+    normalize(camera.forward);
     SKY_TRY(sky_alloc(&linear, 2 * count, sizeof *linear, "a satellite tile"));
-    for (int row = 0; row < size; row++)
-        for (int column = 0; column < size; column++) {
-            double sum[3] = {0, 0, 0}, out[3];
-            for (int s = 0; s < 4; s++) {
-                const double x = (column + 0.5 + samples[s][0]) * metres - SKY_SYNTH_TILE / 2, y = SKY_SYNTH_TILE / 2 - (row + 0.5 + samples[s][1]) * metres;
-                const double away = -300 / direction[2]; /* back along the ray from the ground point */
-                const double origin[3] = {x - away * direction[0], y - away * direction[1], -away * direction[2]};
-                trace(scene, &light, origin, direction, out);
-                for (int i = 0; i < 3; i++) sum[i] += 0.25 * out[i];
-            }
-            for (int i = 0; i < 3; i++) linear[3 * ((size_t)row * (size_t)size + (size_t)column) + (size_t)i] = (float)sum[i];
-        }
+    render(scene, &light, &camera, size, linear);
     soften(linear, linear + count, size, blur);
     develop(linear, size, &look, rgb);
     free(linear);
@@ -242,48 +268,41 @@ sky_status sky_synth_satellite(const struct sky_synth_scene *scene, int size, ui
 }
 
 /* The drone comes down from 256 m to 121.5 m in up to three rounds, at least eight frames each, nearing the landmark as it sinks. */
-static void place_camera(const struct sky_synth_scene *scene, struct sky_rng *rng, double start, int frame, int frames, double origin[3], double axes[3][3])
+static struct camera place_camera(const struct sky_synth_scene *scene, struct sky_rng *rng, double start, int frame, int frames)
 {
+    struct camera camera = {.half = 0.28}; /* about 31 degrees in all */
     const int rounds = frames / 8 < 1 ? 1 : frames / 8 > 3 ? 3 : frames / 8;
     const double along = frames > 1 ? (double)frame / (frames - 1) : 0.5;
     const double bearing = start + TURN * rounds * frame / frames + 0.06 * sky_rng_normal(rng), height = 256 - 134.5 * along;
     const double steepness = TURN / 360 * (60 - 18 * along + 1.5 * sky_rng_normal(rng)), away = height / tan(steepness);
-    const double target[3] = {3 * sky_rng_normal(rng), 3 * sky_rng_normal(rng), 0.3 * scene->landmark_height};
+    const double target_x = 3 * sky_rng_normal(rng), target_y = 3 * sky_rng_normal(rng);
+    const double target[3] = {target_x, target_y, 0.3 * scene->landmark_height};
     const double roll = TURN / 360 * 1.2 * sky_rng_normal(rng);
-    origin[0] = away * sin(bearing), origin[1] = away * cos(bearing), origin[2] = height;
-    double *right = axes[0], *down = axes[1], *forward = axes[2];
-    for (int i = 0; i < 3; i++) forward[i] = target[i] - origin[i];
+    double *forward = camera.forward;
+    camera.origin[0] = away * sin(bearing), camera.origin[1] = away * cos(bearing), camera.origin[2] = height;
+    for (int i = 0; i < 3; i++) forward[i] = target[i] - camera.origin[i];
     normalize(forward);
     const double flat = sqrt(forward[0] * forward[0] + forward[1] * forward[1]);
     const double level[3] = {forward[1] / flat, -forward[0] / flat, 0};
     const double under[3] = {forward[0] * forward[2] / flat, forward[1] * forward[2] / flat, -flat}; /* forward x right */
-    for (int i = 0; i < 3; i++) right[i] = cos(roll) * level[i] + sin(roll) * under[i], down[i] = cos(roll) * under[i] - sin(roll) * level[i];
+    for (int i = 0; i < 3; i++) {
+        camera.right[i] = cos(roll) * level[i] + sin(roll) * under[i];
+        camera.down[i] = cos(roll) * under[i] - sin(roll) * level[i];
+    }
+    return camera;
 }
 
 sky_status sky_synth_drone(const struct sky_synth_scene *scene, int frame, int frames, int size, uint8_t *rgb)
 {
-    struct sky_rng visit_rng = sky_rng_make(scene->seed, SKY_RNG_SYNTH, scene->place, SKY_STREAM_FRAME - 2);
+    struct sky_rng visit_rng = sky_rng_make(scene->seed, SKY_RNG_SYNTH, scene->place, SKY_STREAM_FLIGHT);
     struct sky_rng rng = sky_rng_make(scene->seed, SKY_RNG_SYNTH, scene->place, SKY_STREAM_FRAME + (uint32_t)frame);
     const struct light light = draw_light(&visit_rng, SKY_VISIT_DRONE);
     const double start = sky_rng_between(&visit_rng, 0, TURN);
     const struct look look = draw_look(&rng, SKY_VISIT_DRONE);
-    const double half_view = 0.28; /* tangent of half the field of view: 30 degrees in all */
-    double origin[3], axes[3][3];
+    const struct camera camera = place_camera(scene, &rng, start, frame, frames);
     float *linear = NULL; /* [size][size][3] */
-    place_camera(scene, &rng, start, frame, frames, origin, axes);
     SKY_TRY(sky_alloc(&linear, (size_t)size * (size_t)size * 3, sizeof *linear, "a drone frame"));
-    for (int row = 0; row < size; row++)
-        for (int column = 0; column < size; column++) {
-            double sum[3] = {0, 0, 0}, out[3], direction[3];
-            for (int s = 0; s < 4; s++) {
-                const double u = half_view * (2 * (column + 0.5 + samples[s][0]) / size - 1), v = half_view * (2 * (row + 0.5 + samples[s][1]) / size - 1);
-                for (int i = 0; i < 3; i++) direction[i] = axes[2][i] + u * axes[0][i] + v * axes[1][i];
-                normalize(direction);
-                trace(scene, &light, origin, direction, out);
-                for (int i = 0; i < 3; i++) sum[i] += 0.25 * out[i];
-            }
-            for (int i = 0; i < 3; i++) linear[3 * ((size_t)row * (size_t)size + (size_t)column) + (size_t)i] = (float)sum[i];
-        }
+    render(scene, &light, &camera, size, linear);
     develop(linear, size, &look, rgb);
     free(linear);
     return SKY_OK;
