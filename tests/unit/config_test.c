@@ -608,6 +608,31 @@ static void test_backbones(void)
     for (int i = 0; key->choices[i]; i++) CHECK_OK(sky_model_check_backbone(key->choices[i]));
 }
 
+/* Every file we ship can be read by itself, fragments too. Returns how many there are. */
+static int read_shipped(const char *path)
+{
+    struct sky_listing list = {0};
+    int count = 0;
+    if (!CHECK_OK(sky_folder_list(path, &list))) return 0;
+    for (int64_t i = 0; i < list.count; i++) {
+        struct sky_config c = {0};
+        char *inner = NULL;
+        const char *name = list.entries[i].name;
+        const size_t length = strlen(name);
+        if (!CHECK_OK(sky_path_join(&inner, path, name))) continue;
+        if (list.entries[i].is_folder) {
+            count += read_shipped(inner);
+        } else if (length > 4 && !strcmp(name + length - 4, ".ini")) {
+            count++;
+            CHECK_OK(sky_config_read(&c, inner, NULL, 0));
+            sky_config_free(&c);
+        }
+        free(inner);
+    }
+    sky_listing_free(&list);
+    return count;
+}
+
 static void remove_folder(const char *path)
 {
     struct sky_listing list = {0};
@@ -642,6 +667,8 @@ int main(void)
     test_locale();
     test_damage();
     test_backbones();
+    CHECK(read_shipped(SKY_SOURCE_DIR "/experiments") > 0);
+    CHECK(read_shipped(SKY_SOURCE_DIR "/configs") > 0);
     remove_folder(folder);
     return check_done();
 }
