@@ -8,7 +8,11 @@
 
 #include "args.h"
 
+extern const struct sky_command sky_command_train;
+extern const struct sky_command sky_command_eval;
+extern const struct sky_command sky_command_info;
 extern const struct sky_command sky_command_data;
+extern const struct sky_command sky_command_bench;
 extern const struct sky_command sky_command_doctor;
 
 #endif

@@ -1,0 +1,184 @@
+/*
+ * Times whole steps and their operations on random images: no loader, no files. The floor is, node by node, the larger of its multiply-adds and its bytes at the machine's
+ * measured ceilings.
+ */
+#include "bench.h"
+
+#include "backend/executor.h"
+#include "backend/select.h"
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/rng.h"
+#include "run_folder.h"
+#include "summary.h"
+#include "train/parameters.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CLASSES = 701, WARM_UP = 2 };
+
+struct subject {
+    struct sky_config config;
+    struct sky_model model;
+    struct sky_executor executor;
+    struct sky_ceilings ceilings;
+    bool infer;
+    int runs;
+    double *seconds;
+};
+
+static void close_subject(struct subject *s)
+{
+    sky_executor_destroy(&s->executor);
+    sky_model_free(&s->model);
+    sky_config_free(&s->config);
+    free(s->seconds);
+}
+
+static sky_status fill_inputs(struct subject *s)
+{
+    struct sky_rng rng = sky_rng_make(1, SKY_RNG_TEST, 0, 0);
+    for (int t = 0; t < s->model.trunks; t++) {
+        uint8_t *images = sky_executor_pointer(&s->executor, s->model.images[t]);
+        const int64_t count = s->model.graph.tensors[s->model.images[t]].count;
+        for (int64_t i = 0; i < count; i++) images[i] = (uint8_t)sky_rng_u32(&rng);
+    }
+    if (s->infer) return SKY_OK;
+    int32_t *labels = sky_executor_pointer(&s->executor, s->model.labels);
+    for (int64_t i = 0; i < s->model.rows; i++) labels[i] = (int32_t)(i % (s->model.rows / 2));
+    const struct sky_scalars scalars = {.seed = 1, .lr = {1e-5f, 1e-4f, 1e-4f}, .gradient_scale = 1};
+    return sky_executor_write(&s->executor, s->model.graph.scalars, &scalars);
+}
+
+static sky_status open_subject(struct subject *s, const struct sky_args *args)
+{
+    const struct sky_backend *backend = NULL;
+    struct sky_device_options options;
+    const char **overrides = NULL;
+    int override_count = 0;
+    int64_t runs = 5;
+    sky_status status = SKY_OK;
+    SKY_TRY(sky_args_int(args, "runs", 1, 1000, &runs));
+    s->runs = (int)runs, s->infer = sky_args_given(args, "infer");
+    SKY_TRY(sky_args_list(args, "set", &overrides, &override_count));
+    status = sky_config_read(&s->config, args->operand_count ? args->operands[0] : NULL, overrides, override_count);
+    free(overrides);
+    SKY_TRY(status);
+    SKY_TRY(sky_backend_choose(&s->config, &backend, &options));
+    options.constant_parameters = s->infer;
+    SKY_TRY(sky_alloc(&s->seconds, (size_t)s->runs, sizeof *s->seconds, "benchmark samples"));
+    SKY_TRY(sky_model_build(&s->model, &s->config, s->infer ? SKY_MODEL_INFER : SKY_MODEL_TRAIN, s->infer ? s->config.eval.batch_size : s->config.train.batch_size, CLASSES, 0, SKY_F32, NULL));
+    SKY_TRY(sky_executor_create(&s->executor, backend, &options, &s->model.graph, NULL));
+    SKY_TRY(sky_parameters_initialise(&s->model, &s->executor, 1));
+    if (s->infer) SKY_TRY(sky_executor_run(&s->executor, SKY_PHASE_ONCE, false));
+    return fill_inputs(s);
+}
+
+static sky_status run_once(struct subject *s)
+{
+    SKY_TRY(sky_executor_run(&s->executor, SKY_PHASE_FORWARD, false));
+    if (s->infer) return SKY_OK;
+    SKY_TRY(sky_executor_run(&s->executor, SKY_PHASE_BACKWARD, false));
+    return sky_executor_run(&s->executor, SKY_PHASE_UPDATE, false);
+}
+
+static double node_floor(const struct subject *s, const struct sky_node *node)
+{
+    const struct sky_cost cost = sky_node_cost(&s->model.graph, node);
+    const double arithmetic = cost.multiply_adds / s->ceilings.multiply_adds_per_second, memory = cost.bytes / s->ceilings.bytes_per_second;
+    return arithmetic > memory ? arithmetic : memory;
+}
+
+static bool is_timed(const struct sky_node *node)
+{
+    return node->phase != SKY_PHASE_ONCE;
+}
+
+static bool is_convolution(const struct sky_node *node)
+{
+    return node->op == SKY_OP_CONV || node->op == SKY_OP_CONV_DGRAD || node->op == SKY_OP_CONV_WGRAD;
+}
+
+static sky_status time_steps(struct subject *s)
+{
+    SKY_TRY(sky_ceilings_measure(s->executor.device.options.threads, &s->ceilings));
+    for (int i = 0; i < WARM_UP; i++) SKY_TRY(run_once(s));
+    SKY_TRY(sky_executor_time_nodes(&s->executor, true));
+    for (int i = 0; i < s->runs; i++) {
+        const double start = sky_now();
+        SKY_TRY(run_once(s));
+        s->seconds[i] = sky_now() - start;
+    }
+    return SKY_OK;
+}
+
+sky_status sky_bench_step(const struct sky_args *args, struct sky_bench_list *list, struct sky_text *notes)
+{
+    struct subject s = {.infer = false};
+    char what[96];
+    sky_status status = SKY_OK;
+    SKY_TRY_DONE(open_subject(&s, args));
+    SKY_TRY_DONE(time_steps(&s));
+    snprintf(what, sizeof what, "%s %s %lldpx %lld images %d threads%s", s.infer ? "embed" : "train", s.config.model.backbone, (long long)s.config.data.image_size, (long long)s.model.rows,
+             s.executor.device.options.threads, s.config.device.winograd ? " winograd" : "");
+    struct sky_bench_row *row = sky_bench_add(list, "step", what);
+    if (!row) {
+        status = sky_error_last()->status;
+        goto done;
+    }
+    sky_bench_samples(row, s.seconds, s.runs);
+    row->conv_ms = row->other_ms = row->floor_ms = 0;
+    for (int64_t n = 0; n < s.model.graph.node_count; n++) {
+        const struct sky_node *node = &s.model.graph.nodes[n];
+        const double ms = 1e3 * s.executor.seconds[n] / s.runs;
+        if (!is_timed(node)) continue;
+        row->floor_ms += 1e3 * node_floor(&s, node);
+        if (is_convolution(node)) row->conv_ms += ms;
+        else row->other_ms += ms;
+    }
+    row->rate = (double)s.model.rows / (row->median_ms / 1e3);
+    snprintf(row->unit, sizeof row->unit, "img");
+    row->planned_bytes = (double)sky_summary_planned_bytes(&s.executor), row->peak_bytes = (double)sky_memory_peak_bytes();
+    sky_text_format(notes, "convolutions %.1f ms, everything else %.1f ms (%.1f %%); planned %.3f GiB, peak resident %.3f GiB\n", row->conv_ms, row->other_ms,
+                    100 * row->other_ms / (row->conv_ms + row->other_ms), row->planned_bytes / 0x1p30, row->peak_bytes / 0x1p30);
+    sky_text_format(notes, "ceilings measured now: %.0f GFLOP/s in registers, %.1f GB/s triad\n", 2 * s.ceilings.multiply_adds_per_second / 1e9, s.ceilings.bytes_per_second / 1e9);
+done:
+    close_subject(&s);
+    return status;
+}
+
+/* Rows by operation, and convolutions also by implementation, in the order of their first node. */
+sky_status sky_bench_ops(const struct sky_args *args, struct sky_bench_list *list, struct sky_text *notes)
+{
+    struct subject s = {.infer = false};
+    sky_status status = SKY_OK;
+    SKY_TRY_DONE(open_subject(&s, args));
+    SKY_TRY_DONE(time_steps(&s));
+    for (int64_t n = 0; n < s.model.graph.node_count; n++) {
+        const struct sky_node *node = &s.model.graph.nodes[n];
+        char what[96];
+        if (!is_timed(node)) continue;
+        snprintf(what, sizeof what, is_convolution(node) ? "%s %s" : "%s", sky_op_name(node->op), s.executor.kernels[n].implementation);
+        struct sky_bench_row *row = NULL;
+        for (int64_t i = 0; i < list->count; i++)
+            if (strcmp(list->rows[i].what, what) == 0) row = &list->rows[i];
+        if (!row) row = sky_bench_add(list, "ops", what);
+        if (!row) {
+            status = sky_error_last()->status;
+            goto done;
+        }
+        const struct sky_cost cost = sky_node_cost(&s.model.graph, node);
+        const bool arithmetic = is_convolution(node);
+        row->median_ms += 1e3 * s.executor.seconds[n] / s.runs, row->floor_ms += 1e3 * node_floor(&s, node);
+        row->min_ms = row->max_ms = row->median_ms, row->runs = s.runs;
+        row->rate += arithmetic ? 2 * cost.multiply_adds / 1e9 : cost.bytes / 1e9;
+        snprintf(row->unit, sizeof row->unit, arithmetic ? "GFLOP" : "GB");
+    }
+    for (int64_t i = 0; i < list->count; i++) list->rows[i].rate /= list->rows[i].median_ms / 1e3;
+    sky_text_format(notes, "times are means over %d steps, summed over the nodes of a kind\n", s.runs);
+done:
+    close_subject(&s);
+    return status;
+}

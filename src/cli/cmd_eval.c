@@ -1,0 +1,90 @@
+/*
+ * skygem eval: scores of a run or of any weights on an experiment's test tree.
+ */
+#include "commands.h"
+
+#include "base/fs.h"
+#include "base/str.h"
+#include "evaluation.h"
+#include "io/checkpoint_file.h"
+#include "run_folder.h"
+#include "skygem/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct sky_option options[] = {
+    {"set", 's', "KEY=VALUE", NULL, "override a key", true},
+    {"weights", 'w', "FILE", NULL, "checkpoint or weights (default: the run folder's newest checkpoint, else model.weights)", false},
+    {"direction", 'd', "WHICH", NULL, "drone2satellite, satellite2drone or both (default: the experiment's)", false},
+    {"save-features", 0, "DIR", NULL, "write the features as .npy with labels and paths", false},
+    {"json", 0, NULL, NULL, "print the results as JSON", false},
+    {NULL, 0, NULL, NULL, NULL, false},
+};
+
+/* Which file to evaluate. Heap text in *out. */
+static sky_status choose_weights(const struct sky_args *args, const struct sky_config *config, char **out)
+{
+    const char *given = sky_args_text(args, "weights");
+    struct sky_safetensors file = {0};
+    char *folder = NULL;
+    int64_t step = 0;
+    if (given) return sky_strdup(out, given, "the weights' path");
+    if (!sky_path_is_folder(args->operands[0])) {
+        if (config->model.weights) return sky_strdup(out, config->model.weights, "the weights' path");
+        sky_fail(SKY_USAGE, "skygem eval", "no weights to evaluate");
+        return sky_hint("give a run folder, or --weights FILE, or set model.weights in the experiment");
+    }
+    SKY_TRY(sky_path_join(&folder, args->operands[0], "checkpoints"));
+    sky_status status = sky_checkpoint_find_newest(&file, folder, &step);
+    if (status == SKY_OK) status = sky_strdup(out, file.path, "the weights' path");
+    sky_safetensors_close(&file);
+    free(folder);
+    return status;
+}
+
+static sky_status print_json(const struct sky_evaluation *evaluation)
+{
+    struct sky_text text = {0};
+    struct sky_json_writer w = {.out = &text};
+    sky_evaluation_json(&w, evaluation);
+    const sky_status status = sky_text_status(&text, "scores");
+    if (status == SKY_OK) puts(text.text);
+    sky_text_free(&text);
+    return status;
+}
+
+static sky_status run_eval(const struct sky_args *args)
+{
+    static const char *const directions[] = {"drone2satellite", "satellite2drone", "both"}; /* order of enum sky_direction */
+    struct sky_config config = {0};
+    struct sky_evaluation evaluation;
+    const char **overrides = NULL;
+    char *path = NULL, *weights = NULL;
+    int override_count = 0;
+    sky_status status = SKY_OK;
+    SKY_TRY_DONE(sky_args_list(args, "set", &overrides, &override_count));
+    SKY_TRY_DONE(sky_experiment_path(args->operands[0], &path));
+    SKY_TRY_DONE(sky_config_read(&config, path, overrides, override_count));
+    if (sky_args_given(args, "direction")) SKY_TRY_DONE(sky_args_choice(args, "direction", directions, 3, &config.eval.direction));
+    SKY_TRY_DONE(choose_weights(args, &config, &weights));
+    sky_log(SKY_LOG_INFO, "evaluating %s on %s", weights, config.data.root ? config.data.root : "");
+    SKY_TRY_DONE(sky_evaluate_weights(&config, weights, sky_args_text(args, "save-features"), &evaluation));
+    SKY_TRY_DONE(sky_args_given(args, "json") ? print_json(&evaluation) : sky_evaluation_print(&evaluation));
+done:
+    sky_config_free(&config);
+    free(overrides);
+    free(path);
+    free(weights);
+    return status;
+}
+
+const struct sky_command sky_command_eval = {
+    .name = "eval",
+    .operands = "EXPERIMENT.ini|RUN_DIR",
+    .min_operands = 1,
+    .max_operands = 1,
+    .doc = "R@1, R@5, R@10, R@1% and AP of a model on a test tree, both protocols",
+    .options = options,
+    .run = run_eval,
+};

@@ -1,0 +1,144 @@
+/*
+ * Ties embedders, the test tree and the printing together. Owns what it opens; parameters may be the trainer's.
+ */
+#include "evaluation.h"
+
+#include "base/fs.h"
+#include "base/str.h"
+#include "progress.h"
+#include "skygem/log.h"
+#include "train/parameters.h"
+#include "train/trainer_state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct shown {
+    struct sky_progress progress;
+    const char *what;
+};
+
+static void show(void *context, const char *what, int64_t done, int64_t total)
+{
+    struct shown *shown = context;
+    if (shown->what != what) {
+        shown->what = what;
+        sky_progress_begin(&shown->progress, what, "img", total, 0);
+    }
+    sky_progress_show(&shown->progress, done, 1, NULL);
+    if (done == total) sky_progress_end(&shown->progress);
+}
+
+static sky_status open_embedders(struct sky_embedder embedders[SKY_VIEW_COUNT], const struct sky_config *config, struct sky_trainer *trainer, const char *weights)
+{
+    const int count = config->model.share_views ? 1 : SKY_VIEW_COUNT;
+    struct sky_safetensors file = {0};
+    sky_status status = SKY_OK;
+    if (!trainer) SKY_TRY(sky_safetensors_open(&file, weights));
+    for (int view = 0; view < count && status == SKY_OK; view++) {
+        struct sky_embedder *embedder = &embedders[view];
+        const struct sky_executor *executor = trainer ? sky_trainer_executor(trainer) : NULL;
+        status = sky_embedder_open(embedder, config, trainer ? sky_trainer_model(trainer) : NULL, executor, config->train.ema > 0, view);
+        if (status != SKY_OK || trainer) continue;
+        const bool averaged = config->train.ema > 0 && sky_safetensors_text(&file, "format");
+        status = sky_parameters_read(&embedder->model, &embedder->executor, &file, SKY_ARENA_PARAMS, "");
+        if (status == SKY_OK && averaged) status = sky_parameters_overlay(&embedder->model, &embedder->executor, &file, "ema/");
+        if (status == SKY_OK) status = sky_embedder_refresh(embedder);
+    }
+    sky_safetensors_close(&file);
+    return status;
+}
+
+static sky_status evaluate(const struct sky_config *config, struct sky_trainer *trainer, const char *weights, const char *save_folder, struct sky_evaluation *out)
+{
+    struct sky_embedder embedders[SKY_VIEW_COUNT];
+    struct sky_test_set set = {0};
+    struct shown shown = {.what = NULL};
+    memset(embedders, 0, sizeof embedders);
+    sky_status status = sky_test_set_open(&set, config->data.root, config->eval.direction);
+    if (status == SKY_OK) status = open_embedders(embedders, config, trainer, weights);
+    if (status == SKY_OK) {
+        struct sky_evaluate_options options = {.config = config, .set = &set, .save_folder = save_folder, .progress = show, .context = &shown};
+        for (int view = 0; view < SKY_VIEW_COUNT; view++) options.embedders[view] = &embedders[config->model.share_views ? 0 : view];
+        status = sky_evaluate(&options, out);
+    }
+    for (int view = 0; view < SKY_VIEW_COUNT; view++) sky_embedder_close(&embedders[view]);
+    sky_test_set_close(&set);
+    return status;
+}
+
+sky_status sky_evaluate_weights(const struct sky_config *config, const char *weights, const char *save_folder, struct sky_evaluation *out)
+{
+    return evaluate(config, NULL, weights, save_folder, out);
+}
+
+sky_status sky_evaluation_print(const struct sky_evaluation *evaluation)
+{
+    struct sky_text text = {0};
+    sky_text_format(&text, "%-16s %-15s %-4s %8s %8s %7s %7s %7s %7s %7s %7s\n", "direction", "protocol", "flip", "queries", "gallery", "R@1", "R@5", "R@10", "R@1%", "AP", "chance");
+    for (int i = 0; i < evaluation->count; i++) {
+        const struct sky_scores *s = &evaluation->results[i].scores;
+        sky_text_format(&text, "%-16s %-15s %-4s %8lld %8lld %7.2f %7.2f %7.2f %7.2f %7.2f %7.2f\n", evaluation->results[i].direction, sky_protocol_name(s->protocol),
+                        evaluation->results[i].flip ? "yes" : "no", (long long)s->queries, (long long)s->gallery, s->r1, s->r5, s->r10, s->r1_percent, s->ap, evaluation->results[i].chance);
+    }
+    const sky_status status = sky_text_status(&text, "the table of scores");
+    if (status == SKY_OK) fputs(text.text, stdout);
+    fflush(stdout);
+    sky_text_free(&text);
+    return status;
+}
+
+static sky_status write_json(const struct sky_evaluation *evaluation, const char *run_folder, int64_t step)
+{
+    struct sky_text text = {0};
+    struct sky_json_writer w = {.out = &text};
+    char name[64], *folder = NULL, *path = NULL;
+    snprintf(name, sizeof name, "step-%09lld.json", (long long)step);
+    sky_evaluation_json(&w, evaluation);
+    sky_text_append(&text, "\n");
+    sky_status status = sky_text_status(&text, "scores");
+    if (status == SKY_OK) status = sky_path_join(&folder, run_folder, "eval");
+    if (status == SKY_OK) status = sky_folder_make(folder);
+    if (status == SKY_OK) status = sky_path_join(&path, folder, name);
+    if (status == SKY_OK) status = sky_file_write_atomic(path, text.text, text.length);
+    if (status == SKY_OK) sky_log(SKY_LOG_INFO, "scores written to %s", path);
+    free(folder);
+    free(path);
+    sky_text_free(&text);
+    return status;
+}
+
+/* Keeps the parameters of the best evaluation beside the checkpoints. */
+static sky_status keep_best(const struct sky_evaluation *evaluation, struct sky_trainer *trainer, const char *run_folder, double *best)
+{
+    if (!evaluation->count || evaluation->results[0].scores.r1 <= *best) return SKY_OK;
+    *best = evaluation->results[0].scores.r1;
+    struct sky_tensor_list list = {0};
+    char *path = NULL;
+    struct sky_executor *executor = (struct sky_executor *)sky_trainer_executor(trainer); /* read only: copies out */
+    sky_status status = sky_parameters_collect(sky_trainer_model(trainer), executor, SKY_ARENA_PARAMS, "", &list);
+    if (status == SKY_OK) status = sky_path_join(&path, run_folder, "best.safetensors");
+    if (status == SKY_OK) status = sky_safetensors_write(path, list.tensors, list.count, NULL, 0);
+    sky_tensor_list_free(&list);
+    free(path);
+    return status;
+}
+
+sky_status sky_evaluate_trainer(const struct sky_config *config, struct sky_trainer *trainer, const char *run_folder, double *best)
+{
+    struct sky_evaluation evaluation;
+    char *test = NULL;
+    SKY_TRY(sky_path_join(&test, config->data.root, "test"));
+    const bool there = sky_path_is_folder(test);
+    free(test);
+    if (!there) {
+        sky_log(SKY_LOG_WARNING, "%s has no test folder: nothing to evaluate", config->data.root);
+        return SKY_OK;
+    }
+    SKY_TRY(evaluate(config, trainer, NULL, NULL, &evaluation));
+    SKY_TRY(write_json(&evaluation, run_folder, sky_trainer_next_step(trainer)));
+    SKY_TRY(keep_best(&evaluation, trainer, run_folder, best));
+    sky_log(SKY_LOG_INFO, "embedded %lld images at %.1f img/s, scored in %.2f s", (long long)evaluation.images, (double)evaluation.images / evaluation.embed_seconds, evaluation.score_seconds);
+    return sky_evaluation_print(&evaluation);
+}

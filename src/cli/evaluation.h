@@ -1,0 +1,22 @@
+/*
+ * Evaluation as commands do it: from a trainer's parameters or from a weights file, with progress, the table and the JSON files.
+ */
+#ifndef SKY_CLI_EVALUATION_H
+#define SKY_CLI_EVALUATION_H
+
+#include "eval/evaluate.h"
+#include "skygem/trainer.h"
+
+/*
+ * Evaluates the trainer's parameters (the averaged ones when there are any), writes eval/step-N.json, prints the table, and when drone -> satellite R@1 beats *best writes
+ * best.safetensors. A tree without test folders is said and left out.
+ */
+sky_status sky_evaluate_trainer(const struct sky_config *config, struct sky_trainer *trainer, const char *run_folder, double *best);
+
+/* Evaluates a checkpoint or weights file. */
+sky_status sky_evaluate_weights(const struct sky_config *config, const char *weights, const char *save_folder, struct sky_evaluation *out);
+
+/* The table for people, on stdout; chance included. */
+sky_status sky_evaluation_print(const struct sky_evaluation *evaluation);
+
+#endif

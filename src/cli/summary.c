@@ -1,0 +1,151 @@
+/*
+ * Text about a planned graph. Reads tables only; owns nothing beyond the texts it builds.
+ */
+#include "summary.h"
+
+#include "backend/select.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "data/sampler.h"
+#include "skygem/log.h"
+#include "train/trainer_state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void print_shape(const struct sky_tensor *tensor, char out[64])
+{
+    int used = snprintf(out, 64, "%lld", (long long)tensor->dim[0]);
+    for (int i = 1; i < tensor->rank; i++) used += snprintf(out + used, (size_t)(64 - used), "x%lld", (long long)tensor->dim[i]);
+}
+
+static int64_t node_parameters(const struct sky_graph *graph, const struct sky_node *node)
+{
+    int64_t count = 0;
+    for (int i = 0; i < node->in_count; i++)
+        if (node->in[i] >= 0 && graph->tensors[node->in[i]].arena == SKY_ARENA_PARAMS && !graph->tensors[node->in[i]].whole) count += graph->tensors[node->in[i]].count;
+    return count;
+}
+
+void sky_summary_layers(const struct sky_executor *executor, struct sky_text *out)
+{
+    const struct sky_graph *graph = executor->graph;
+    sky_text_format(out, "%-30s %-14s %-20s %12s %10s %10s  %s\n", "layer", "operation", "output", "parameters", "MMAC", "MB moved", "implementation");
+    for (int64_t n = 0; n < graph->node_count; n++) {
+        const struct sky_node *node = &graph->nodes[n];
+        if (node->phase != SKY_PHASE_FORWARD || node->out[0] < 0) continue;
+        const struct sky_cost cost = sky_node_cost(graph, node);
+        char shape[64];
+        print_shape(&graph->tensors[node->out[0]], shape);
+        sky_text_format(out, "%-30s %-14s %-20s %12lld %10.1f %10.1f  %s\n", node->name, sky_op_name(node->op), shape, (long long)node_parameters(graph, node), cost.multiply_adds / 1e6,
+                        cost.bytes / 1e6, executor->kernels[n].implementation);
+    }
+}
+
+size_t sky_summary_planned_bytes(const struct sky_executor *executor)
+{
+    size_t bytes = executor->work_bytes;
+    for (int a = 0; a < SKY_ARENA_COUNT; a++)
+        if (!executor->borrowed[a]) bytes += executor->graph->arena_bytes[a];
+    return bytes;
+}
+
+void sky_summary_totals(const struct sky_model *model, const struct sky_executor *executor, struct sky_text *out)
+{
+    const struct sky_graph *graph = &model->graph;
+    double multiply_adds[SKY_PHASE_COUNT] = {0}, convolution = 0;
+    for (int64_t n = 0; n < graph->node_count; n++) {
+        const double count = sky_node_cost(graph, &graph->nodes[n]).multiply_adds / (double)model->rows;
+        multiply_adds[graph->nodes[n].phase] += count;
+        if (graph->nodes[n].op == SKY_OP_CONV) convolution += count;
+    }
+    char text[32];
+    sky_text_format(out, "parameters         %lld (trunk %lld, heads %lld, GeM %lld)\n", (long long)sky_model_parameter_count(model, ""), (long long)sky_model_parameter_count(model, "backbone"),
+                    (long long)sky_model_parameter_count(model, "classifier"), (long long)sky_model_parameter_count(model, "gem"));
+    sky_text_format(out, "multiply-adds      %.3f G an image forward (convolutions %.3f G), %.3f G backward\n", multiply_adds[SKY_PHASE_FORWARD] / 1e9, convolution / 1e9,
+                    multiply_adds[SKY_PHASE_BACKWARD] / 1e9);
+    for (int a = 0; a < SKY_ARENA_COUNT; a++) {
+        if (!graph->arena_bytes[a]) continue;
+        sky_print_bytes(graph->arena_bytes[a], text);
+        sky_text_format(out, "memory %-11s %s\n", sky_arena_name((enum sky_arena)a), text);
+    }
+    sky_print_bytes(executor->work_bytes, text);
+    sky_text_format(out, "memory %-11s %s\n", "scratch", text);
+    sky_print_bytes(sky_summary_planned_bytes(executor), text);
+    sky_text_format(out, "memory %-11s %s\n", "together", text);
+}
+
+sky_status sky_summary_log(const struct sky_config *config, const struct sky_trainer *trainer, const char *run_folder)
+{
+    const struct sky_model *model = sky_trainer_model(trainer);
+    const struct sky_executor *executor = sky_trainer_executor(trainer);
+    char memory[32];
+    sky_print_bytes(sky_summary_planned_bytes(executor), memory);
+    sky_log(SKY_LOG_INFO, "run folder %s", run_folder);
+    sky_log(SKY_LOG_INFO, "%s, %lld heads, %lld classes, %.1f M parameters, %lld px, %s back end on %d threads, %s planned", config->model.backbone, (long long)model->heads,
+            (long long)model->classes, (double)sky_model_parameter_count(model, "") / 1e6, (long long)config->data.image_size, executor->device.backend->name,
+            executor->device.options.threads, memory);
+    sky_log(SKY_LOG_INFO, "%lld epochs of %lld steps, %lld places a step, from step %lld", (long long)config->train.epochs, (long long)sky_trainer_steps_per_epoch(trainer),
+            (long long)(config->train.batch_size * config->train.accumulate), (long long)sky_trainer_next_step(trainer));
+    return SKY_OK;
+}
+
+sky_status sky_summary_classes(const struct sky_config *config, int64_t assumed, int64_t *classes, bool *assumed_used)
+{
+    struct sky_train_set set = {0};
+    *assumed_used = !config->data.root || !sky_path_is_folder(config->data.root);
+    *classes = assumed;
+    if (*assumed_used) return SKY_OK;
+    SKY_TRY(sky_train_set_open(&set, config->data.root));
+    *classes = set.class_count;
+    sky_train_set_close(&set);
+    return SKY_OK;
+}
+
+/* The data as training would read it: counts, and the sampler's own checks. */
+static sky_status describe_data(const struct sky_config *config, int64_t *classes, struct sky_text *out)
+{
+    struct sky_train_set set = {0};
+    struct sky_sampler *sampler = NULL;
+    SKY_TRY(sky_train_set_open(&set, config->data.root));
+    sky_status status = sky_sampler_create(&sampler, &set, (enum sky_sampler_kind)config->data.sampler, config->data.samples_per_class, config->train.batch_size * config->train.accumulate,
+                                           (uint64_t)config->experiment.seed);
+    if (status == SKY_OK) {
+        const int64_t steps = sky_sampler_steps_per_epoch(sampler);
+        *classes = set.class_count;
+        sky_text_format(out, "data               %s: %lld classes, %lld satellite and %lld drone images\n", set.root, (long long)set.class_count,
+                        (long long)set.views[SKY_VIEW_SATELLITE].count, (long long)set.views[SKY_VIEW_DRONE].count);
+        sky_text_format(out, "steps              %lld epochs x %lld = %lld\n", (long long)config->train.epochs, (long long)steps, (long long)(steps * config->train.epochs));
+    }
+    sky_sampler_destroy(sampler);
+    sky_train_set_close(&set);
+    return status;
+}
+
+sky_status sky_summary_dry_run(const struct sky_config *config)
+{
+    const struct sky_backend *backend = NULL;
+    struct sky_device_options options;
+    struct sky_model model = {0};
+    struct sky_executor executor = {0};
+    struct sky_text text = {0};
+    int64_t classes = 0;
+    sky_status status = SKY_OK;
+    SKY_TRY(sky_backend_choose(config, &backend, &options));
+    SKY_TRY_DONE(describe_data(config, &classes, &text));
+    if (config->model.weights && !sky_path_is_file(config->model.weights)) {
+        status = sky_fail(SKY_CONFIG, "model.weights", "there is no file %s", config->model.weights);
+        goto done;
+    }
+    SKY_TRY_DONE(sky_model_build(&model, config, SKY_MODEL_TRAIN, config->train.batch_size, classes, 0, SKY_F32, NULL));
+    SKY_TRY_DONE(sky_executor_create(&executor, backend, &options, &model.graph, NULL));
+    sky_summary_totals(&model, &executor, &text);
+    sky_text_append(&text, "dry run: everything fits together; nothing was trained\n");
+    SKY_TRY_DONE(sky_text_status(&text, "the plan"));
+    fputs(text.text, stdout);
+done:
+    sky_executor_destroy(&executor);
+    sky_model_free(&model);
+    sky_text_free(&text);
+    return status;
+}

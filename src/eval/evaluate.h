@@ -1,0 +1,40 @@
+/*
+ * A model's scores on a test tree: embeds the image sets that the directions need (each once), then ranks. domain.md 7.
+ */
+#ifndef SKY_EVAL_EVALUATE_H
+#define SKY_EVAL_EVALUATE_H
+
+#include "embed.h"
+#include "metrics.h"
+
+enum { SKY_MAX_RESULTS = 2 * 2 * 2 }; /* directions x protocols x flip */
+
+struct sky_result {
+    const char *direction; /* "drone2satellite", "satellite2drone" */
+    bool flip;             /* the mirror image's features added */
+    struct sky_scores scores;
+    double chance; /* percent: R@1 of a ranking by dice */
+};
+
+struct sky_evaluation {
+    struct sky_result results[SKY_MAX_RESULTS];
+    int count;
+    int64_t images; /* embedded */
+    double embed_seconds, score_seconds;
+};
+
+/* embedders[view]: both entries may be the same. save_folder (may be NULL): features go there as .npy, .labels.npy and .paths.txt. */
+struct sky_evaluate_options {
+    const struct sky_config *config;
+    struct sky_embedder *embedders[SKY_VIEW_COUNT];
+    const struct sky_test_set *set;
+    const char *save_folder;
+    void (*progress)(void *context, const char *what, int64_t done, int64_t total);
+    void *context;
+};
+sky_status sky_evaluate(const struct sky_evaluate_options *options, struct sky_evaluation *out);
+
+/* The list that `eval --json` prints and the files in eval/ hold. */
+void sky_evaluation_json(struct sky_json_writer *w, const struct sky_evaluation *evaluation);
+
+#endif
