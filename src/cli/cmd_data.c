@@ -1,5 +1,5 @@
 /*
- * skygem data synth|pack: makes the synthetic tree and the decoded cache.
+ * skygem data: synth makes the synthetic tree, pack the decoded cache; check and stats are in cmd_data_check.c.
  */
 #include "commands.h"
 #include "progress.h"
@@ -126,7 +126,7 @@ static const struct sky_command pack_command = {
     .run = run_pack,
 };
 
-static const struct sky_command *const data_commands[] = {&synth_command, &pack_command, NULL};
+static const struct sky_command *const data_commands[] = {&sky_command_data_check, &synth_command, &pack_command, &sky_command_data_stats, NULL};
 const struct sky_command sky_command_data = {
     .name = "data",
     .doc = "verify a data tree, make the synthetic one, build the decoded cache",
