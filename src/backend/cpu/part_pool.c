@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 /* Channels in one piece of work: an image's slice. */
-enum { BLOCK = 128 };
+enum { BLOCK = 256 };
 
 static const float gem_epsilon = 1e-6f;
 
@@ -85,6 +85,12 @@ static inline float clamp_low(float x)
     return x < gem_epsilon ? gem_epsilon : x;
 }
 
+/* A slice's pixels lie far apart, where the hardware does not read ahead. */
+static inline void fetch(const float *x, int64_t channels)
+{
+    for (int64_t c = 0; c < channels; c += 16) __builtin_prefetch(x + c);
+}
+
 /* Adds max(x, eps)^p, or x, of one pixel. */
 static void add_powers(const float *restrict x, int64_t channels, const float *restrict high, const float *restrict low, double *restrict sum)
 {
@@ -146,6 +152,7 @@ static void pool_slice(const struct sky_kernel *kernel, const float *p, const st
                 const int ring = state->ring[i];
                 if (ring < first || ring > last) continue;
                 const float *x = slice->x + i * state->map.channels;
+                fetch(x + state->map.channels, slice->channels);
                 if (gem) add_powers(x, slice->channels, high, low, rings[ring]);
                 else add_values(x, slice->channels, rings[ring]);
             }
@@ -170,17 +177,13 @@ static void max_slice(const struct part_state *state, const struct slice *slice,
         const float *restrict x = slice->x + i * state->map.channels;
         float *restrict value = best[ring];
         int32_t *restrict place = at[ring];
+        fetch(x + state->map.channels, slice->channels);
         if (!started[ring]) {
             started[ring] = true;
             for (int64_t c = 0; c < slice->channels; c++) value[c] = x[c], place[c] = (int32_t)i;
             continue;
         }
-#pragma omp simd
-        for (int64_t c = 0; c < slice->channels; c++) {
-            const bool better = x[c] > value[c];
-            place[c] = better ? (int32_t)i : place[c];
-            value[c] = better ? x[c] : value[c];
-        }
+        sky_take_larger(x, (int32_t)i, slice->channels, value, place);
     }
     for (int part = 0; part < table->part_count; part++) {
         const int64_t offset = (part * state->map.images + slice->image) * state->map.channels + slice->first;
@@ -240,9 +243,9 @@ static void add_part(const struct sky_part_table *table, int part, const float *
         for (int64_t c = 0; c < channels; c++) rings[r][c] += passed[c];
 }
 
-/* One pixel: v = coefficient max(x, eps)^(p-1); dx = or += v where x > eps; dp += v max(x, eps) log2 max(x, eps). */
+/* One pixel: v = coefficient max(x, eps)^(p-1); dx += v where x > eps; dp += v max(x, eps) log2 max(x, eps). */
 static inline void gem_pixel(const float *restrict x, int64_t channels, const float *restrict high, const float *restrict low, const float *restrict mantissa,
-                             const float *restrict exponent, bool add, float *restrict dx, double *restrict dp)
+                             const float *restrict exponent, float *restrict dx, double *restrict dp)
 {
 #pragma omp simd
     for (int64_t c = 0; c < channels; c++) {
@@ -250,20 +253,21 @@ static inline void gem_pixel(const float *restrict x, int64_t channels, const fl
         float n;
         const float fraction = sky_power(clamped, high[c], low[c], &n), sum = n + exponent[c], within = sum < -250 ? -250 : sum > 250 ? 250 : sum;
         const float value = sky_scale(fraction * mantissa[c], within), masked = x[c] > gem_epsilon ? value : 0;
-        dx[c] = add ? dx[c] + masked : masked;
+        dx[c] += masked;
         if (dp) dp[c] += (double)(value * clamped * sky_log2(clamped));
     }
 }
 
-static void gem_walk(const struct part_state *state, const struct slice *slice, int first, int last, const struct coefficients *by_ring, const float *high, const float *low, bool add,
-                     float *dx, double *dp)
+static void gem_walk(const struct part_state *state, const struct slice *slice, int first, int last, const struct coefficients *by_ring, const float *high, const float *low, float *dx,
+                     double *dp)
 {
     for (int64_t i = 0; i < state->map.positions; i++) {
         const int ring = state->ring[i];
         const int64_t at = i * state->map.channels;
         if (ring < first || ring > last) continue;
-        if (dp) gem_pixel(slice->x + at, slice->channels, high, low, by_ring->mantissa[ring], by_ring->exponent[ring], add, dx + at, dp);
-        else gem_pixel(slice->x + at, slice->channels, high, low, by_ring->mantissa[ring], by_ring->exponent[ring], add, dx + at, NULL);
+        fetch(slice->x + at + state->map.channels, slice->channels);
+        if (dp) gem_pixel(slice->x + at, slice->channels, high, low, by_ring->mantissa[ring], by_ring->exponent[ring], dx + at, dp);
+        else gem_pixel(slice->x + at, slice->channels, high, low, by_ring->mantissa[ring], by_ring->exponent[ring], dx + at, NULL);
     }
 }
 
@@ -281,7 +285,7 @@ static void gem_grad_slice(const struct sky_kernel *kernel, const struct sky_run
     float exponent[BLOCK], less[BLOCK], high[BLOCK], low[BLOCK];
     struct coefficients by_ring;
     const int walks = state->by_part ? table->part_count : 1;
-    if (state->by_part) clear_slice(state, slice, dx);
+    clear_slice(state, slice, dx);
     for (int walk = 0; walk < walks; walk++) {
         const int first_part = state->by_part ? walk : 0, last_part = state->by_part ? walk : table->part_count - 1;
         const int first = state->by_part ? table->part[walk].first : 0, last = state->by_part ? table->part[walk].last : table->ring_count - 1;
@@ -297,7 +301,7 @@ static void gem_grad_slice(const struct sky_kernel *kernel, const struct sky_run
         }
         for (int r = first; r <= last; r++)
             for (int64_t c = 0; c < slice->channels; c++) by_ring.mantissa[r][c] = sky_split_double(rings[r][c], &by_ring.exponent[r][c]);
-        gem_walk(state, slice, first, last, &by_ring, high, low, state->by_part, dx, dp ? inside : NULL);
+        gem_walk(state, slice, first, last, &by_ring, high, low, dx, dp ? inside : NULL);
         for (int64_t c = 0; c < slice->channels && dp; c++)
             dp[walk * dp_stride + slice->image * state->map.channels + slice->first + c] = outside[c] + 0.69314718055994531 / (double)exponent[c] * inside[c];
     }

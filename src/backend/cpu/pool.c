@@ -2,9 +2,10 @@
  * Max pooling over windows and over the whole map, and the gradients of both. A window's maximum is kept with its place, so gradients gather without comparing again.
  */
 #include "cpu.h"
+#include "vector.h"
 
-/* Rows of 16 channels at a time: values and places stay in registers over the window. */
-enum { LANES = 16 };
+/* Channels gone through together: their maxima and places stay in the nearest cache over the window. */
+enum { LANES = 128 };
 
 struct window_range {
     int64_t first, last; /* inside the map, last exclusive */
@@ -23,28 +24,14 @@ static void max_pool_at(const struct sky_node *node, const float *restrict x, in
     const int64_t top = p * node->attr.pool.stride - node->attr.pool.pad, left = q * node->attr.pool.stride - node->attr.pool.pad;
     for (int64_t first = 0; first < channels; first += LANES) {
         const int64_t lanes = sky_min(LANES, channels - first);
-        float best[LANES] = {0};
-        int32_t at[LANES] = {0};
-        bool started = false;
+        float best[LANES];
+        int32_t at[LANES];
+        const float *corner = x + (rows.first * width + columns.first) * channels + first;
+        const int32_t place = (int32_t)((rows.first - top) * node->attr.pool.window + (columns.first - left));
+        for (int64_t c = 0; c < lanes; c++) best[c] = corner[c], at[c] = place;
         for (int64_t h = rows.first; h < rows.last; h++)
-            for (int64_t w = columns.first; w < columns.last; w++) {
-                const float *from = x + (h * width + w) * channels + first;
-                const int32_t place = (int32_t)((h - top) * node->attr.pool.window + (w - left));
-                if (!started) {
-                    started = true;
-                    for (int64_t c = 0; c < lanes; c++) best[c] = from[c], at[c] = place;
-                } else if (lanes == LANES) {
-#pragma omp simd
-                    for (int64_t c = 0; c < LANES; c++) {
-                        const bool better = from[c] > best[c];
-                        at[c] = better ? place : at[c];
-                        best[c] = better ? from[c] : best[c];
-                    }
-                } else {
-                    for (int64_t c = 0; c < lanes; c++)
-                        if (from[c] > best[c]) best[c] = from[c], at[c] = place;
-                }
-            }
+            for (int64_t w = columns.first; w < columns.last; w++)
+                sky_take_larger(x + (h * width + w) * channels + first, (int32_t)((h - top) * node->attr.pool.window + (w - left)), lanes, best, at);
         for (int64_t c = 0; c < lanes; c++) y[first + c] = best[c], index[first + c] = (uint8_t)at[c];
     }
 }
@@ -112,15 +99,7 @@ static sky_status max_pool_grad_run(const struct sky_kernel *kernel, const struc
 static void global_max_block(const float *restrict x, int64_t positions, int64_t channels, int64_t lanes, float *restrict y, int32_t *restrict index)
 {
     for (int64_t c = 0; c < lanes; c++) y[c] = x[c], index[c] = 0;
-    for (int64_t i = 1; i < positions; i++) {
-        const float *from = x + i * channels;
-#pragma omp simd
-        for (int64_t c = 0; c < lanes; c++) {
-            const bool better = from[c] > y[c];
-            index[c] = better ? (int32_t)i : index[c];
-            y[c] = better ? from[c] : y[c];
-        }
-    }
+    for (int64_t i = 1; i < positions; i++) sky_take_larger(x + i * channels, (int32_t)i, lanes, y, index);
 }
 
 static sky_status global_max_run(const struct sky_kernel *kernel, const struct sky_run *run)

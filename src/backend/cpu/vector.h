@@ -1,5 +1,5 @@
 /*
- * exp, log2 and powers as plain arithmetic without branches, so that compilers vectorise the loops they stand in; good to about 2 units in the last place. Polynomials are minimax
+ * exp, log2, powers and running maxima as plain arithmetic without branches, so that compilers vectorise the loops they stand in; good to about 2 units in the last place. Polynomials are minimax
  * fits (relative error 4e-9 and 2e-9). No tables, no library calls, no fast-math.
  */
 #ifndef SKY_BACKEND_CPU_VECTOR_H
@@ -96,8 +96,8 @@ static inline float sky_power_high(float p)
 /* fraction * 2^n for whole n, flushed to 0 below 2^-1022 */
 static inline double sky_scale_double(float fraction, float n)
 {
-    const int32_t whole = n < -1022 ? -1023 : n > 1023 ? 1024 : (int32_t)n; /* 2^-1023 is built as 0, 2^1024 as infinity */
-    const uint64_t bits = (uint64_t)(whole + 1023) << 52;
+    const float low = n < -1023 ? -1023 : n, within = low > 1024 ? 1024 : low; /* 2^-1023 is built as 0, 2^1024 as infinity */
+    const uint64_t bits = (uint64_t)(int64_t)((int32_t)within + 1023) << 52;
     double power;
     memcpy(&power, &bits, sizeof power);
     return (double)fraction * power;
@@ -114,6 +114,16 @@ static inline float sky_split_double(double x, float *exponent)
     memcpy(&mantissa, &fraction, sizeof mantissa);
     *exponent = (float)whole;
     return whole == -1023 ? 0 : (float)(mantissa + (x - x));
+}
+
+/* One step of running maxima and their places: the first of equals stays. */
+static inline void sky_take_larger(const float *restrict x, int32_t place, int64_t lanes, float *restrict best, int32_t *restrict at)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < lanes; i++) {
+        at[i] = x[i] > best[i] ? place : at[i];
+        best[i] = x[i] > best[i] ? x[i] : best[i];
+    }
 }
 
 #endif
