@@ -5,12 +5,13 @@
 #include "features.h"
 
 #include "base/memory.h"
+#include "base/threads.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SUMS = 16, LARGEST_EXPONENT = 126, MARGIN_EXPONENT = -20 };
+enum { SUMS = 16, LARGEST_EXPONENT = 126, MARGIN_EXPONENT = -20, PRODUCTS_A_THREAD = 1 << 22 /* a tenth of a millisecond */ };
 
 static double add_sums(double sums[SUMS])
 {
@@ -110,6 +111,13 @@ sky_status sky_measure_features(struct sky_measure *out, const struct sky_featur
 done:
     free(norms);
     return status;
+}
+
+int sky_useful_threads(int threads, const struct sky_features *query, const struct sky_features *gallery)
+{
+    const double useful = 1 + (double)query->count * (double)gallery->count * (double)query->dimensions / PRODUCTS_A_THREAD;
+    if (threads <= 0) threads = sky_thread_count_default();
+    return useful < threads ? (int)useful : threads;
 }
 
 void sky_measure_free(struct sky_measure *measure)

@@ -31,6 +31,9 @@ struct sky_measure {
 sky_status sky_measure_features(struct sky_measure *out, const struct sky_features *query, const struct sky_features *gallery, int threads);
 void sky_measure_free(struct sky_measure *measure);
 
+/* How many threads comparing all of both sets is worth: at most `threads` (0: all cores), fewer when starting them would take longer. */
+int sky_useful_threads(int threads, const struct sky_features *query, const struct sky_features *gallery);
+
 /* |a - b|^2, summed in double in one order: equal rows are equally far from any third, to the last bit. */
 double sky_squared_distance(const float *a, const float *b, int64_t dimensions);
 

@@ -9,7 +9,6 @@
 #include "rank.h"
 
 #include "base/memory.h"
-#include "base/threads.h"
 #include "match.h"
 #include "similarity.h"
 
@@ -66,7 +65,7 @@ sky_status sky_ranker_create(struct sky_ranker **out, const struct sky_features 
     SKY_TRY(sky_alloc(&r, 1, sizeof *r, "ranking"));
     r->query = *query;
     r->gallery = *gallery;
-    r->threads = threads > 0 ? threads : sky_thread_count_default();
+    r->threads = sky_useful_threads(threads, query, gallery);
     r->stretches = full ? STRETCHES : 1;
     SKY_TRY_DONE(sky_measure_features(&r->measure, query, gallery, r->threads));
     SKY_TRY_DONE(sky_match_make(&r->match, query->labels, query->count, gallery->labels, gallery->count));

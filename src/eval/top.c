@@ -5,7 +5,6 @@
 #include "top.h"
 
 #include "base/memory.h"
-#include "base/threads.h"
 #include "match.h"
 #include "similarity.h"
 
@@ -86,7 +85,7 @@ sky_status sky_rank_top(const struct sky_features *query, const struct sky_featu
     int64_t *order = NULL, ranked = 0;
     size_t lists;
     if (k < 1 || k > INT32_MAX) return sky_fail(SKY_USAGE, "k", "is %lld; it must be 1 to %d", (long long)k, INT32_MAX);
-    if (threads <= 0) threads = sky_thread_count_default();
+    threads = sky_useful_threads(threads, query, gallery);
     SKY_TRY_DONE(sky_measure_features(&measure, query, gallery, threads));
     SKY_TRY_DONE(sky_alloc(&order, (size_t)gallery->count, sizeof *order, "nearest rows"));
     for (int64_t i = 0; i < gallery->count; i++) {
