@@ -129,7 +129,10 @@ struct sky_config {
     struct sky_config_origin *origins; /* where each value came from (a schema row each); internal */
 };
 
-/* Reads the experiment and applies the overrides ("section.key=value"). path NULL: defaults only. SKY_CONFIG lists every error found. */
+/*
+ * Reads the experiment and applies the overrides ("section.key=value", the last one wins; relative paths start at the current folder). path NULL: defaults only.
+ * SKY_CONFIG lists every error found. *config is overwritten on success (free an earlier one first) and untouched on failure.
+ */
 sky_status sky_config_read(struct sky_config *config, const char *path, const char *const *overrides, int override_count);
 void sky_config_free(struct sky_config *config);
 

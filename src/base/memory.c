@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { PAGE_BYTES = 4096, HUGE_PAGE_BYTES = 2 << 20 };
+enum { HUGE_PAGE_BYTES = 2 << 20 };
 
 int sky_multiply_size(size_t a, size_t b, size_t *out)
 {
@@ -42,7 +42,8 @@ sky_status sky_grow(void *array, int64_t count, int64_t *capacity, size_t size, 
 
 static size_t round_to_pages(size_t bytes)
 {
-    return ((bytes ? bytes : 1) + PAGE_BYTES - 1) & ~(size_t)(PAGE_BYTES - 1);
+    const size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+    return ((bytes ? bytes : 1) + page_bytes - 1) / page_bytes * page_bytes;
 }
 
 sky_status sky_block_alloc(void **out, size_t bytes, const char *what)

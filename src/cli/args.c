@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/str.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -272,8 +273,8 @@ sky_status sky_args_help(const struct sky_args *args, char **out)
 {
     struct sky_text help = {0};
     const struct sky_command *command = args->command;
-    sky_text_format(&help, "Usage: skygem %s%s%s%s\n\n%s\n", args->path, command->commands ? " COMMAND" : "", command->operands ? " " : "",
-                    command->operands ? command->operands : "", command->doc);
+    sky_text_format(&help, "Usage: skygem %s%s%s%s\n\n%c%s.\n", args->path, command->operands ? " " : "", command->operands ? command->operands : "",
+                    command->commands ? " COMMAND" : " [options]", toupper((unsigned char)command->doc[0]), command->doc + 1);
     if (command->details) sky_text_format(&help, "\n%s\n", command->details);
     if (command->commands) {
         sky_text_append(&help, "\nCommands:\n");

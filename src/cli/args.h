@@ -26,7 +26,7 @@ struct sky_command {
     const char *name;
     const char *operands; /* for the help: "EXPERIMENT.ini"; NULL = none */
     int min_operands, max_operands; /* max -1 = any number */
-    const char *doc;      /* one line: what the command does */
+    const char *doc;      /* one line, lower case, no full stop: what the command does */
     const char *details;  /* more lines for --help, ending without newline, or NULL */
     const struct sky_option *options; /* ends with a row whose name is NULL; NULL = none */
     sky_status (*run)(const struct sky_args *args);

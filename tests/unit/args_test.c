@@ -19,10 +19,10 @@ static const struct sky_option find_options[] = {
     {"json", 0, NULL, NULL, "print JSON", false},
     {0},
 };
-static const struct sky_command find = {"find", "FILE...", 1, 3, "Finds things.", "More about it.", find_options, nothing, NULL};
-static const struct sky_command check = {"check", NULL, 0, 0, "Checks things.", NULL, NULL, nothing, NULL};
+static const struct sky_command find = {"find", "FILE...", 1, 3, "finds things", "More about it.", find_options, nothing, NULL};
+static const struct sky_command check = {"check", NULL, 0, 0, "checks things", NULL, NULL, nothing, NULL};
 static const struct sky_command *const inner[] = {&find, &check, NULL};
-static const struct sky_command outer = {.name = "data", .doc = "Works on data.", .commands = inner};
+static const struct sky_command outer = {.name = "data", .doc = "works on data", .commands = inner};
 
 /* Splits a line at blanks and parses it; the texts live in `words` until the next call. */
 static sky_status parse(struct sky_args *args, const struct sky_command *command, const char *line)
@@ -117,14 +117,14 @@ static void test_help(void)
     char *help = NULL;
     CHECK_OK(parse(&args, &find, "--help"));
     CHECK_OK(sky_args_help(&args, &help));
-    CHECK(strstr(help, "Usage: skygem find FILE...\n") && strstr(help, "Finds things.") && strstr(help, "More about it."));
+    CHECK(strstr(help, "Usage: skygem find FILE... [options]\n") && strstr(help, "Finds things.") && strstr(help, "More about it."));
     CHECK(strstr(help, "  -o, --output DIR            where it goes (default: runs)\n"));
     CHECK(strstr(help, "      --set S.K=V             override a key; may be given several times\n") && strstr(help, "--quiet"));
     free(help);
     sky_args_free(&args);
     CHECK_OK(parse(&args, &outer, "--help"));
     CHECK_OK(sky_args_help(&args, &help));
-    CHECK(strstr(help, "Usage: skygem data COMMAND\n") && strstr(help, "  find         Finds things.\n") && !strstr(help, "Options"));
+    CHECK(strstr(help, "Usage: skygem data COMMAND\n") && strstr(help, "Works on data.") && strstr(help, "  find         finds things\n") && !strstr(help, "Options"));
     free(help);
     sky_args_free(&args);
 }
