@@ -3,6 +3,7 @@
  *
  * Letters: N images (both views in one batch: G groups of N/G images, view order satellite, drone), H W map, C channels, K output channels or classes, P heads/parts, D features.
  * [x] is optional (SKY_NONE). "GRADS" marks outputs in the gradient arena: a run with `accumulate` set adds to them, otherwise overwrites. T is graph->dtype.
+ * ReLU keeps NaN in training (BN_APPLY, SE_GATE, BLOCK_TAIL), so that a broken step is seen. Maxima take the first of equal values; what they make of NaN is open.
  *
  * IMAGE_PREP       images u8 [N,H,W,3], [erased i32 [N,4] top left height width], scalars -> x T [N,H,W,3]
  *                  x = (image/255 - mean[c]) / std[c], computed as image * (1/(255 std)) - mean/std; erased pixels are 0; scalars.mirror flips left-right (erased rectangles too).
@@ -32,8 +33,9 @@
  * GLOBAL_MAX_GRAD  dy [1,N,C], index -> dx [N,H,W,C]
  * UPSAMPLE         x [N,H,W,C] -> y [N,attr.map.height,attr.map.width,C], bilinear with align_corners;  UPSAMPLE_GRAD dy -> dx [N,height,width,C]
  * PART_POOL        x [N,H,W,C], [p [1] or [C] or [P]] -> y [P,N,C], [index i32 [P,N,C], maximum only: position, or -1 for the zero of a hole]
- *                  gem: (sum over the part's rings of max(x,eps)^p + holes eps^p) / denominator, to the power 1/p.  avg: sum / denominator.  max: over the part, and 0 when holes > 0.
- *                  eps = 1e-6. Pixels below eps have no gradient by x. p absent: attr.part.p.
+ *                  gem: (sum over the part's rings of max(x,eps)^p + holes eps^p) / denominator, to the power 1/p.  avg: sum / denominator.  max: over the part, and 0 when holes > 0
+ *                  and every pixel is below it.
+ *                  eps = 1e-6. Pixels up to eps have no gradient by x. p absent: attr.part.p. As many parts as channels: p is by channel.
  * PART_POOL_GRAD   dy [P,N,C], x, y, [p], [index] -> dx, [dp GRADS]
  *                  dx = sum over parts holding the pixel of dy y^(1-p)/denominator x^(p-1);  dp = dy y ((mean x^p ln x)/(p S) - ln S/p^2), S = mean x^p (holes included).
  * PART_ATTENTION   x [P,N,C] -> y = x * softmax_P(x);  PART_ATTENTION_GRAD dy, x -> dx
@@ -45,14 +47,15 @@
  * HEAD_BN_INFER    x, gamma, beta, running_mean, running_var -> y
  * DROPOUT          x, scalars -> y. Element e is kept when its number u >= rate and scaled by 1/(1-rate): u = word e%4 of Philox(seed, DROPOUT, step, attr.dropout.layer, e/4) * 2^-32.
  * LOSS_CE          logits [P,N,K], labels i32 [N] -> loss [1], dlogits [P,N,K].  loss = sum_P sum_G mean over the group's rows of CE; label smoothing e: (1-e) CE + e mean_k(-log p_k).
- *                  attr.loss.mean: sum_P becomes mean_P. dlogits = weight * d loss; the reported loss is before the weight.
+ *                  attr.loss.mean: sum_P becomes mean_P. dlogits = weight * d loss; the reported loss is before the weight. A label outside 0 .. K-1 fails the run (SKY_DATA).
  * LOSS_KL          logits [P,N,K] with G = 2 -> loss [1], dlogits.  Per head: T^2/(N/2) sum_n sum_k p (ln p - ln q), p = softmax(logits of the target view / T), q of the other; then as LOSS_CE
  *                  over heads. attr.loss.direction (enum sky_kl_direction: target drone, target satellite, both summed), detach: no gradient into p.
  * ADD              a, b -> y. y may be a's memory.
  * SUM_SQUARES      x (any shape) -> y f64 [1]. Fixed chunks, so the same for any number of threads.
  * SGD              params, grads, momentum (whole arenas, [count]), sum_squares f64 [1], scalars -> report f64 [4]: gradient norm, 1 if the update was left out, clamped elements, 0.
  *                  g = grads * scale (gradient_scale, and clip_norm/norm when clip_norm > 0 and norm exceeds it) + weight_decay w; m = momentum m + g;
- *                  w -= lr (nesterov ? g + momentum m : m); clamp. Not finite sum: nothing changes. attr.sgd.segments: one row a parameter.
+ *                  w -= lr (nesterov ? g + momentum m : m); clamp. Not finite sum: nothing changes. attr.sgd.segments: one row a parameter;
+ *                  padding between them stays as it is. norm = gradient_scale sqrt(sum_squares), before clipping.
  * EMA              params, ema (whole arenas), scalars -> report f64 [1] (0): ema = decay ema + (1-decay) params
  */
 #ifndef SKY_OPS_OPS_H

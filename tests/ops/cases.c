@@ -90,7 +90,7 @@ static void channel_mean(struct ops_subject *s)
 static void se_gate(struct ops_subject *s)
 {
     const int64_t n = ops_int(s, "n", 4), c = ops_int(s, "c", 8), r = ops_int(s, "r", 4);
-    const sky_value squeeze = ops_input(s, "squeeze", OPS_NORMAL, 0, 1, OPS_DIM(n, c));
+    const sky_value squeeze = ops_input(s, "squeeze", ops_int(s, "broken", 0) ? OPS_BROKEN : OPS_NORMAL, 1, 1, OPS_DIM(n, c));
     const sky_value w1 = ops_input(s, "w1", OPS_NORMAL, 0, 1 / sqrt((double)c), OPS_DIM(r, c)), b1 = ops_input(s, "b1", OPS_NORMAL, 0, 0.5, OPS_DIM(r));
     const sky_value w2 = ops_input(s, "w2", OPS_NORMAL, 0, 1 / sqrt((double)r), OPS_DIM(c, r)), b2 = ops_input(s, "b2", OPS_NORMAL, 0, ops_number(s, "spread", 0.5), OPS_DIM(c));
     ops_node(s, SKY_OP_SE_GATE, NULL, OPS_IN(squeeze, w1, b1, w2, b2));
