@@ -1,0 +1,357 @@
+"""The models, losses and optimiser of skygem in plain PyTorch, written from the formulas (no skygem code is used).
+
+This is the yardstick of the golden files: one straightforward module a concept, each view forwarded by itself (satellite first), nothing fused. Module names give the
+parameter names of skygem's files. Settings are read from the same "section.key=value" texts as skygem's own.
+"""
+
+import math
+
+import numpy
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+GEM_EPSILON = 1e-6
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+BACKBONES = {  # name: blocks a stage, bottleneck, squeeze and excitation
+    "resnet18": ((2, 2, 2, 2), False, False),
+    "resnet34": ((3, 4, 6, 3), False, False),
+    "resnet50": ((3, 4, 6, 3), True, False),
+    "resnet101": ((3, 4, 23, 3), True, False),
+    "se_resnet18": ((2, 2, 2, 2), False, True),
+    "se_resnet34": ((3, 4, 6, 3), False, True),
+    "se_resnet50": ((3, 4, 6, 3), True, True),
+    "se_resnet101": ((3, 4, 23, 3), True, True),
+}
+
+DEFAULTS = {
+    "data.image_size": 256,
+    "model.backbone": "se_resnet50", "model.se_layout": "legacy", "model.width": 1.0, "model.last_stride": 1, "model.pooling": "gem", "model.gem_p": 3.0,
+    "model.gem_learn": "channel", "model.partition": "msba", "model.parts": "", "model.blocks": 4, "model.ring_norm": "square", "model.part_attention": False,
+    "model.global_branch": "layer3+layer4", "model.embedding": 512, "model.dropout": 0.75, "model.share_views": True,
+    "loss.ce": 1.0, "loss.kl": 1.0, "loss.kl_direction": "drone||satellite", "loss.kl_detach": False, "loss.kl_temperature": 1.0, "loss.reduction": "sum",
+    "loss.label_smoothing": 0.0,
+    "optimizer.lr": 1e-3, "optimizer.backbone_lr_scale": 0.1, "optimizer.gem_lr_scale": 1.0, "optimizer.momentum": 0.9, "optimizer.nesterov": True,
+    "optimizer.weight_decay": 5e-4, "optimizer.gem_weight_decay": 0.0, "optimizer.clip_norm": 0.0,
+}
+
+
+def read_settings(overrides):
+    """"section.key=value" texts over the defaults; keys that only the engine has (folders, threads) are left out."""
+    settings = dict(DEFAULTS)
+    for override in overrides:
+        key, value = (side.strip() for side in override.split("=", 1))
+        if key not in settings:
+            continue
+        kind = type(settings[key])
+        settings[key] = value == "yes" if kind is bool else kind(value)
+    return settings
+
+
+def single(value):
+    """A number as the engine holds it in float32: rates, decay, the input's mean and deviation."""
+    return float(numpy.float32(value))
+
+
+def prepare(images, erased=None):
+    """uint8 [N,S,S,3] to normalised float64 [N,3,S,S]; erased [N,4]: top left height width of a rectangle of zeros."""
+    mean, std = (torch.tensor([single(v) for v in values], dtype=torch.float64).view(1, 3, 1, 1) for values in (MEAN, STD))
+    x = torch.from_numpy(numpy.ascontiguousarray(images)).permute(0, 3, 1, 2).double()
+    x = (x / 255 - mean) / std
+    for n, (top, left, height, width) in enumerate([] if erased is None else erased.tolist()):
+        x[n, :, top : top + height, left : left + width] = 0
+    return x
+
+
+# ---------------------------------------------------------------------------------------------------------------------------------- trunk
+
+
+class Squeeze(nn.Module):
+    """Squeeze and excitation: channel means through two small layers to a gate."""
+
+    def __init__(self, channels):
+        super().__init__()
+        hidden = max(4, channels // 16)
+        self.fc1 = nn.Conv2d(channels, hidden, 1)
+        self.fc2 = nn.Conv2d(hidden, channels, 1)
+
+    def forward(self, x):
+        mean = x.mean((2, 3), keepdim=True)
+        return x * torch.sigmoid(self.fc2(F.relu(self.fc1(mean))))
+
+
+class Block(nn.Module):
+    """A residual block: basic (two 3x3) or bottleneck (1x1, 3x3, 1x1), SE before the sum."""
+
+    def __init__(self, inputs, middle, outputs, stride, bottleneck, squeeze, legacy):
+        super().__init__()
+        if bottleneck:
+            first = stride if legacy else 1
+            self.conv1, self.bn1 = nn.Conv2d(inputs, middle, 1, first, bias=False), nn.BatchNorm2d(middle)
+            self.conv2, self.bn2 = nn.Conv2d(middle, middle, 3, stride // first, 1, bias=False), nn.BatchNorm2d(middle)
+            self.conv3, self.bn3 = nn.Conv2d(middle, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
+        else:
+            self.conv1, self.bn1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs)
+            self.conv2, self.bn2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs)
+        self.bottleneck = bottleneck
+        self.se = Squeeze(outputs) if squeeze else None
+        self.downsample = None
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def last_norm(self):
+        return self.bn3 if self.bottleneck else self.bn2
+
+    def forward(self, x):
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        if self.bottleneck:
+            y = self.bn3(self.conv3(F.relu(y)))
+        if self.se is not None:
+            y = self.se(y)
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class Trunk(nn.Module):
+    """ResNet or SE-ResNet without its classifier; gives the maps of layer3 and layer4."""
+
+    def __init__(self, settings):
+        super().__init__()
+        blocks, bottleneck, squeeze = BACKBONES[settings["model.backbone"]]
+        legacy = squeeze and settings["model.se_layout"] == "legacy"
+
+        def scaled(channels):
+            return max(8, 8 * math.floor(channels * settings["model.width"] / 8 + 0.5))
+
+        inputs = scaled(64)
+        self.conv1, self.bn1 = nn.Conv2d(3, inputs, 7, 2, 3, bias=False), nn.BatchNorm2d(inputs)
+        self.maxpool = nn.MaxPool2d(3, 2, ceil_mode=True) if legacy else nn.MaxPool2d(3, 2, 1)
+        for stage in range(4):
+            middle = 64 << stage
+            outputs = scaled(middle * (4 if bottleneck else 1))
+            layer = []
+            for i in range(blocks[stage]):
+                stride = 1 if i > 0 or stage == 0 else settings["model.last_stride"] if stage == 3 else 2
+                layer.append(Block(inputs, scaled(middle), outputs, stride, bottleneck, squeeze, legacy))
+                inputs = outputs
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*layer))
+        self.channels3, self.channels4 = scaled(256 * (4 if bottleneck else 1)), inputs
+
+    def forward(self, x):
+        x = self.layer2(self.layer1(self.maxpool(F.relu(self.bn1(self.conv1(x))))))
+        layer3 = self.layer3(x)
+        return layer3, self.layer4(layer3)
+
+
+# ---------------------------------------------------------------------------------------------------------------------------------- parts
+
+
+def part_boxes(settings):
+    """The parts in head order as (outer square, inner square or 0), counted in rings."""
+    partition, blocks = settings["model.partition"], settings["model.blocks"]
+    if partition == "none":
+        return [(1, 0)]
+    if partition == "list":
+        return [(int(name[4:]), int(name[4:]) - 1) if name.startswith("ring") else (int(name[6:]), 0) for name in settings["model.parts"].replace(" ", "").split(",")]
+    parts = []
+    for ring in range(1, blocks + 1):
+        parts.append((ring, ring - 1))
+        if partition == "msba" and ring == 3:
+            parts += [(2, 0), (3, 0)]
+    return parts
+
+
+def square_mask(size, square, blocks):
+    """0/1 map of square `square` of `blocks` around the centre; the last square is the whole map."""
+    mask = torch.ones(size, size, dtype=torch.float64)
+    if square < blocks:
+        center, reach = size // 2, square * (size // (2 * blocks))
+        mask.zero_()
+        mask[center - reach : center + reach, center - reach : center + reach] = 1
+    return mask
+
+
+class GeM(nn.Module):
+    """The learned exponents."""
+
+    def __init__(self, count, p):
+        super().__init__()
+        self.p = nn.Parameter(torch.full((count,), float(p)))
+
+
+class Parts(nn.Module):
+    """Pools every part of a map [N,C,S,S] to [N,C,P]."""
+
+    def __init__(self, settings):
+        super().__init__()
+        self.settings = settings
+        self.boxes = part_boxes(settings)
+        self.blocks = 1 if settings["model.partition"] == "none" else settings["model.blocks"]
+
+    def enlarged(self, x):
+        size = x.shape[2]
+        if self.settings["model.partition"] == "none" or size >= 2 * self.blocks:
+            return x
+        return F.interpolate(x, size=[size + 2 * (self.blocks - size // 2)] * 2, mode="bilinear", align_corners=True)
+
+    def pixels(self, x, outer, inner):
+        """The part's pixels [N,C,M]: a square with its hole as zeros, or the ring alone."""
+        size = x.shape[2]
+        square = square_mask(size, outer, self.blocks).bool()
+        hole = square_mask(size, inner, self.blocks).bool() if inner else torch.zeros_like(square)
+        if self.settings["model.ring_norm"] == "ring":
+            return x[:, :, square & ~hole]
+        return (x * (~hole).to(x.dtype))[:, :, square]
+
+    def forward(self, x, p):
+        x = self.enlarged(x)
+        pooled = []
+        for k, (outer, inner) in enumerate(self.boxes):
+            pixels = self.pixels(x, outer, inner)
+            if self.settings["model.pooling"] == "avg":
+                pooled.append(pixels.mean(2))
+            elif self.settings["model.pooling"] == "max":
+                pooled.append(pixels.max(2).values)
+            else:
+                exponent = self.exponent(p, k, x)
+                pooled.append(pixels.clamp(min=GEM_EPSILON).pow(exponent.unsqueeze(-1)).mean(2).pow(1 / exponent))
+        return torch.stack(pooled, 2)
+
+    def exponent(self, p, part, x):
+        """[C] or [1], to raise [N,C,M] by."""
+        if p is None:
+            return torch.tensor([self.settings["model.gem_p"]], dtype=x.dtype)
+        return p[part : part + 1] if self.settings["model.gem_learn"] == "part" else p
+
+
+# ---------------------------------------------------------------------------------------------------------------------------------- model
+
+
+class ClassBlock(nn.Module):
+    """Linear, batch norm (the feature), classifier. Dropout is 0 wherever this model is used."""
+
+    def __init__(self, inputs, embedding, classes):
+        super().__init__()
+        self.add_block = nn.Sequential(nn.Linear(inputs, embedding), nn.BatchNorm1d(embedding))
+        self.classifier = nn.Sequential(nn.Linear(embedding, classes))
+
+    def forward(self, x):
+        feature = self.add_block(x)
+        return feature, self.classifier(feature)
+
+
+class Model(nn.Module):
+    def __init__(self, settings, classes):
+        super().__init__()
+        self.settings = settings
+        if settings["model.share_views"]:
+            self.backbone = trunk = Trunk(settings)
+        else:
+            self.backbone_satellite, self.backbone_drone = trunk, _ = Trunk(settings), Trunk(settings)
+        self.parts = Parts(settings)
+        self.gem = None
+        if settings["model.pooling"] == "gem" and settings["model.gem_learn"] != "fixed":
+            count = {"scalar": 1, "channel": trunk.channels4, "part": len(self.parts.boxes)}[settings["model.gem_learn"]]
+            self.gem = GeM(count, settings["model.gem_p"])
+        self.heads = [f"classifier{k}" for k in range(len(self.parts.boxes))]
+        widths = [trunk.channels4] * len(self.heads)
+        if settings["model.global_branch"] != "none":
+            self.heads.append("classifier00")
+            widths.append(trunk.channels4 + (trunk.channels3 if settings["model.global_branch"] == "layer3+layer4" else 0))
+        for name, width in zip(self.heads, widths):
+            setattr(self, name, ClassBlock(width, settings["model.embedding"], classes))
+
+    def trunk(self, view):
+        return self.backbone if self.settings["model.share_views"] else (self.backbone_satellite, self.backbone_drone)[view]
+
+    def forward(self, x, view):
+        """Images of one view to features [P,N,E] and logits [P,N,K]."""
+        layer3, layer4 = self.trunk(view)(x)
+        parts = self.parts(layer4, None if self.gem is None else self.gem.p)
+        if self.settings["model.part_attention"]:
+            parts = parts * parts.softmax(2)
+        inputs = list(parts.unbind(2))
+        if self.settings["model.global_branch"] != "none":
+            top = layer4.amax((2, 3))
+            inputs.append(torch.cat([top, layer3.amax((2, 3))], 1) if self.settings["model.global_branch"] == "layer3+layer4" else top)
+        outputs = [getattr(self, name)(x) for name, x in zip(self.heads, inputs)]
+        return torch.stack([f for f, _ in outputs]), torch.stack([z for _, z in outputs])
+
+    def both(self, satellite, drone):
+        """Each view by itself, so batch norm's statistics are per view; running statistics see the satellite's first. Rows: satellite, then drone."""
+        outputs = [self(satellite, 0), self(drone, 1)]
+        return [torch.cat(pair, 1) for pair in zip(*outputs)]
+
+
+def tensors_of(model):
+    """Name -> tensor: parameters and running statistics, as skygem's files name them."""
+    return {name: value for name, value in model.state_dict().items() if not name.endswith("num_batches_tracked")}
+
+
+# ---------------------------------------------------------------------------------------------------------------------------------- losses, update
+
+
+def cross_entropy(settings, logits, labels):
+    """logits [P,2N,K], labels [N] of the places: mean over a view's images, summed over views, summed (or averaged) over heads."""
+    pairs = labels.shape[0]
+    terms = [F.cross_entropy(head[rows], labels, label_smoothing=settings["loss.label_smoothing"]) for head in logits for rows in (slice(0, pairs), slice(pairs, None))]
+    return sum(terms) / (logits.shape[0] if settings["loss.reduction"] == "mean" else 1)
+
+
+def divergence(settings, logits):
+    """KL(p||q) between the views of each place: p the first named view (the target)."""
+    temperature, pairs, total = settings["loss.kl_temperature"], logits.shape[1] // 2, 0
+    directions = {"drone||satellite": ["d"], "satellite||drone": ["s"], "symmetric": ["d", "s"]}[settings["loss.kl_direction"]]
+    for head in logits:
+        logs = {"s": F.log_softmax(head[:pairs] / temperature, 1), "d": F.log_softmax(head[pairs:] / temperature, 1)}
+        for target in directions:
+            p, q = logs[target], logs["s" if target == "d" else "d"]
+            if settings["loss.kl_detach"]:
+                p = p.detach()
+            total = total + temperature**2 * (p.exp() * (p - q)).sum() / pairs
+    return total / (logits.shape[0] if settings["loss.reduction"] == "mean" else 1)
+
+
+def losses(settings, logits, labels):
+    """The weighted sum, and both terms before their weights (the divergence None when its weight is 0)."""
+    ce = cross_entropy(settings, logits, labels)
+    kl = divergence(settings, logits) if settings["loss.kl"] > 0 else None
+    return settings["loss.ce"] * ce + (0 if kl is None else settings["loss.kl"] * kl), ce, kl
+
+
+class Update:
+    """SGD by parameter groups, after clipping, and the clamp of the GeM exponents."""
+
+    def __init__(self, settings, model):
+        self.settings, self.model = settings, model
+        lr = settings["optimizer.lr"]
+        trunk = [p for name, p in model.named_parameters() if name.startswith("backbone")]
+        heads = [p for name, p in model.named_parameters() if name.startswith("classifier")]
+        groups = [{"params": trunk, "lr": single(lr * settings["optimizer.backbone_lr_scale"])}, {"params": heads, "lr": single(lr)}]
+        if model.gem is not None:
+            groups.append({"params": [model.gem.p], "lr": single(lr * settings["optimizer.gem_lr_scale"]), "weight_decay": single(settings["optimizer.gem_weight_decay"])})
+        self.sgd = torch.optim.SGD(groups, lr=lr, momentum=settings["optimizer.momentum"], nesterov=settings["optimizer.nesterov"],
+                                   weight_decay=single(settings["optimizer.weight_decay"]))
+
+    def set_rates(self, rates):
+        """Learning rates of trunk, heads and GeM exponents, where a schedule changes them."""
+        for group, rate in zip(self.sgd.param_groups, rates):
+            group["lr"] = rate
+
+    def step(self):
+        """Returns the gradient's norm, before clipping."""
+        gradients = [p.grad for p in self.model.parameters()]
+        norm = torch.stack([g.pow(2).sum() for g in gradients]).sum().sqrt().item()
+        if 0 < self.settings["optimizer.clip_norm"] < norm:
+            for g in gradients:
+                g.mul_(self.settings["optimizer.clip_norm"] / norm)
+        self.sgd.step()
+        if self.model.gem is not None:
+            self.model.gem.p.data.clamp_(1, 16)
+        return norm
+
+    def momentum(self):
+        """Name -> momentum."""
+        return {name: self.sgd.state[p]["momentum_buffer"] for name, p in self.model.named_parameters()}
