@@ -26,6 +26,7 @@ struct slot { /* one batch */
     struct sky_rectangle *erased;
     int32_t *labels;
     const char **paths;
+    int32_t *skipped; /* images tried in vain for each row */
 };
 
 struct sky_loader {
@@ -38,7 +39,8 @@ struct sky_loader {
     pthread_mutex_t lock;            /* of picks */
     struct scratch *scratch;         /* [workers] */
     struct sky_pool *pool;
-    atomic_llong skipped;
+    int64_t skipped; /* in the batches handed out */
+    atomic_flag *told[SKY_VIEW_COUNT]; /* [images of the view]: this one was called bad already */
 };
 
 static sky_status step_picks(struct sky_loader *loader, int64_t step, struct sky_pick *out, int64_t row)
@@ -75,19 +77,22 @@ static sky_status fetch(const struct sky_loader *loader, int view, int64_t image
 }
 
 /* Under `skip` a bad image is replaced by the next one of its class and view. */
-static sky_status fetch_or_replace(struct sky_loader *loader, int view, const struct sky_pick *pick, struct scratch *scratch, struct sky_image *out, int64_t *taken)
+static sky_status fetch_or_replace(struct sky_loader *loader, int view, const struct sky_pick *pick, struct scratch *scratch, struct sky_image *out, int64_t *taken,
+                                   int32_t *skipped)
 {
     const int64_t first = loader->options.set->first[view][pick->label], count = loader->options.set->first[view][pick->label + 1] - first;
-    for (int64_t attempt = 0;; attempt++) {
-        *taken = first + (pick->image - first + attempt) % count;
+    for (*skipped = 0;; ++*skipped) {
+        if (*skipped == count) return sky_hint("no image of this place in this view can be read: run `skygem data check`, replace them or remove the place's folder");
+        *taken = first + (pick->image - first + *skipped) % count;
         const sky_status status = fetch(loader, view, *taken, scratch, out);
         if (status != SKY_DATA || loader->options.on_bad_image == SKY_BAD_IMAGE_FAIL) {
-            if (status == SKY_DATA && !*sky_error_last()->hint) sky_hint("mend or remove the file, or set [data] on_bad_image = skip");
+            if (status == SKY_DATA) {
+                const struct sky_error error = *sky_error_last();
+                sky_hint("%s%sor set [data] on_bad_image = skip to train without such images", *error.hint ? error.hint : "mend or remove the file", *error.hint ? "; " : ", ");
+            }
             return status;
         }
-        atomic_fetch_add(&loader->skipped, 1);
-        sky_log(SKY_LOG_WARNING, "image skipped: %s: %s", sky_error_last()->where, sky_error_last()->what);
-        if (attempt + 1 == count) return status;
+        if (!atomic_flag_test_and_set(&loader->told[view][*taken])) sky_log(SKY_LOG_WARNING, "image left out: %s: %s", sky_error_last()->where, sky_error_last()->what);
     }
 }
 
@@ -101,9 +106,9 @@ static sky_status make_image(void *context, int worker, int64_t job, int pool_sl
     struct scratch *scratch = &loader->scratch[worker];
     struct sky_pick pick;
     struct sky_image image;
-    int64_t taken;
+    int64_t taken = 0;
     SKY_TRY(step_picks(loader, step, &pick, row));
-    SKY_TRY(fetch_or_replace(loader, view, &pick, scratch, &image, &taken));
+    SKY_TRY(fetch_or_replace(loader, view, &pick, scratch, &image, &taken, &slot->skipped[row]));
     const struct sky_rng rng =
         sky_rng_make(loader->options.seed, SKY_RNG_AUGMENT, (uint32_t)(step / loader->steps_per_epoch), (uint32_t)(pick.item * SKY_VIEW_COUNT + view));
     slot->labels[row] = pick.label;
@@ -122,6 +127,12 @@ static sky_status allocate(struct sky_loader *loader)
         SKY_TRY(sky_alloc(&loader->slots[i].erased, rows, sizeof *loader->slots[i].erased, "a batch"));
         SKY_TRY(sky_alloc(&loader->slots[i].labels, rows, sizeof *loader->slots[i].labels, "a batch"));
         SKY_TRY(sky_alloc(&loader->slots[i].paths, rows, sizeof *loader->slots[i].paths, "a batch"));
+        SKY_TRY(sky_alloc(&loader->slots[i].skipped, rows, sizeof *loader->slots[i].skipped, "a batch"));
+    }
+    for (int view = 0; view < SKY_VIEW_COUNT; view++) {
+        const int64_t count = loader->options.set->views[view].count;
+        SKY_TRY(sky_alloc(&loader->told[view], (size_t)count, sizeof *loader->told[view], "marks of bad images"));
+        for (int64_t i = 0; i < count; i++) atomic_flag_clear(&loader->told[view][i]);
     }
     return SKY_OK;
 }
@@ -159,8 +170,9 @@ sky_status sky_loader_next(struct sky_loader *loader, struct sky_batch *out)
     }
     const int64_t step = job / loader->rows;
     struct slot *batch = &loader->slots[step % AHEAD];
+    for (int64_t row = 0; row < loader->rows; row++) loader->skipped += batch->skipped[row];
     *out = (struct sky_batch){.step = step, .images = batch->images, .erased = batch->erased, .labels = batch->labels, .paths = batch->paths,
-                              .skipped = atomic_load(&loader->skipped), .slot = (int)(step % AHEAD)};
+                              .skipped = loader->skipped, .slot = (int)(step % AHEAD)};
     return SKY_OK;
 }
 
@@ -186,7 +198,9 @@ void sky_loader_destroy(struct sky_loader *loader)
         free(loader->slots[i].erased);
         free(loader->slots[i].labels);
         free(loader->slots[i].paths);
+        free(loader->slots[i].skipped);
     }
+    for (int view = 0; view < SKY_VIEW_COUNT; view++) free(loader->told[view]);
     pthread_mutex_destroy(&loader->lock);
     free(loader);
 }

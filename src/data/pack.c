@@ -16,9 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 enum { PAGE = 4096, VERSION = 1, MAX_SIZE = 16384 };
 static const char magic[8] = "skypack"; /* with its NUL */
+static const size_t max_source_bytes = (size_t)1 << 30;
 
 struct header {
     char magic[8];
@@ -29,14 +31,15 @@ struct header {
 };
 struct row {
     uint64_t path_offset;  /* from the end of the rows */
-    uint64_t source_bytes; /* size of the file it was decoded from: tells when that has changed */
-    uint32_t crc;          /* of the pixels */
-    uint32_t zero;
+    uint64_t source_bytes; /* size and checksum of the file it was decoded from: they tell when that has changed */
+    uint32_t source_crc;
+    uint32_t crc; /* of the pixels */
 };
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "packs are written as they lie in memory");
 
 struct sky_pack {
     char *path;
+    struct timespec made;
     struct sky_map map;
     struct header header;
     const struct row *rows; /* [count], in the map */
@@ -66,27 +69,22 @@ struct making {
     int workers;
 };
 
-static sky_status source_size(const char *path, uint64_t *bytes)
-{
-    struct stat info;
-    if (stat(path, &info)) return sky_fail_errno(path, "cannot ask for its size");
-    *bytes = (uint64_t)info.st_size;
-    return SKY_OK;
-}
-
 static sky_status decode_one(void *context, int worker, int64_t job, int slot)
 {
     struct making *making = context;
     struct scratch *scratch = making->scratch + worker;
-    char *path = NULL;
+    char *path = NULL, *bytes = NULL;
+    size_t count = 0;
     sky_status status = SKY_OK;
     SKY_TRY_DONE(sky_path_join(&path, making->set->folder, making->set->paths[job]));
-    SKY_TRY_DONE(source_size(path, &making->rows[job].source_bytes));
-    SKY_TRY_DONE(sky_image_read(path, &making->decode, &scratch->image));
+    SKY_TRY_DONE(sky_file_read(path, max_source_bytes, &bytes, &count));
+    making->rows[job].source_bytes = count, making->rows[job].source_crc = sky_crc32c(0, bytes, count);
+    SKY_TRY_DONE(sky_image_decode((const uint8_t *)bytes, count, path, &making->decode, &scratch->image));
     SKY_TRY_DONE(sky_resize_bicubic(&scratch->resizer, &scratch->image, making->size, making->size, &scratch->resized));
     memcpy(making->pixels + (size_t)slot * making->stride_bytes, scratch->resized.pixels, (size_t)making->size * (size_t)making->size * 3);
 done:
     free(path);
+    free(bytes);
     return status;
 }
 
@@ -267,10 +265,12 @@ static sky_status check_index(const struct sky_pack *pack)
 sky_status sky_pack_open(struct sky_pack **out, const char *path)
 {
     struct sky_pack *pack = NULL;
+    struct stat info;
     sky_status status = SKY_OK;
     SKY_TRY(sky_alloc(&pack, 1, sizeof *pack, "a pack"));
     SKY_TRY_DONE(sky_strdup(&pack->path, path, "a path"));
     SKY_TRY_DONE(sky_map_open(&pack->map, path));
+    if (!stat(path, &info)) pack->made = info.st_mtim;
     if (pack->map.count < PAGE) {
         status = damaged(path, pack->map.count == 0 ? "is empty" : "is not a pack of images");
         goto done;
@@ -345,6 +345,22 @@ const uint8_t *sky_pack_find(const struct sky_pack *pack, const char *relative_p
     return row ? picture(pack, (uint64_t)(row - pack->rows)) : NULL;
 }
 
+/* Whether a file is still the one a row was made from. Its content is only read when it is younger than the pack: a copy of a tree may be, and be the same. */
+static sky_status is_unchanged(const struct sky_pack *pack, const struct row *row, const char *path, bool *unchanged)
+{
+    struct stat info;
+    char *bytes = NULL;
+    size_t count = 0;
+    if (stat(path, &info)) return sky_fail_errno(path, "cannot ask for its size");
+    *unchanged = (uint64_t)info.st_size == row->source_bytes;
+    const bool older = info.st_mtim.tv_sec < pack->made.tv_sec || (info.st_mtim.tv_sec == pack->made.tv_sec && info.st_mtim.tv_nsec < pack->made.tv_nsec);
+    if (older || !*unchanged) return SKY_OK;
+    SKY_TRY(sky_file_read(path, max_source_bytes, &bytes, &count));
+    *unchanged = count == row->source_bytes && sky_crc32c(0, bytes, count) == row->source_crc;
+    free(bytes);
+    return SKY_OK;
+}
+
 sky_status sky_pack_check(const struct sky_pack *pack, const struct sky_image_set *set, const char *root, int size, enum sky_exif exif)
 {
     if ((int)pack->header.size != size) {
@@ -357,17 +373,17 @@ sky_status sky_pack_check(const struct sky_pack *pack, const struct sky_image_se
     }
     for (int64_t i = 0; i < set->count; i++) {
         const struct row *row = find_row(pack, set->paths[i]);
-        uint64_t bytes = 0;
+        bool unchanged = false;
         char *path = NULL;
         if (!row) {
             sky_fail(SKY_DATA, pack->path, "does not hold %s", set->paths[i]);
             return sky_hint("the data root has changed since, or is another: skygem data pack %s -o %s", root, pack->path);
         }
         SKY_TRY(sky_path_join(&path, root, set->paths[i]));
-        const sky_status status = source_size(path, &bytes);
+        const sky_status status = is_unchanged(pack, row, path, &unchanged);
         free(path);
         SKY_TRY(status);
-        if (bytes == row->source_bytes) continue;
+        if (unchanged) continue;
         sky_fail(SKY_DATA, pack->path, "%s has changed since the pack was made", set->paths[i]);
         return sky_hint("make it again: skygem data pack %s -o %s", root, pack->path);
     }

@@ -20,7 +20,10 @@ sky_status sky_pack_open(struct sky_pack **out, const char *path);
 sky_status sky_pack_verify(const struct sky_pack *pack);
 void sky_pack_close(struct sky_pack *pack);
 
-/* Whether the pack can stand for the set: same picture size and exif policy, and every image there, from a file of the size it has now. SKY_DATA names the first that is not. */
+/*
+ * Whether the pack can stand for the set: same picture size and exif policy, and every image there, made from the file as it is now (by size; by content too where the
+ * file is younger than the pack). SKY_DATA names the first that is not.
+ */
 sky_status sky_pack_check(const struct sky_pack *pack, const struct sky_image_set *set, const char *root, int size, enum sky_exif exif);
 
 int sky_pack_size(const struct sky_pack *pack);        /* side in pixels */
