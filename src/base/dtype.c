@@ -1,7 +1,9 @@
 /*
- * The table behind dtype.h.
+ * The table and the conversion behind dtype.h.
  */
 #include "dtype.h"
+
+#include <string.h>
 
 static const struct {
     size_t bytes;
@@ -19,4 +21,19 @@ size_t sky_dtype_bytes(enum sky_dtype dtype)
 const char *sky_dtype_name(enum sky_dtype dtype)
 {
     return dtypes[dtype].name;
+}
+
+float sky_half_to_float(uint16_t half)
+{
+    const uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31, fraction = half & 1023;
+    uint32_t bits;
+    float value;
+    if (exponent == 31) bits = sign | 0x7f800000u | fraction << 13;
+    else if (exponent) bits = sign | (exponent + 112) << 23 | fraction << 13;
+    else {
+        value = (float)fraction * 0x1p-24f;
+        return sign ? -value : value;
+    }
+    memcpy(&value, &bits, sizeof value);
+    return value;
 }

@@ -143,21 +143,6 @@ const char *sky_safetensors_text(const struct sky_safetensors *file, const char 
     return NULL;
 }
 
-static float half_to_float(uint16_t half)
-{
-    const uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31, fraction = half & 1023;
-    uint32_t bits;
-    float value;
-    if (exponent == 31) bits = sign | 0x7f800000u | fraction << 13;
-    else if (exponent) bits = sign | (exponent + 112) << 23 | fraction << 13;
-    else {
-        value = (float)fraction * 0x1p-24f;
-        return sign ? -value : value;
-    }
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 sky_status sky_file_tensor_floats(const struct sky_file_tensor *tensor, const char *path, float *out, int64_t count)
 {
     const unsigned char *from = tensor->data;
@@ -177,7 +162,7 @@ sky_status sky_file_tensor_floats(const struct sky_file_tensor *tensor, const ch
             uint16_t value;
             memcpy(&value, from + 2 * i, sizeof value);
             const uint32_t wide = (uint32_t)value << 16;
-            if (tensor->dtype == SKY_F16) out[i] = half_to_float(value);
+            if (tensor->dtype == SKY_F16) out[i] = sky_half_to_float(value);
             else memcpy(out + i, &wide, sizeof wide);
         }
         return SKY_OK;
