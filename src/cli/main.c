@@ -17,6 +17,7 @@
 static const struct sky_command *const commands[] = {
     &sky_command_train,
     &sky_command_eval,
+    &sky_command_score,
     &sky_command_info,
     &sky_command_data,
     &sky_command_bench,
