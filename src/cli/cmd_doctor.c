@@ -134,9 +134,9 @@ static void describe_memory(struct report *r)
 
 static void add_library(struct report *r, const struct sky_library *library, const char *file)
 {
-    char path[256] = "not loaded";
+    char path[256] = "nowhere: not used";
     sky_library_path(file, path, sizeof path);
-    add_fact(r, "libraries", library->name, "compiled %s, loaded %s (%s)", library->compiled, *library->loaded ? library->loaded : "version unknown", path);
+    add_fact(r, "libraries", library->name, "compiled %s, loaded %s%sfrom %s", library->compiled, library->loaded, *library->loaded ? " " : "", path);
     if (*library->loaded && strcmp(library->loaded, library->compiled))
         warn(r, "%s %s is loaded, but the program was compiled for %s: build it again", library->name, library->loaded, library->compiled);
 }
