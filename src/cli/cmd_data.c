@@ -99,7 +99,7 @@ static sky_status run_pack(const struct sky_args *args)
     int size = 0, exif = 0, workers = 0;
     char bytes[32];
     if (!output) {
-        sky_fail(SKY_USAGE, "skygem data pack", "--output is missing");
+        sky_fail(SKY_USAGE, args->path, "--output is missing");
         return sky_hint("skygem data pack %s -o FILE", root);
     }
     SKY_TRY(read_int(args, "size", 16, 4096, &size));
