@@ -78,6 +78,16 @@ static void bn(struct ops_subject *s)
     for (int64_t i = ops_int(s, "consumers", 1); i > 0; i--) ops_output(s, y);
 }
 
+/* BN(BN(a) + BN(b)): both inner norms get the same gradient tensor, which only the last of them may write over. */
+static void meeting(struct ops_subject *s)
+{
+    const int64_t n = ops_int(s, "n", 4), h = ops_int(s, "h", 3), w = ops_int(s, "w", 3), c = ops_int(s, "c", 5);
+    const union sky_attributes attr = bn_attributes(s, ops_int(s, "relu", 0));
+    const sky_value a = ops_wanted(s, "a", OPS_NORMAL, 1, 2, OPS_DIM(n, h, w, c)), b = ops_wanted(s, "b", OPS_NORMAL, -1, 1, OPS_DIM(n, h, w, c));
+    const sky_value left = apply_norm(s, a, &attr, "_left"), right = apply_norm(s, b, &attr, "_right");
+    ops_output(s, apply_norm(s, ops_out(s, ops_node(s, SKY_OP_ADD, NULL, OPS_IN(left, right)), 0), &attr, "_sum"));
+}
+
 /* relu(S + gate * BN(z)) with S = shortcut or BN(shortcut); gate = 0 leaves SE out. */
 static sky_value add_tail(struct ops_subject *s, sky_value z, sky_value shortcut, int64_t reduced, bool shortcut_norm, const union sky_attributes *attr)
 {
@@ -186,5 +196,5 @@ static void network(struct ops_subject *s)
 }
 
 const struct ops_builder ops_chain_builders[] = {
-    {"BN", bn}, {"BLOCK", block}, {"HEADS", heads}, {"FEATURES", features}, {"NETWORK", network}, {NULL, NULL},
+    {"BN", bn}, {"MEETING", meeting}, {"BLOCK", block}, {"HEADS", heads}, {"FEATURES", features}, {"NETWORK", network}, {NULL, NULL},
 };
