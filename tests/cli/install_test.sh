@@ -53,10 +53,10 @@ expect_code 0
 run "$work/consumer/build/consumer"
 expect_code 0; expect_out 'se_resnet50 256'
 
-pc=$(dirname "$(find "$prefix" -name skygem.pc)")
+pc=$(dirname "$(find "$prefix" -name skygem.pc)") lib=$(dirname "$(find "$prefix" -name "libskygem.*" | head -n 1)")
 # shellcheck disable=SC2046 # the flags are words
 run "$cc" "$work/consumer/main.c" -o "$work/by_pc" $flags $(PKG_CONFIG_PATH=$pc pkg-config --cflags --libs skygem)
 expect_code 0
-run "$work/by_pc"
+LD_LIBRARY_PATH=$lib run "$work/by_pc"
 expect_code 0; expect_out 'se_resnet50 256'
 check_done

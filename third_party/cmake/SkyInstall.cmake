@@ -17,16 +17,17 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/skygemConfig.cmake ${CMAKE_CURRENT_BIN
         DESTINATION ${SKY_PACKAGE_DIR})
 
 # A shared library brings its own dependencies; with a static one the user's program needs them all.
-string(REPLACE ";" " " SKY_PC_LIBS "-ldnnl;${OpenMP_C_FLAGS};-pthread;-lm")
-set(SKY_PC_PRIVATE "")
+set(SKY_PC_REQUIRES "Requires: libjpeg libpng inih")
+string(REPLACE ";" " " SKY_PC_LIBS "Libs: -L\${libdir};-lskygem;-ldnnl;${OpenMP_C_FLAGS};-pthread;-lm")
 if(BUILD_SHARED_LIBS)
-  set(SKY_PC_PRIVATE ".private")
+  set(SKY_PC_REQUIRES "Requires.private: libjpeg libpng inih")
+  set(SKY_PC_LIBS "Libs: -L\${libdir} -lskygem")
 endif()
 if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
   set(SKY_PC_PREFIX "${CMAKE_INSTALL_PREFIX}")
 else()
-  file(RELATIVE_PATH SKY_PC_PREFIX "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
-  set(SKY_PC_PREFIX "\${pcfiledir}/${SKY_PC_PREFIX}") # the installed tree may be moved
+  file(RELATIVE_PATH SKY_PC_UP "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
+  string(REGEX REPLACE "/$" "" SKY_PC_PREFIX "\${pcfiledir}/${SKY_PC_UP}") # the installed tree may be moved
 endif()
 configure_file(third_party/cmake/skygem.pc.in skygem.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/skygem.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
