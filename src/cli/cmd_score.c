@@ -41,7 +41,8 @@ static sky_status open_file(const struct sky_args *args, const char *option, str
 static sky_status check_counts(const struct side *side, int64_t labels)
 {
     if (labels == side->features.count) return SKY_OK;
-    return sky_fail(SKY_DATA, side->labels.path, "has %lld labels for the %lld rows of %s", (long long)labels, (long long)side->features.count, side->rows.path);
+    return sky_fail(SKY_DATA, side->labels.path, "has %lld labels for the %lld rows of %s", (long long)labels, (long long)side->features.count,
+                    side->rows.path);
 }
 
 static sky_status open_side(const struct sky_args *args, const char *rows_option, const char *labels_option, struct side *side)
@@ -60,10 +61,11 @@ static void say_counts(const struct sky_scores *s)
 {
     sky_log(SKY_LOG_INFO, "%lld queries; gallery: %lld rows of classes with a query, %lld distractors, %lld junk", (long long)s->queries,
             (long long)(s->gallery - (s->protocol == SKY_PROTOCOL_FULL ? s->distractors : 0)), (long long)s->distractors, (long long)s->junk);
-    if (s->queries_without_match) sky_log(SKY_LOG_WARNING, "%lld queries have no right row in the gallery: they count as misses", (long long)s->queries_without_match);
+    if (s->queries_without_match)
+        sky_log(SKY_LOG_WARNING, "%lld queries have no right row in the gallery: they count as misses", (long long)s->queries_without_match);
     if (s->tied_queries)
-        sky_log(SKY_LOG_WARNING, "%s: %lld queries have a wrong row exactly as far as the best right one: the lower gallery index comes first", sky_protocol_name(s->protocol),
-                (long long)s->tied_queries);
+        sky_log(SKY_LOG_WARNING, "%s: %lld queries have a wrong row exactly as far as the best right one: the lower gallery index comes first",
+                sky_protocol_name(s->protocol), (long long)s->tied_queries);
 }
 
 static void print_table(const struct sky_scores *scores, int count)
@@ -71,8 +73,8 @@ static void print_table(const struct sky_scores *scores, int count)
     printf("%-15s %8s %8s %7s %7s %7s %7s %7s\n", "protocol", "queries", "gallery", "R@1", "R@5", "R@10", "R@1%", "AP");
     for (int i = 0; i < count; i++) {
         const struct sky_scores *s = &scores[i];
-        printf("%-15s %8lld %8lld %7.2f %7.2f %7.2f %7.2f %7.2f\n", sky_protocol_name(s->protocol), (long long)s->queries, (long long)s->gallery, s->r1, s->r5, s->r10, s->r1_percent,
-               s->ap);
+        printf("%-15s %8lld %8lld %7.2f %7.2f %7.2f %7.2f %7.2f\n", sky_protocol_name(s->protocol), (long long)s->queries, (long long)s->gallery, s->r1, s->r5,
+               s->r10, s->r1_percent, s->ap);
     }
 }
 

@@ -15,11 +15,29 @@
 #include <string.h>
 #include <unistd.h>
 
-static size_t data_bytes(const struct sky_file_tensor *tensor)
+#define DATA_SUM "crc32c"
+#define HEADER_SUM "crc32c_header"
+
+enum { HEADER_ROOM = 1 << 20, SUM_TEXT = 16 };
+
+/* ---- one file ---- */
+
+/* A crc32c an entry, added up: the order of entries in the header means nothing. The sum's own entry is left out. */
+static void print_header_sum(const struct sky_file_tensor *tensors, int64_t count, const struct sky_file_text *texts, int64_t text_count, char out[SUM_TEXT])
 {
-    size_t bytes = sky_dtype_bytes(tensor->dtype);
-    for (int d = 0; d < tensor->rank; d++) bytes *= (size_t)tensor->dim[d];
-    return bytes;
+    uint32_t sum = 0;
+    for (int64_t i = 0; i < text_count; i++) {
+        if (!strcmp(texts[i].key, HEADER_SUM)) continue;
+        const uint32_t key = sky_crc32c(0, texts[i].key, strlen(texts[i].key) + 1);
+        sum += sky_crc32c(key, texts[i].value, strlen(texts[i].value) + 1);
+    }
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t entry = sky_crc32c(0, tensors[i].name, strlen(tensors[i].name) + 1);
+        const char *type = sky_dtype_name(tensors[i].dtype);
+        entry = sky_crc32c(entry, type, strlen(type) + 1);
+        sum += sky_crc32c(entry, tensors[i].dim, (size_t)tensors[i].rank * sizeof *tensors[i].dim);
+    }
+    snprintf(out, SUM_TEXT, "%08x", sum);
 }
 
 static sky_status check_room(const char *path, size_t need_bytes)
@@ -40,34 +58,45 @@ static sky_status check_room(const char *path, size_t need_bytes)
 sky_status sky_checkpoint_write(const char *path, const struct sky_file_tensor *tensors, int64_t count, const struct sky_file_text *texts, int64_t text_count)
 {
     struct sky_file_text *all = NULL;
-    char sum[16];
+    char data_sum[SUM_TEXT], header_sum[SUM_TEXT];
     uint32_t crc = 0;
-    size_t bytes = 1 << 20; /* the header */
+    size_t bytes = HEADER_ROOM;
     for (int64_t i = 0; i < count; i++) {
-        crc = sky_crc32c(crc, tensors[i].data, data_bytes(&tensors[i]));
-        bytes += data_bytes(&tensors[i]);
+        crc = sky_crc32c(crc, tensors[i].data, sky_file_tensor_bytes(&tensors[i]));
+        bytes += sky_file_tensor_bytes(&tensors[i]);
     }
     SKY_TRY(check_room(path, bytes));
-    SKY_TRY(sky_alloc(&all, (size_t)text_count + 1, sizeof *all, "checkpoint metadata"));
+    SKY_TRY(sky_alloc(&all, (size_t)text_count + 2, sizeof *all, "checkpoint metadata"));
     if (text_count) memcpy(all, texts, (size_t)text_count * sizeof *all);
-    snprintf(sum, sizeof sum, "%08x", crc);
-    all[text_count] = (struct sky_file_text){"crc32c", sum};
-    const sky_status status = sky_safetensors_write(path, tensors, count, all, text_count + 1);
+    snprintf(data_sum, sizeof data_sum, "%08x", crc);
+    all[text_count] = (struct sky_file_text){DATA_SUM, data_sum};
+    print_header_sum(tensors, count, all, text_count + 1, header_sum);
+    all[text_count + 1] = (struct sky_file_text){HEADER_SUM, header_sum};
+    sky_status status = sky_safetensors_write(path, tensors, count, all, text_count + 2);
+    if (status == SKY_NOSPACE) status = sky_hint("the disk filled up meanwhile; make room: checkpoints written before are untouched");
     free(all);
     return status;
+}
+
+static sky_status verify(const struct sky_safetensors *file)
+{
+    const char *data_sum = sky_safetensors_text(file, DATA_SUM), *header_sum = sky_safetensors_text(file, HEADER_SUM);
+    char sum[SUM_TEXT];
+    if (!data_sum) return sky_fail(SKY_FORMAT, file->path, "it has no checksum: not a checkpoint of skygem");
+    print_header_sum(file->tensors, file->tensor_count, file->texts, file->text_count, sum);
+    if (header_sum && strcmp(header_sum, sum) != 0)
+        return sky_fail(SKY_FORMAT, file->path, "its header is damaged: crc32c is %s, should be %s", sum, header_sum);
+    snprintf(sum, sizeof sum, "%08x", sky_crc32c(0, file->data, file->data_bytes));
+    if (strcmp(data_sum, sum) != 0) return sky_fail(SKY_FORMAT, file->path, "its data are damaged: crc32c is %s, should be %s", sum, data_sum);
+    return SKY_OK;
 }
 
 sky_status sky_checkpoint_open(struct sky_safetensors *file, const char *path)
 {
     SKY_TRY(sky_safetensors_open(file, path));
-    const char *stored = sky_safetensors_text(file, "crc32c");
-    char sum[16];
-    snprintf(sum, sizeof sum, "%08x", sky_crc32c(0, file->data, file->data_bytes));
-    if (stored && strcmp(stored, sum) == 0) return SKY_OK;
-    if (stored) sky_fail(SKY_FORMAT, path, "its data are damaged: crc32c is %s, should be %s", sum, stored);
-    else sky_fail(SKY_FORMAT, path, "it has no checksum: not a checkpoint of skygem");
-    sky_safetensors_close(file);
-    return sky_error_last()->status;
+    const sky_status status = verify(file);
+    if (status != SKY_OK) sky_safetensors_close(file);
+    return status;
 }
 
 sky_status sky_checkpoint_path(char **out, const char *folder, int64_t step)
@@ -92,66 +121,146 @@ static int64_t step_of(const char *name)
     return sky_parse_int(digits, &step) ? step : -1;
 }
 
+/* ---- a folder of them ---- */
+
+struct numbered {
+    int64_t step;
+    char *path;
+};
+
+struct series {
+    struct numbered *files; /* [count] newest first */
+    int64_t count;
+};
+
+static int newest_first(const void *a, const void *b)
+{
+    const struct numbered *left = a, *right = b;
+    if (left->step != right->step) return left->step > right->step ? -1 : 1;
+    return strcmp(left->path, right->path); /* "step-5" and "step-000000005" */
+}
+
+static void series_free(struct series *series)
+{
+    for (int64_t i = 0; i < series->count; i++) free(series->files[i].path);
+    free(series->files);
+    memset(series, 0, sizeof *series);
+}
+
+static sky_status series_make(struct series *out, const char *folder, const struct sky_listing *listing)
+{
+    struct series series = {0};
+    sky_status status = SKY_OK;
+    SKY_TRY(sky_alloc(&series.files, (size_t)listing->count, sizeof *series.files, folder));
+    for (int64_t i = 0; i < listing->count; i++) {
+        const int64_t step = step_of(listing->entries[i].name);
+        if (step < 0 || !listing->entries[i].is_file) continue;
+        series.files[series.count].step = step;
+        SKY_TRY_DONE(sky_path_join(&series.files[series.count].path, folder, listing->entries[i].name));
+        series.count++;
+    }
+    qsort(series.files, (size_t)series.count, sizeof *series.files, newest_first);
+    *out = series;
+    memset(&series, 0, sizeof series);
+done:
+    series_free(&series);
+    return status;
+}
+
+static sky_status open_numbered(struct sky_safetensors *file, const struct numbered *numbered)
+{
+    int64_t step;
+    SKY_TRY(sky_checkpoint_open(file, numbered->path));
+    const char *text = sky_safetensors_text(file, "step");
+    if (!text || (sky_parse_int(text, &step) && step == numbered->step)) return SKY_OK;
+    sky_fail(SKY_FORMAT, numbered->path, "it is the checkpoint of step %s under another name", text);
+    sky_safetensors_close(file);
+    return sky_error_last()->status;
+}
+
+/* Opens the newest whole one: *at is its place, or the count and the failure of the newest. */
+static sky_status open_newest(struct sky_safetensors *file, const struct series *series, bool say, int64_t *at)
+{
+    sky_status status = SKY_OK;
+    struct sky_error newest;
+    for (*at = 0; *at < series->count; ++*at) {
+        status = open_numbered(file, &series->files[*at]);
+        if (status == SKY_OK) return SKY_OK;
+        if (*at == 0) newest = *sky_error_last();
+        if (say) sky_log(SKY_LOG_WARNING, "checkpoint left aside: %s: %s", sky_error_last()->where, sky_error_last()->what);
+    }
+    return series->count ? sky_error_set(&newest) : SKY_OK;
+}
+
 sky_status sky_checkpoint_find_newest(struct sky_safetensors *file, const char *folder, int64_t *step)
 {
     struct sky_listing listing = {0};
+    struct series series = {0};
+    sky_status status = SKY_OK;
+    int64_t at = 0;
     SKY_TRY(sky_folder_list(folder, &listing));
-    bool found = false;
-    int rejected = 0;
-    for (int64_t i = listing.count - 1; i >= 0 && !found; i--) { /* names sort by step */
-        char *path = NULL;
-        if (!listing.entries[i].is_file || step_of(listing.entries[i].name) < 0 || sky_path_join(&path, folder, listing.entries[i].name) != SKY_OK) continue;
-        found = sky_checkpoint_open(file, path) == SKY_OK;
-        if (found) *step = step_of(listing.entries[i].name);
-        else rejected++, sky_log(SKY_LOG_WARNING, "checkpoint left aside: %s: %s", sky_error_last()->where, sky_error_last()->what);
-        free(path);
+    SKY_TRY_DONE(series_make(&series, folder, &listing));
+    open_newest(file, &series, true, &at);
+    if (at < series.count) {
+        *step = series.files[at].step;
+        goto done;
     }
-    sky_listing_free(&listing);
-    if (found) return SKY_OK;
-    if (rejected) sky_fail(SKY_FORMAT, folder, "none of its %d checkpoints is whole", rejected);
+    if (series.count) sky_fail(SKY_FORMAT, folder, "none of its %lld checkpoints is whole", (long long)series.count);
     else sky_fail(SKY_FORMAT, folder, "there is no checkpoint here");
-    return sky_hint("start the run anew without --resume");
+    status = sky_hint("start the run anew without --resume");
+done:
+    series_free(&series);
+    sky_listing_free(&listing);
+    return status;
 }
 
-/* PATH.tmp-PID left behind by a process that is gone. */
+/* Left behind by a process that is gone: step-N.safetensors.tmp-PID and the like. */
 static bool is_stale_temporary(const char *name)
 {
-    const char *mark = strstr(name, ".tmp-");
+    static const char ending[] = ".safetensors.tmp-";
+    const char *mark = strstr(name, ending);
     int64_t process;
-    if (!mark || !sky_parse_int(mark + 5, &process) || process == (int64_t)getpid()) return false;
+    if (!mark || !sky_parse_int(mark + sizeof ending - 1, &process) || process < 1 || process > INT32_MAX) return false;
     return kill((pid_t)process, 0) != 0 && errno == ESRCH;
 }
 
-static sky_status verify_newest(const char *folder, const struct sky_listing *listing)
+static sky_status remove_file(const char *path, const char *doing)
 {
-    for (int64_t i = listing->count - 1; i >= 0; i--) {
-        struct sky_safetensors file = {0};
+    return unlink(path) != 0 && errno != ENOENT ? sky_fail_errno(path, doing) : SKY_OK;
+}
+
+static sky_status remove_stale_temporaries(const char *folder, const struct sky_listing *listing)
+{
+    sky_status status = SKY_OK;
+    for (int64_t i = 0; i < listing->count && status == SKY_OK; i++) {
         char *path = NULL;
-        if (step_of(listing->entries[i].name) < 0) continue;
+        if (!is_stale_temporary(listing->entries[i].name)) continue;
         SKY_TRY(sky_path_join(&path, folder, listing->entries[i].name));
-        const sky_status status = sky_checkpoint_open(&file, path);
-        sky_safetensors_close(&file);
+        status = remove_file(path, "cannot remove a left-over file");
         free(path);
-        return status;
     }
-    return SKY_OK;
+    return status;
 }
 
 sky_status sky_checkpoint_prune(const char *folder, int64_t keep)
 {
     struct sky_listing listing = {0};
+    struct sky_safetensors file = {0};
+    struct series series = {0};
+    sky_status status = SKY_OK;
+    int64_t at = 0, kept = 1;
     SKY_TRY(sky_folder_list(folder, &listing));
-    sky_status status = verify_newest(folder, &listing);
-    int64_t seen = 0;
-    for (int64_t i = listing.count - 1; status == SKY_OK && i >= 0; i--) {
-        const char *name = listing.entries[i].name;
-        char *path = NULL;
-        const bool old = step_of(name) >= 0 && ++seen > keep;
-        if (!old && !is_stale_temporary(name)) continue;
-        status = sky_path_join(&path, folder, name);
-        if (status == SKY_OK && unlink(path) != 0 && errno != ENOENT) status = sky_fail_errno(path, "removing an old checkpoint");
-        free(path);
+    SKY_TRY_DONE(series_make(&series, folder, &listing));
+    SKY_TRY_DONE(open_newest(&file, &series, false, &at));
+    sky_safetensors_close(&file);
+    for (at++; at < series.count && kept < keep; at++) { /* the others' structure is enough: their data were read back when they were the newest */
+        kept += sky_safetensors_open(&file, series.files[at].path) == SKY_OK;
+        sky_safetensors_close(&file);
     }
+    for (; at < series.count; at++) SKY_TRY_DONE(remove_file(series.files[at].path, "cannot remove an old checkpoint"));
+    SKY_TRY_DONE(remove_stale_temporaries(folder, &listing));
+done:
+    series_free(&series);
     sky_listing_free(&listing);
     return status;
 }

@@ -177,7 +177,7 @@ static const char *type_name(enum sky_dtype dtype)
     return "F32";
 }
 
-static size_t tensor_bytes(const struct sky_file_tensor *tensor)
+size_t sky_file_tensor_bytes(const struct sky_file_tensor *tensor)
 {
     size_t bytes = sky_dtype_bytes(tensor->dtype);
     for (int i = 0; i < tensor->rank; i++) bytes *= (size_t)tensor->dim[i];
@@ -202,7 +202,7 @@ static void write_header(struct sky_text *header, const struct sky_file_tensor *
         sky_json_end_array(&w);
         sky_json_begin_array(&w, "data_offsets");
         sky_json_int(&w, NULL, (int64_t)offset);
-        offset += tensor_bytes(&tensors[i]);
+        offset += sky_file_tensor_bytes(&tensors[i]);
         sky_json_int(&w, NULL, (int64_t)offset);
         sky_json_end_array(&w);
         sky_json_end_object(&w);
@@ -223,7 +223,7 @@ sky_status sky_safetensors_write(const char *path, const struct sky_file_tensor 
     SKY_TRY_DONE(sky_atomic_open(&file, path));
     SKY_TRY_DONE(sky_atomic_write(&file, length, sizeof length));
     SKY_TRY_DONE(sky_atomic_write(&file, header.text, header.length));
-    for (int64_t i = 0; i < count; i++) SKY_TRY_DONE(sky_atomic_write(&file, tensors[i].data, tensor_bytes(&tensors[i])));
+    for (int64_t i = 0; i < count; i++) SKY_TRY_DONE(sky_atomic_write(&file, tensors[i].data, sky_file_tensor_bytes(&tensors[i])));
     SKY_TRY_DONE(sky_atomic_commit(&file));
 done:
     sky_atomic_abort(&file);

@@ -45,6 +45,9 @@ void sky_safetensors_close(struct sky_safetensors *file);
 const struct sky_file_tensor *sky_safetensors_find(const struct sky_safetensors *file, const char *name); /* NULL when absent */
 const char *sky_safetensors_text(const struct sky_safetensors *file, const char *key);                    /* NULL when absent */
 
+/* Element size times shape. */
+size_t sky_file_tensor_bytes(const struct sky_file_tensor *tensor);
+
 /* Elements as float32 (F32, F64, F16, BF16; others SKY_FORMAT). count must be the tensor's. */
 sky_status sky_file_tensor_floats(const struct sky_file_tensor *tensor, const char *path, float *out, int64_t count);
 

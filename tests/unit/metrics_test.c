@@ -1,6 +1,6 @@
 /*
- * The worked examples A to E of the field reference, given as scores: one dimension a gallery row makes any table of scores a table of distances. Then the R@1 %
- * index, saturation in small galleries and the JSON of a result.
+ * The worked examples A to E of the field reference, given as scores: one dimension a gallery row makes any table of scores a table of distances. Then the R@1
+ * % index, saturation in small galleries and the JSON of a result.
  */
 #include "check.h"
 
@@ -11,7 +11,8 @@ enum { ITEMS = 5 };
 /*
  * Gallery row j is the unit vector j, so |q - g_j|^2 = |q|^2 + 1 - 2 q_j: the order by distance is the order by score q_j.
  */
-static struct sky_scores score_table(const float *scores, int64_t queries, const int64_t *query_labels, const int64_t *gallery_labels, enum sky_protocol protocol)
+static struct sky_scores score_table(const float *scores, int64_t queries, const int64_t *query_labels, const int64_t *gallery_labels,
+                                     enum sky_protocol protocol)
 {
     float gallery_rows[ITEMS * ITEMS] = {0};
     struct sky_scores out = {0};
@@ -118,8 +119,10 @@ static void test_json(void)
     sky_json_begin_object(&w, NULL);
     sky_scores_json(&w, "query2gallery", &s);
     sky_json_end_object(&w);
-    CHECK(text.text && !strcmp(text.text, "{\"direction\": \"query2gallery\", \"protocol\": \"no-distractors\", \"queries\": 8, \"gallery\": 701, \"distractors\": 250, "
-                                          "\"junk\": 3, \"queries_without_match\": 1, \"tied_queries\": 2, \"r1\": 12.5, \"r5\": 25, \"r10\": 37.5, \"r1pct\": 50, \"ap\": 0.1}"));
+    CHECK(text.text &&
+          !strcmp(text.text,
+                  "{\"direction\": \"query2gallery\", \"protocol\": \"no-distractors\", \"queries\": 8, \"gallery\": 701, \"distractors\": 250, "
+                  "\"junk\": 3, \"queries_without_match\": 1, \"tied_queries\": 2, \"r1\": 12.5, \"r5\": 25, \"r10\": 37.5, \"r1pct\": 50, \"ap\": 0.1}"));
     if (text.text) printf("%s\n", text.text);
     sky_text_free(&text);
 }

@@ -107,9 +107,9 @@ static void test_matrix_types(void)
         const void *data;
         size_t bytes;
         const float *want;
-    } cases[] = {{"<f8", f8, 32, values}, {"<f8", tiny, 32, from_tiny}, {"<f2", f2, 8, from_f2}, {"|i1", i1, 4, signs}, {"<i1", i1, 4, signs}, {"<i2", i2, 8, signs},
-                 {"<i4", i4, 16, signs},  {"<i8", i8, 32, signs},       {"|u1", u1, 4, values},  {"|b1", u1, 4, values}, {"<u2", u2, 8, values}, {"<u4", u4, 16, values},
-                 {"<u8", u8, 32, from_u8}};
+    } cases[] = {{"<f8", f8, 32, values}, {"<f8", tiny, 32, from_tiny}, {"<f2", f2, 8, from_f2}, {"|i1", i1, 4, signs},  {"<i1", i1, 4, signs},
+                 {"<i2", i2, 8, signs},   {"<i4", i4, 16, signs},       {"<i8", i8, 32, signs},  {"|u1", u1, 4, values}, {"|b1", u1, 4, values},
+                 {"<u2", u2, 8, values},  {"<u4", u4, 16, values},      {"<u8", u8, 32, from_u8}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char dictionary[100];
         snprintf(dictionary, sizeof dictionary, "{'descr': '%s', 'fortran_order': False, 'shape': (2, 2), }", cases[i].type);
@@ -282,8 +282,9 @@ static void test_mutations(int count)
     const float values[12] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
     int accepted = 0, odd = 0;
     for (int i = 0; i < count; i++) {
-        size_t bytes = compose(file, 1 + i % 3, i % 2 ? "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }" : "{'descr': '<i8', 'fortran_order': True, 'shape': (6,), }", 64,
-                               values, sizeof values);
+        size_t bytes = compose(
+            file, 1 + i % 3, i % 2 ? "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }" : "{'descr': '<i8', 'fortran_order': True, 'shape': (6,), }",
+            64, values, sizeof values);
         struct sky_npy npy = {0};
         for (uint32_t edits = 1 + sky_rng_below(&rng, 4); edits; edits--) {
             const uint32_t at = sky_rng_below(&rng, sky_rng_below(&rng, 2) ? 75 : (uint32_t)bytes);

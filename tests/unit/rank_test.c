@@ -57,7 +57,8 @@ static void make_problem(struct problem *p, int64_t queries, int64_t items, int6
         p->gallery_labels[j] = sky_rng_below(&rng, 12) == 0 ? -1 : (int64_t)sky_rng_below(&rng, classes + classes / 2 + 1) * 7;
         if (sky_rng_below(&rng, 4) == 0) {
             const bool of_query = sky_rng_below(&rng, 4) == 0;
-            const float *from = of_query ? p->query_rows + sky_rng_below(&rng, (uint32_t)queries) * dimensions : p->gallery_rows + sky_rng_below(&rng, (uint32_t)items) * dimensions;
+            const float *from = of_query ? p->query_rows + sky_rng_below(&rng, (uint32_t)queries) * dimensions
+                                         : p->gallery_rows + sky_rng_below(&rng, (uint32_t)items) * dimensions;
             memmove(p->gallery_rows + j * dimensions, from, (size_t)dimensions * sizeof(float));
         }
     }
@@ -164,8 +165,9 @@ static bool same_scores(const struct sky_scores *a, const struct sky_scores *b)
 
 static void show(const char *what, const struct sky_scores *s)
 {
-    printf("%s: gallery %lld distractors %lld junk %lld unmatched %lld tied %lld r1 %.17g r5 %.17g r10 %.17g r1pct %.17g ap %.17g\n", what, (long long)s->gallery,
-           (long long)s->distractors, (long long)s->junk, (long long)s->queries_without_match, (long long)s->tied_queries, s->r1, s->r5, s->r10, s->r1_percent, s->ap);
+    printf("%s: gallery %lld distractors %lld junk %lld unmatched %lld tied %lld r1 %.17g r5 %.17g r10 %.17g r1pct %.17g ap %.17g\n", what,
+           (long long)s->gallery, (long long)s->distractors, (long long)s->junk, (long long)s->queries_without_match, (long long)s->tied_queries, s->r1, s->r5,
+           s->r10, s->r1_percent, s->ap);
 }
 
 static void compare_scores(const struct problem *p, int threads)
