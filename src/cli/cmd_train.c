@@ -20,7 +20,7 @@
 #include <string.h>
 
 static const struct sky_option options[] = {
-    {"output", 'o', "DIR", NULL, "run folder (default: runs/NAME of the experiment)", false},
+    {"output", 'o', "DIR", NULL, "run folder (default: RUN_DIR, or runs/NAME of the experiment)", false},
     {"set", 's', "KEY=VALUE", NULL, "override a key: --set train.epochs=3", true},
     {"resume", 'r', NULL, NULL, "go on from the newest valid checkpoint of the run folder", false},
     {"dry-run", 0, NULL, NULL, "check everything, print the plan, train nothing", false},
@@ -52,7 +52,7 @@ static sky_status stop_for_signal(struct run *run)
 {
     SKY_TRY(sky_trainer_save(run->trainer));
     sky_fail(SKY_INTERRUPTED, run->folder.path, "stopped by a signal after step %lld; a checkpoint is written", (long long)sky_trainer_next_step(run->trainer) - 1);
-    return sky_hint("go on with: skygem train %s --resume -o %s", run->folder.path, run->folder.path);
+    return sky_hint("go on with: skygem train %s --resume", run->folder.path);
 }
 
 static sky_status after_epoch(struct run *run, int64_t epochs_done, bool last)
@@ -83,13 +83,16 @@ static sky_status train(struct run *run)
 static sky_status open_run(struct run *run, const struct sky_args *args)
 {
     const bool resume = sky_args_given(args, "resume");
+    const char *output = sky_args_text(args, "output");
     char *log_path = NULL;
-    SKY_TRY(sky_run_folder_open(&run->folder, run->config, sky_args_text(args, "output"), resume));
+    if (!output && sky_path_is_folder(args->operands[0])) output = args->operands[0];
+    SKY_TRY(sky_run_folder_open(&run->folder, run->config, output, resume));
     SKY_TRY(sky_path_join(&log_path, run->folder.path, "log.txt"));
     const sky_status status = sky_console_log_file(log_path);
     free(log_path);
     SKY_TRY(status);
     SKY_TRY(sky_trainer_open(&run->trainer, run->config, run->folder.path, resume));
+    SKY_TRY(sky_run_folder_describe(&run->folder, run->config));
     SKY_TRY(sky_summary_log(run->config, run->trainer, run->folder.path));
     return sky_metrics_open(&run->metrics, run->folder.path, sky_trainer_next_step(run->trainer));
 }

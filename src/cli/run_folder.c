@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/threads.h"
+#include "io/checkpoint_file.h"
 #include "skygem/log.h"
 #include "skygem/skygem.h"
 
@@ -64,25 +65,22 @@ static sky_status write_text(const char *folder, const char *name, const char *t
     return status;
 }
 
+/* Left-over temporary files of a run that was killed before its first checkpoint do not count. */
 static sky_status refuse_used(const char *folder)
 {
     char *checkpoints = NULL;
-    struct sky_listing listing = {0};
+    int64_t count = 0;
     SKY_TRY(sky_path_join(&checkpoints, folder, "checkpoints"));
-    sky_status status = SKY_OK;
-    if (sky_path_is_folder(checkpoints)) status = sky_folder_list(checkpoints, &listing);
-    if (status == SKY_OK && listing.count > 0) {
-        sky_fail(SKY_USAGE, folder, "this folder already holds a run with checkpoints");
-        status = sky_hint("go on with it: --resume; or choose another folder: -o DIR");
-    }
-    sky_listing_free(&listing);
+    const sky_status status = sky_checkpoint_count(checkpoints, &count);
     free(checkpoints);
-    return status;
+    SKY_TRY(status);
+    if (!count) return SKY_OK;
+    sky_fail(SKY_USAGE, folder, "this folder already holds a run with checkpoints");
+    return sky_hint("go on with it: --resume; or choose another folder: -o DIR");
 }
 
 sky_status sky_run_folder_open(struct sky_run_folder *folder, const struct sky_config *config, const char *chosen, bool resume)
 {
-    char *text = NULL;
     sky_status status = SKY_OK;
     if (chosen) SKY_TRY(sky_strdup(&folder->path, chosen, "the run folder"));
     else SKY_TRY(sky_path_join(&folder->path, "runs", config->experiment.name));
@@ -94,6 +92,16 @@ sky_status sky_run_folder_open(struct sky_run_folder *folder, const struct sky_c
     SKY_TRY_DONE(sky_folder_make(folder->path));
     SKY_TRY_DONE(sky_lock_take(&folder->lock, folder->path));
     if (!resume) SKY_TRY_DONE(refuse_used(folder->path));
+done:
+    if (status == SKY_IO) sky_hint("a run writes into its folder: make it writable, or choose another with -o DIR");
+    if (status != SKY_OK) sky_run_folder_close(folder);
+    return status;
+}
+
+sky_status sky_run_folder_describe(const struct sky_run_folder *folder, const struct sky_config *config)
+{
+    char *text = NULL;
+    sky_status status = SKY_OK;
     SKY_TRY_DONE(sky_config_text(config, &text));
     SKY_TRY_DONE(write_text(folder->path, "run.ini", text));
     free(text);
@@ -102,7 +110,6 @@ sky_status sky_run_folder_open(struct sky_run_folder *folder, const struct sky_c
     SKY_TRY_DONE(write_text(folder->path, "env.json", text));
 done:
     free(text);
-    if (status != SKY_OK) sky_run_folder_close(folder);
     return status;
 }
 

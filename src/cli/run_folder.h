@@ -12,10 +12,10 @@ struct sky_run_folder {
     struct sky_lock lock;
 };
 
-/*
- * Makes and locks the folder (chosen, or runs/NAME), refuses one that already holds checkpoints unless `resume`, and writes run.ini and env.json. Zero-initialise.
- */
+/* Makes and locks the folder (chosen, or runs/NAME) and refuses one that already holds checkpoints unless `resume`. Zero-initialise. */
 sky_status sky_run_folder_open(struct sky_run_folder *folder, const struct sky_config *config, const char *chosen, bool resume);
+/* Writes run.ini and env.json. Only once the run is sure to start: a resume refused for its settings must not replace the run's own. */
+sky_status sky_run_folder_describe(const struct sky_run_folder *folder, const struct sky_config *config);
 void sky_run_folder_close(struct sky_run_folder *folder);
 
 /* An experiment argument: an .ini file, or a run folder, whose run.ini is meant. Heap text in *out, caller frees. */

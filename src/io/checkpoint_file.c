@@ -192,6 +192,17 @@ static sky_status open_newest(struct sky_safetensors *file, const struct series 
     return series->count ? sky_error_set(&newest) : SKY_OK;
 }
 
+sky_status sky_checkpoint_count(const char *folder, int64_t *out)
+{
+    struct sky_listing listing = {0};
+    *out = 0;
+    if (!sky_path_is_folder(folder)) return SKY_OK;
+    SKY_TRY(sky_folder_list(folder, &listing));
+    for (int64_t i = 0; i < listing.count; i++) *out += listing.entries[i].is_file && step_of(listing.entries[i].name) >= 0;
+    sky_listing_free(&listing);
+    return SKY_OK;
+}
+
 sky_status sky_checkpoint_find_newest(struct sky_safetensors *file, const char *folder, int64_t *step)
 {
     struct sky_listing listing = {0};
@@ -205,9 +216,13 @@ sky_status sky_checkpoint_find_newest(struct sky_safetensors *file, const char *
         *step = series.files[at].step;
         goto done;
     }
-    if (series.count) sky_fail(SKY_FORMAT, folder, "none of its %lld checkpoints is whole", (long long)series.count);
-    else sky_fail(SKY_FORMAT, folder, "there is no checkpoint here");
-    status = sky_hint("start the run anew without --resume");
+    if (series.count) {
+        sky_fail(SKY_FORMAT, folder, "none of its %lld checkpoints is whole", (long long)series.count);
+        status = sky_hint("look at the disk; then start the run anew in another folder");
+    } else {
+        sky_fail(SKY_FORMAT, folder, "there is no checkpoint here");
+        status = sky_hint("start the run anew without --resume");
+    }
 done:
     series_free(&series);
     sky_listing_free(&listing);

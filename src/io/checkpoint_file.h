@@ -17,6 +17,9 @@ sky_status sky_checkpoint_open(struct sky_safetensors *file, const char *path);
 /* FOLDER/step-%09lld.safetensors as heap text. */
 sky_status sky_checkpoint_path(char **out, const char *folder, int64_t step);
 
+/* How many step-*.safetensors the folder holds, whole or not; 0 when there is no such folder. */
+sky_status sky_checkpoint_count(const char *folder, int64_t *out);
+
 /*
  * Opens the newest checkpoint of the folder that verifies (and whose text "step", if it has one, agrees with its name) and gives its step. Each newer one
  * that does not is named with the reason through sky_log (warning). None: SKY_FORMAT.

@@ -65,8 +65,7 @@ static sky_status check_hash(const struct sky_trainer *trainer, const struct sky
     snprintf(now, sizeof now, "%08x", hash);
     if (stored && strcmp(stored, now) == 0) return SKY_OK;
     sky_fail(SKY_CONFIG, file->path, "the checkpoint was made with other settings (hash %s, now %s): continuing would mix two experiments", stored ? stored : "none", now);
-    return sky_hint("resume with the run's own run.ini: skygem train %s --resume -o %s; or start from its weights in a new folder: --set model.weights=%s", trainer->run_folder,
-                    trainer->run_folder, file->path);
+    return sky_hint("resume with the run's own run.ini: skygem train %s --resume; or start from its weights in a new folder: --set model.weights=%s", trainer->run_folder, file->path);
 }
 
 static sky_status restore(struct sky_trainer *trainer, const struct sky_safetensors *file)
