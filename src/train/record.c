@@ -19,11 +19,16 @@ static sky_status write_list(const struct sky_trainer *trainer, const char *name
     return status;
 }
 
+/* With the experiment as text, so that a replay needs nothing but the folder. */
 static sky_status write_parameters(struct sky_trainer *trainer, const char *name, enum sky_arena arena)
 {
     struct sky_tensor_list list = {0};
+    char *experiment = NULL;
     sky_status status = sky_parameters_collect(&trainer->model, &trainer->executor, arena, "", &list);
-    if (status == SKY_OK) status = write_list(trainer, name, &list, NULL, 0);
+    if (status == SKY_OK) status = sky_config_text(trainer->config, &experiment);
+    const struct sky_file_text text = {"config", experiment};
+    if (status == SKY_OK) status = write_list(trainer, name, &list, &text, 1);
+    free(experiment);
     sky_tensor_list_free(&list);
     return status;
 }
@@ -78,10 +83,22 @@ static sky_status paths_json(const struct sky_trainer *trainer, const struct sky
     return sky_text_status(text, "recorded paths");
 }
 
+/* Learning rates by group, as metrics.jsonl has them. */
+static sky_status rates_json(const struct sky_step_report *report, struct sky_text *text)
+{
+    struct sky_json_writer w = {.out = text};
+    sky_json_begin_object(&w, NULL);
+    sky_json_double(&w, sky_group_name(SKY_GROUP_BACKBONE), report->lr_backbone);
+    sky_json_double(&w, sky_group_name(SKY_GROUP_HEAD), report->lr_head);
+    sky_json_double(&w, sky_group_name(SKY_GROUP_GEM), report->lr_gem);
+    sky_json_end_object(&w);
+    return sky_text_status(text, "recorded learning rates");
+}
+
 static sky_status write_step(struct sky_trainer *trainer, const struct sky_batch *batch, const struct sky_step_report *report)
 {
     struct sky_tensor_list list = {0};
-    struct sky_text paths = {0};
+    struct sky_text paths = {0}, rates = {0};
     char name[64];
     int64_t *labels = NULL;
     const int64_t places = trainer->model.rows / SKY_VIEW_COUNT;
@@ -94,17 +111,19 @@ static sky_status write_step(struct sky_trainer *trainer, const struct sky_batch
     for (int64_t i = 0; i < places; i++) labels[i] = batch->labels[i];
     SKY_TRY_DONE(sky_grow(&list.tensors, list.count, &list.capacity, sizeof *list.tensors, "tensors to write"));
     SKY_TRY_DONE(paths_json(trainer, batch, &paths));
+    SKY_TRY_DONE(rates_json(report, &rates));
     struct sky_file_tensor *tensors = list.tensors;
     tensors[list.count] = (struct sky_file_tensor){.name = "labels", .dtype = SKY_I64, .rank = 1, .dim = {places}, .data = labels};
-    const struct sky_file_text text = {"paths", paths.text};
+    const struct sky_file_text texts[2] = {{"paths", paths.text}, {"lr", rates.text}};
     char *path = NULL;
     snprintf(name, sizeof name, "step_%04lld.safetensors", (long long)report->step);
     SKY_TRY_DONE(sky_path_join(&path, trainer->config->debug.record, name));
-    status = sky_safetensors_write(path, tensors, list.count + 1, &text, 1);
+    status = sky_safetensors_write(path, tensors, list.count + 1, texts, 2);
     free(path);
 done:
     free(labels);
     sky_text_free(&paths);
+    sky_text_free(&rates);
     sky_tensor_list_free(&list);
     return status;
 }
