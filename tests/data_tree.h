@@ -109,13 +109,13 @@ static inline int tree_same(const char *a, const char *b, int *files)
     for (int64_t i = 0; same && i < x.count; i++) {
         char *path_a = NULL, *path_b = NULL, *bytes_a = NULL, *bytes_b = NULL;
         size_t count_a = 0, count_b = 1;
-        same = !strcmp(x.entries[i].name, y.entries[i].name) && sky_path_join(&path_a, a, x.entries[i].name) == SKY_OK
-               && sky_path_join(&path_b, b, y.entries[i].name) == SKY_OK;
+        same = !strcmp(x.entries[i].name, y.entries[i].name) && sky_path_join(&path_a, a, x.entries[i].name) == SKY_OK &&
+               sky_path_join(&path_b, b, y.entries[i].name) == SKY_OK;
         if (same && x.entries[i].is_folder) {
             same = tree_same(path_a, path_b, files);
         } else if (same) {
-            same = sky_file_read(path_a, 1 << 24, &bytes_a, &count_a) == SKY_OK && sky_file_read(path_b, 1 << 24, &bytes_b, &count_b) == SKY_OK && count_a == count_b
-                   && !memcmp(bytes_a, bytes_b, count_a);
+            same = sky_file_read(path_a, 1 << 24, &bytes_a, &count_a) == SKY_OK && sky_file_read(path_b, 1 << 24, &bytes_b, &count_b) == SKY_OK &&
+                   count_a == count_b && !memcmp(bytes_a, bytes_b, count_a);
             ++*files;
         }
         free(path_a);

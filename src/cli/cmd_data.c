@@ -64,8 +64,8 @@ static sky_status run_synth(const struct sky_args *args)
     const sky_status status = sky_synth_make(args->operands[0], &options, show_progress, &progress);
     sky_progress_end(&progress);
     SKY_TRY(status);
-    printf("%s: %d training places, %d test places, %d distractors, one satellite tile and %d drone frames each, %d x %d\n", args->operands[0], options.train_places,
-           options.test_places, options.distractor_places, options.drone_views, options.size, options.size);
+    printf("%s: %d training places, %d test places, %d distractors, one satellite tile and %d drone frames each, %d x %d\n", args->operands[0],
+           options.train_places, options.test_places, options.distractor_places, options.drone_views, options.size, options.size);
     return SKY_OK;
 }
 
@@ -75,7 +75,8 @@ static const struct sky_command synth_command = {
     .min_operands = 1,
     .max_operands = 1,
     .doc = "make the synthetic world: procedural places as satellite tiles and drone frames",
-    .details = "Writes JPEGs in University-1652's tree. The same options give the same bytes. For demonstrations and tests; no substitute for photographs in a claim.",
+    .details =
+        "Writes JPEGs in University-1652's tree. The same options give the same bytes. For demonstrations and tests; no substitute for photographs in a claim.",
     .options = synth_options,
     .run = run_synth,
 };

@@ -95,7 +95,7 @@ static sky_status check_as_json(const struct sky_check_report *report)
     for (int64_t i = 0; i < report->survey.part_count; i++) {
         const struct sky_survey_part *part = report->survey.parts + i;
         int64_t empty = 0;
-        for (int64_t class = 0; class < part->scan.class_count; class++) empty += part->scan.first[class + 1] == part->scan.first[class];
+        for (int64_t class = 0; class < part->scan.class_count; class ++) empty += part->scan.first[class + 1] == part->scan.first[class];
         sky_json_begin_object(&w, NULL);
         sky_json_string(&w, "part", part->name);
         sky_json_int(&w, "images", part->scan.count);
@@ -144,19 +144,20 @@ static sky_status check_as_text(const struct sky_check_report *report)
     for (int64_t i = 0; i < report->survey.part_count; i++) {
         const struct sky_survey_part *part = report->survey.parts + i;
         int64_t empty = 0;
-        for (int64_t class = 0; class < part->scan.class_count; class++) empty += part->scan.first[class + 1] == part->scan.first[class];
-        printf("%-26s %8lld %8lld %7lld %7lld", part->name, (long long)part->scan.count, (long long)part->scan.class_count, (long long)empty, (long long)broken_images(part));
+        for (int64_t class = 0; class < part->scan.class_count; class ++) empty += part->scan.first[class + 1] == part->scan.first[class];
+        printf("%-26s %8lld %8lld %7lld %7lld", part->name, (long long)part->scan.count, (long long)part->scan.class_count, (long long)empty,
+               (long long)broken_images(part));
         SKY_TRY(print_sizes(part));
         printf("\n");
     }
     if (report->queries_in_gallery + report->queries_differing + report->queries_absent > 0)
-        printf("\nquery images: %lld are the gallery's own, %lld differ from the gallery's file of that name, %lld are not in the gallery\n", (long long)report->queries_in_gallery,
-               (long long)report->queries_differing, (long long)report->queries_absent);
+        printf("\nquery images: %lld are the gallery's own, %lld differ from the gallery's file of that name, %lld are not in the gallery\n",
+               (long long)report->queries_in_gallery, (long long)report->queries_differing, (long long)report->queries_absent);
     for (int64_t i = 0; i < report->published_count; i++) {
         const struct sky_published_row *row = report->published + i;
         if (i == 0) printf("\nbeside University-1652 as published:\n");
-        printf("  %-24s %8lld images of %lld places, published %lld of %lld%s\n", row->part, (long long)row->found_images, (long long)row->found_classes, (long long)row->images,
-               (long long)row->classes, row->found_images == row->images && row->found_classes == row->classes ? "" : "   <- differs");
+        printf("  %-24s %8lld images of %lld places, published %lld of %lld%s\n", row->part, (long long)row->found_images, (long long)row->found_classes,
+               (long long)row->images, (long long)row->classes, row->found_images == row->images && row->found_classes == row->classes ? "" : "   <- differs");
     }
     printf("\n");
     for (int64_t i = 0; i < report->finding_count; i++)
@@ -241,8 +242,8 @@ static sky_status stats_as_text(const struct sky_survey *survey)
         char a_place[64];
         SKY_TRY(sky_part_stats(survey->parts + i, &stats));
         snprintf(a_place, sizeof a_place, "%lld / %lld / %lld", (long long)stats.least, (long long)stats.median, (long long)stats.most);
-        printf("%-26s %8lld %18s   %.4f  %.4f  %.4f   %.4f  %.4f  %.4f", survey->parts[i].name, (long long)stats.images, a_place, stats.mean[0], stats.mean[1], stats.mean[2],
-               stats.deviation[0], stats.deviation[1], stats.deviation[2]);
+        printf("%-26s %8lld %18s   %.4f  %.4f  %.4f   %.4f  %.4f  %.4f", survey->parts[i].name, (long long)stats.images, a_place, stats.mean[0], stats.mean[1],
+               stats.mean[2], stats.deviation[0], stats.deviation[1], stats.deviation[2]);
         SKY_TRY(print_sizes(survey->parts + i));
         printf("\n");
     }

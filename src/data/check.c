@@ -15,13 +15,14 @@
 
 /* domain.md 1.1; train/google was never counted. */
 static const struct sky_published_row published[] = {
-    {"train/satellite", 701, 701, 0, 0},       {"train/drone", 37854, 701, 0, 0},          {"train/street", 11663, 701, 0, 0},
-    {"test/query_satellite", 701, 701, 0, 0},  {"test/query_drone", 37855, 701, 0, 0},     {"test/query_street", 2579, 701, 0, 0},
+    {"train/satellite", 701, 701, 0, 0},        {"train/drone", 37854, 701, 0, 0},        {"train/street", 11663, 701, 0, 0},
+    {"test/query_satellite", 701, 701, 0, 0},   {"test/query_drone", 37855, 701, 0, 0},   {"test/query_street", 2579, 701, 0, 0},
     {"test/gallery_satellite", 951, 951, 0, 0}, {"test/gallery_drone", 51355, 951, 0, 0}, {"test/gallery_street", 2921, 793, 0, 0},
 };
 enum { PUBLISHED = sizeof published / sizeof *published };
 
-static sky_status find(struct sky_check_report *report, int64_t *capacity, bool problem, const char *where, const char *format, ...) __attribute__((format(printf, 5, 6)));
+static sky_status find(struct sky_check_report *report, int64_t *capacity, bool problem, const char *where, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
 
 static sky_status find(struct sky_check_report *report, int64_t *capacity, bool problem, const char *where, const char *format, ...)
 {
@@ -40,15 +41,9 @@ static sky_status find(struct sky_check_report *report, int64_t *capacity, bool 
     return SKY_OK;
 }
 
-static bool is_test(const struct sky_survey_part *part)
-{
-    return !strncmp(part->name, "test/", 5);
-}
+static bool is_test(const struct sky_survey_part *part) { return !strncmp(part->name, "test/", 5); }
 
-static int64_t images_of(const struct sky_survey_part *part, int64_t class)
-{
-    return part->scan.first[class + 1] - part->scan.first[class];
-}
+static int64_t images_of(const struct sky_survey_part *part, int64_t class) { return part->scan.first[class + 1] - part->scan.first[class]; }
 
 /* Index of a class by name, or by number when both are numbers ("7" and "0007" are one place); -1 when absent. */
 static int64_t find_class(const struct sky_survey_part *part, const char *name)
@@ -67,25 +62,30 @@ static sky_status judge_part(struct sky_check_report *report, int64_t *capacity,
     const char *example = NULL;
     for (int64_t i = 0; i < scan->count; i++)
         if (part->images[i].error) SKY_TRY(find(report, capacity, true, scan->paths[i], "%s", part->images[i].error));
-    for (int64_t class = 0; class < scan->class_count; class++) {
+    for (int64_t class = 0; class < scan->class_count; class ++) {
         if (images_of(part, class) == 0 && empty++ == 0) example = scan->classes[class];
         if (is_test(part) && !sky_parse_int(scan->classes[class], &number))
             SKY_TRY(find(report, capacity, true, part->name, "the folder %s is no whole number, and a test folder's name is its label", scan->classes[class]));
     }
     if (scan->count == 0) SKY_TRY(find(report, capacity, true, part->name, "no image that can be read"));
-    else if (empty > 0) SKY_TRY(find(report, capacity, false, part->name, "%lld of %lld class folders are empty, %s the first", (long long)empty, (long long)scan->class_count, example));
+    else if (empty > 0)
+        SKY_TRY(find(report, capacity, false, part->name, "%lld of %lld class folders are empty, %s the first", (long long)empty, (long long)scan->class_count,
+                     example));
     if (scan->unreadable > 0)
-        SKY_TRY(find(report, capacity, false, part->name, "%lld images in formats that are not read, like %s", (long long)scan->unreadable, scan->unreadable_example));
-    if (scan->loose > 0) SKY_TRY(find(report, capacity, false, part->name, "%lld images beside the class folders, like %s", (long long)scan->loose, scan->loose_example));
+        SKY_TRY(find(report, capacity, false, part->name, "%lld images in formats that are not read, like %s", (long long)scan->unreadable,
+                     scan->unreadable_example));
+    if (scan->loose > 0)
+        SKY_TRY(find(report, capacity, false, part->name, "%lld images beside the class folders, like %s", (long long)scan->loose, scan->loose_example));
     return SKY_OK;
 }
 
 /* Places of `part` that are also in `train`. */
-static sky_status judge_overlap(struct sky_check_report *report, int64_t *capacity, const struct sky_survey_part *train, const struct sky_survey_part *part, bool problem)
+static sky_status judge_overlap(struct sky_check_report *report, int64_t *capacity, const struct sky_survey_part *train, const struct sky_survey_part *part,
+                                bool problem)
 {
     int64_t shared = 0;
     const char *example = NULL;
-    for (int64_t class = 0; train && part && class < part->scan.class_count; class++)
+    for (int64_t class = 0; train && part && class < part->scan.class_count; class ++)
         if (images_of(part, class) > 0 && find_class(train, part->scan.classes[class]) >= 0 && shared++ == 0) example = part->scan.classes[class];
     if (shared == 0) return SKY_OK;
     return find(report, capacity, problem, part->name, "%lld places are also in %s, %s the first%s", (long long)shared, train->name, example,
@@ -98,7 +98,7 @@ static sky_status judge_queries(struct sky_check_report *report, int64_t *capaci
 {
     int64_t without = 0, different = 0;
     const char *example = NULL, *different_example = NULL;
-    for (int64_t class = 0; query && class < query->scan.class_count; class++) {
+    for (int64_t class = 0; query && class < query->scan.class_count; class ++) {
         const int64_t there = other ? find_class(other, query->scan.classes[class]) : -1;
         if (other && images_of(query, class) > 0 && (there < 0 || images_of(other, there) == 0) && without++ == 0) example = query->scan.classes[class];
         const int64_t same = own ? find_class(own, query->scan.classes[class]) : -1;
@@ -113,9 +113,11 @@ static sky_status judge_queries(struct sky_check_report *report, int64_t *capaci
         }
     }
     if (without > 0)
-        SKY_TRY(find(report, capacity, true, query->name, "%lld places have no image in %s, %s the first: their queries cannot be answered", (long long)without, other->name, example));
+        SKY_TRY(find(report, capacity, true, query->name, "%lld places have no image in %s, %s the first: their queries cannot be answered", (long long)without,
+                     other->name, example));
     if (different > 0)
-        SKY_TRY(find(report, capacity, false, query->name, "%lld images differ from %s's file of the same name, %s the first", (long long)different, own->name, different_example));
+        SKY_TRY(find(report, capacity, false, query->name, "%lld images differ from %s's file of the same name, %s the first", (long long)different, own->name,
+                     different_example));
     return SKY_OK;
 }
 
@@ -125,7 +127,7 @@ static sky_status judge_views(struct sky_check_report *report, int64_t *capacity
     int64_t missing = 0;
     const char *example = NULL;
     if (!satellite || !drone) return SKY_OK;
-    for (int64_t class = 0; class < drone->scan.class_count; class++) {
+    for (int64_t class = 0; class < drone->scan.class_count; class ++) {
         bool there = false;
         for (int64_t i = 0; i < satellite->scan.class_count && !there; i++) there = !strcmp(satellite->scan.classes[i], drone->scan.classes[class]);
         if (!there && missing++ == 0) example = drone->scan.classes[class];
@@ -137,7 +139,7 @@ static sky_status judge_views(struct sky_check_report *report, int64_t *capacity
 static int64_t filled_classes(const struct sky_survey_part *part)
 {
     int64_t count = 0;
-    for (int64_t class = 0; class < part->scan.class_count; class++) count += images_of(part, class) > 0;
+    for (int64_t class = 0; class < part->scan.class_count; class ++) count += images_of(part, class) > 0;
     return count;
 }
 
@@ -159,15 +161,17 @@ static sky_status compare_published(struct sky_check_report *report, int64_t *ca
         row->found_images = part->scan.count, row->found_classes = filled_classes(part);
         if (row->found_images == row->images && row->found_classes == row->classes) continue;
         const bool used = !strstr(row->part, "street"); /* street views are not trained on */
-        SKY_TRY(find(report, capacity, used, row->part, "University-1652 has %lld images of %lld places here, this has %lld of %lld", (long long)row->images, (long long)row->classes,
-                     (long long)row->found_images, (long long)row->found_classes));
+        SKY_TRY(find(report, capacity, used, row->part, "University-1652 has %lld images of %lld places here, this has %lld of %lld", (long long)row->images,
+                     (long long)row->classes, (long long)row->found_images, (long long)row->found_classes));
     }
     return SKY_OK;
 }
 
-sky_status sky_dataset_check(struct sky_check_report *report, const char *root, int workers, void (*progress)(void *context, int64_t done, int64_t total), void *context)
+sky_status sky_dataset_check(struct sky_check_report *report, const char *root, int workers, void (*progress)(void *context, int64_t done, int64_t total),
+                             void *context)
 {
-    static const char *const needed[] = {"train/satellite", "train/drone", "test/query_satellite", "test/query_drone", "test/gallery_satellite", "test/gallery_drone"};
+    static const char *const needed[] = {"train/satellite",        "train/drone",       "test/query_satellite", "test/query_drone",
+                                         "test/gallery_satellite", "test/gallery_drone"};
     int64_t capacity = 0;
     SKY_TRY(sky_survey_make(&report->survey, root, workers, progress, context));
     const struct sky_survey *survey = &report->survey;
@@ -211,7 +215,7 @@ sky_status sky_part_stats(const struct sky_survey_part *part, struct sky_part_st
     double sums[3] = {0, 0, 0}, square_sums[3] = {0, 0, 0}; /* whole numbers far below 2^53 times 2^11: exact enough for any order */
     int64_t *counts = NULL, filled = 0;
     SKY_TRY(sky_alloc(&counts, (size_t)part->scan.class_count, sizeof *counts, "images a class"));
-    for (int64_t class = 0; class < part->scan.class_count; class++) {
+    for (int64_t class = 0; class < part->scan.class_count; class ++) {
         if (images_of(part, class) > 0) counts[filled++] = images_of(part, class);
         else stats.empty_classes++;
     }

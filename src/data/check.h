@@ -23,12 +23,14 @@ struct sky_check_report {
     struct sky_survey survey;
     struct sky_finding *findings; /* [finding_count], in the order of the tree, problems and notes mixed */
     int64_t finding_count, problem_count;
-    int64_t queries_in_gallery, queries_differing, queries_absent; /* query images equal to the gallery's file of the same name; another content; no such file */
+    int64_t queries_in_gallery, queries_differing,
+        queries_absent;                  /* query images equal to the gallery's file of the same name; another content; no such file */
     struct sky_published_row *published; /* [published_count]: 0 rows when this does not look like University-1652 */
     int64_t published_count;
 };
 
-sky_status sky_dataset_check(struct sky_check_report *report, const char *root, int workers, void (*progress)(void *context, int64_t done, int64_t total), void *context);
+sky_status sky_dataset_check(struct sky_check_report *report, const char *root, int workers, void (*progress)(void *context, int64_t done, int64_t total),
+                             void *context);
 void sky_check_report_free(struct sky_check_report *report);
 
 /* Mean and standard deviation of each channel in 0 .. 1 over all pixels of a part, and images a class. Zero for a part without readable images. */

@@ -19,10 +19,7 @@ static const char *const train_parts[SKY_VIEW_COUNT] = {"train/satellite", "trai
 static const char *const query_parts[SKY_VIEW_COUNT] = {"test/query_satellite", "test/query_drone"};
 static const char *const gallery_parts[SKY_VIEW_COUNT] = {"test/gallery_satellite", "test/gallery_drone"};
 
-const char *sky_view_name(int view)
-{
-    return view >= 0 && view < SKY_VIEW_COUNT ? view_names[view] : "unknown";
-}
+const char *sky_view_name(int view) { return view >= 0 && view < SKY_VIEW_COUNT ? view_names[view] : "unknown"; }
 
 void sky_image_set_close(struct sky_image_set *set)
 {
@@ -39,10 +36,11 @@ static sky_status report_oddities(const struct sky_class_scan *scan, const char 
     snprintf(where, sizeof where, "%s/%s", root, part);
     if (scan->count > 0) {
         if (scan->unreadable > 0)
-            sky_log(SKY_LOG_WARNING, "%s: %lld images in formats that are not read (only JPEG and PNG are), like %s, are left out", where, (long long)scan->unreadable,
-                    scan->unreadable_example);
+            sky_log(SKY_LOG_WARNING, "%s: %lld images in formats that are not read (only JPEG and PNG are), like %s, are left out", where,
+                    (long long)scan->unreadable, scan->unreadable_example);
         if (scan->loose > 0)
-            sky_log(SKY_LOG_WARNING, "%s: %lld images lie beside the class folders, like %s, and are left out", where, (long long)scan->loose, scan->loose_example);
+            sky_log(SKY_LOG_WARNING, "%s: %lld images lie beside the class folders, like %s, and are left out", where, (long long)scan->loose,
+                    scan->loose_example);
         return SKY_OK;
     }
     if (scan->unreadable > 0) {
@@ -57,10 +55,7 @@ static sky_status report_oddities(const struct sky_class_scan *scan, const char 
     return sky_hint("images end in .jpg, .jpeg or .png and lie in a folder a place: %s/0001/IMAGE.jpg", part);
 }
 
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
+static int compare_names(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
 /* Index of a name in a sorted table, -1 when absent. */
 static int64_t find_name(char *const *names, int64_t count, const char *name)
@@ -96,21 +91,21 @@ static sky_status fill_view(struct sky_train_set *set, int view, struct sky_clas
     for (int64_t folder = 0; folder < scan->class_count; folder++) {
         const int64_t index = find_name(set->class_names, set->class_count, scan->classes[folder]);
         if (index < 0) return foreign_class(set, train_parts[view], scan->classes[folder]);
-        while (class <= index) set->first[view][class++] = images->count;
+        while (class <= index) set->first[view][class ++] = images->count;
         for (int64_t i = scan->first[folder]; i < scan->first[folder + 1]; i++) {
             images->paths[images->count] = scan->paths[i];
             scan->paths[i] = NULL;
             images->labels[images->count++] = (int32_t)index;
         }
     }
-    while (class <= set->class_count) set->first[view][class++] = images->count;
+    while (class <= set->class_count) set->first[view][class ++] = images->count;
     return SKY_OK;
 }
 
 static void count_empty(struct sky_train_set *set)
 {
     const char *example = NULL;
-    for (int64_t class = 0; class < set->class_count; class++) {
+    for (int64_t class = 0; class < set->class_count; class ++) {
         bool empty = false;
         for (int view = 0; view < SKY_VIEW_COUNT; view++) empty |= set->first[view][class + 1] == set->first[view][class];
         if (!empty) continue;
@@ -118,8 +113,8 @@ static void count_empty(struct sky_train_set *set)
         set->empty_class_count++;
     }
     if (example)
-        sky_log(SKY_LOG_WARNING, "%s/train: %lld of %lld places, %s the first, have no image in some view; they keep their class index and are never drawn", set->root,
-                (long long)set->empty_class_count, (long long)set->class_count, example);
+        sky_log(SKY_LOG_WARNING, "%s/train: %lld of %lld places, %s the first, have no image in some view; they keep their class index and are never drawn",
+                set->root, (long long)set->empty_class_count, (long long)set->class_count, example);
 }
 
 sky_status sky_train_set_open(struct sky_train_set *set, const char *root)
@@ -174,7 +169,7 @@ static sky_status open_test_part(struct sky_image_set *set, const char *root, co
     SKY_TRY_DONE(report_oddities(&scan, root, part));
     SKY_TRY_DONE(sky_path_join(&set->folder, root, part));
     SKY_TRY_DONE(sky_alloc(&set->labels, (size_t)scan.count, sizeof *set->labels, "image table"));
-    for (int64_t class = 0; class < scan.class_count; class++) {
+    for (int64_t class = 0; class < scan.class_count; class ++) {
         if (!sky_parse_int(scan.classes[class], &number) || number < -1 || number > INT32_MAX) {
             char where[900];
             snprintf(where, sizeof where, "%s/%s", set->folder, scan.classes[class]);
@@ -277,7 +272,8 @@ sky_status sky_image_set_scan(struct sky_image_set *set, const char *path)
             status = sky_hint("images are JPEG or PNG files that end in .jpg, .jpeg or .png");
             goto done;
         }
-        if (unreadable > 0) sky_log(SKY_LOG_WARNING, "%s: %lld images in formats that are not read (only JPEG and PNG are) are left out", path, (long long)unreadable);
+        if (unreadable > 0)
+            sky_log(SKY_LOG_WARNING, "%s: %lld images in formats that are not read (only JPEG and PNG are) are left out", path, (long long)unreadable);
         qsort(made.paths, (size_t)made.count, sizeof *made.paths, compare_names);
     } else { /* a file named by hand is read whatever its name: the content decides */
         SKY_TRY_DONE(sky_path_folder(&made.folder, resolved));

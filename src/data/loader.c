@@ -1,6 +1,6 @@
 /*
- * Training batches, made ahead by a worker pool: one job is one image, so a step's images are decoded on all threads. Slots hold whole images of a window of jobs; a batch is handed
- * out when its last image is ready. Owns the pixel buffers and the workers' scratch.
+ * Training batches, made ahead by a worker pool: one job is one image, so a step's images are decoded on all threads. Slots hold whole images of a window of
+ * jobs; a batch is handed out when its last image is ready. Owns the pixel buffers and the workers' scratch.
  */
 #include "loader.h"
 
@@ -34,12 +34,12 @@ struct sky_loader {
     int64_t rows, steps_per_epoch;
     size_t image_bytes;
     struct slot slots[AHEAD];
-    struct sky_pick *picks[AHEAD];   /* [rows] of the batch in each slot, drawn by the first job that needs them */
-    int64_t picked[AHEAD];           /* the step whose picks they are, -1: none */
-    pthread_mutex_t lock;            /* of picks */
-    struct scratch *scratch;         /* [workers] */
+    struct sky_pick *picks[AHEAD]; /* [rows] of the batch in each slot, drawn by the first job that needs them */
+    int64_t picked[AHEAD];         /* the step whose picks they are, -1: none */
+    pthread_mutex_t lock;          /* of picks */
+    struct scratch *scratch;       /* [workers] */
     struct sky_pool *pool;
-    int64_t skipped; /* in the batches handed out */
+    int64_t skipped;                   /* in the batches handed out */
     atomic_flag *told[SKY_VIEW_COUNT]; /* [images of the view]: this one was called bad already */
 };
 
@@ -77,22 +77,25 @@ static sky_status fetch(const struct sky_loader *loader, int view, int64_t image
 }
 
 /* Under `skip` a bad image is replaced by the next one of its class and view. */
-static sky_status fetch_or_replace(struct sky_loader *loader, int view, const struct sky_pick *pick, struct scratch *scratch, struct sky_image *out, int64_t *taken,
-                                   int32_t *skipped)
+static sky_status fetch_or_replace(struct sky_loader *loader, int view, const struct sky_pick *pick, struct scratch *scratch, struct sky_image *out,
+                                   int64_t *taken, int32_t *skipped)
 {
     const int64_t first = loader->options.set->first[view][pick->label], count = loader->options.set->first[view][pick->label + 1] - first;
     for (*skipped = 0;; ++*skipped) {
-        if (*skipped == count) return sky_hint("no image of this place in this view can be read: run `skygem data check`, replace them or remove the place's folder");
+        if (*skipped == count)
+            return sky_hint("no image of this place in this view can be read: run `skygem data check`, replace them or remove the place's folder");
         *taken = first + (pick->image - first + *skipped) % count;
         const sky_status status = fetch(loader, view, *taken, scratch, out);
         if (status != SKY_DATA || loader->options.on_bad_image == SKY_BAD_IMAGE_FAIL) {
             if (status == SKY_DATA) {
                 const struct sky_error error = *sky_error_last();
-                sky_hint("%s%sor set [data] on_bad_image = skip to train without such images", *error.hint ? error.hint : "mend or remove the file", *error.hint ? "; " : ", ");
+                sky_hint("%s%sor set [data] on_bad_image = skip to train without such images", *error.hint ? error.hint : "mend or remove the file",
+                         *error.hint ? "; " : ", ");
             }
             return status;
         }
-        if (!atomic_flag_test_and_set(&loader->told[view][*taken])) sky_log(SKY_LOG_WARNING, "image left out: %s: %s", sky_error_last()->where, sky_error_last()->what);
+        if (!atomic_flag_test_and_set(&loader->told[view][*taken]))
+            sky_log(SKY_LOG_WARNING, "image left out: %s: %s", sky_error_last()->where, sky_error_last()->what);
     }
 }
 
@@ -113,7 +116,8 @@ static sky_status make_image(void *context, int worker, int64_t job, int pool_sl
         sky_rng_make(loader->options.seed, SKY_RNG_AUGMENT, (uint32_t)(step / loader->steps_per_epoch), (uint32_t)(pick.item * SKY_VIEW_COUNT + view));
     slot->labels[row] = pick.label;
     slot->paths[row] = loader->options.set->views[view].paths[taken];
-    return sky_augment_apply(&loader->options.augment[view], rng, &image, &scratch->augment, slot->images + (size_t)row * loader->image_bytes, &slot->erased[row]);
+    return sky_augment_apply(&loader->options.augment[view], rng, &image, &scratch->augment, slot->images + (size_t)row * loader->image_bytes,
+                             &slot->erased[row]);
 }
 
 static sky_status allocate(struct sky_loader *loader)
@@ -151,8 +155,8 @@ sky_status sky_loader_create(struct sky_loader **out, const struct sky_loader_op
     for (int view = 0; options->pack && view < SKY_VIEW_COUNT; view++)
         SKY_TRY_DONE(sky_pack_check(options->pack, &options->set->views[view], options->set->root, side, options->exif));
     SKY_TRY_DONE(allocate(loader));
-    SKY_TRY_DONE(sky_pool_create(&loader->pool, options->workers, (int)(AHEAD * loader->rows), options->first_step * loader->rows, (options->last_step - options->first_step) * loader->rows,
-                                 make_image, loader));
+    SKY_TRY_DONE(sky_pool_create(&loader->pool, options->workers, (int)(AHEAD * loader->rows), options->first_step * loader->rows,
+                                 (options->last_step - options->first_step) * loader->rows, make_image, loader));
     *out = loader;
     return SKY_OK;
 done:
@@ -171,8 +175,13 @@ sky_status sky_loader_next(struct sky_loader *loader, struct sky_batch *out)
     const int64_t step = job / loader->rows;
     struct slot *batch = &loader->slots[step % AHEAD];
     for (int64_t row = 0; row < loader->rows; row++) loader->skipped += batch->skipped[row];
-    *out = (struct sky_batch){.step = step, .images = batch->images, .erased = batch->erased, .labels = batch->labels, .paths = batch->paths,
-                              .skipped = loader->skipped, .slot = (int)(step % AHEAD)};
+    *out = (struct sky_batch){.step = step,
+                              .images = batch->images,
+                              .erased = batch->erased,
+                              .labels = batch->labels,
+                              .paths = batch->paths,
+                              .skipped = loader->skipped,
+                              .slot = (int)(step % AHEAD)};
     return SKY_OK;
 }
 

@@ -19,18 +19,18 @@ struct sky_loader_options {
     enum sky_bad_image_policy on_bad_image;
     int64_t batch_size;
     uint64_t seed;
-    int workers; /* >= 1 */
+    int workers;                   /* >= 1 */
     int64_t first_step, last_step; /* global steps [first, last): epoch = step / steps_per_epoch */
 };
 
 /* One step's images: rows 0 .. B-1 satellite, B .. 2B-1 drone. Borrowed from the loader until sky_loader_release. */
 struct sky_batch {
-    int64_t step;                  /* global */
-    uint8_t *images;               /* [2B][S][S][3] */
-    struct sky_rectangle *erased;  /* [2B] */
-    int32_t *labels;               /* [2B] */
-    const char **paths;            /* [2B], relative to the root */
-    int64_t skipped;               /* images replaced by another of their class under on_bad_image = skip, so far */
+    int64_t step;                 /* global */
+    uint8_t *images;              /* [2B][S][S][3] */
+    struct sky_rectangle *erased; /* [2B] */
+    int32_t *labels;              /* [2B] */
+    const char **paths;           /* [2B], relative to the root */
+    int64_t skipped;              /* images replaced by another of their class under on_bad_image = skip, so far */
     int slot;
 };
 
@@ -41,8 +41,8 @@ void sky_loader_destroy(struct sky_loader *loader);
 
 /* Ordered decoding without augmentation (evaluation): batches of consecutive images of a set, resized to size x size. */
 struct sky_reader;
-sky_status sky_reader_create(struct sky_reader **out, const struct sky_image_set *set, const char *root, const struct sky_pack *pack, enum sky_exif exif, int size,
-                             int64_t batch_size, int workers);
+sky_status sky_reader_create(struct sky_reader **out, const struct sky_image_set *set, const char *root, const struct sky_pack *pack, enum sky_exif exif,
+                             int size, int64_t batch_size, int workers);
 /* *count images in images [count][S][S][3], starting at *first; *count = 0 at the end. A bad image is always an error here. */
 sky_status sky_reader_next(struct sky_reader *reader, const uint8_t **images, int64_t *first, int64_t *count);
 void sky_reader_destroy(struct sky_reader *reader);

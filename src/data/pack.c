@@ -26,7 +26,7 @@ struct header {
     char magic[8];
     uint32_t version, size, exif, zero;
     uint64_t count, stride_bytes, index_offset, index_bytes; /* index_bytes: rows and paths, without the checksum behind them */
-    uint32_t crc; /* of all before it */
+    uint32_t crc;                                            /* of all before it */
     uint32_t end;
 };
 struct row {
@@ -46,10 +46,7 @@ struct sky_pack {
     const char *paths;      /* in the map, each with its NUL */
 };
 
-static uint64_t round_up(uint64_t bytes)
-{
-    return (bytes + PAGE - 1) / PAGE * PAGE;
-}
+static uint64_t round_up(uint64_t bytes) { return (bytes + PAGE - 1) / PAGE * PAGE; }
 
 /* ---- making ---- */
 
@@ -134,8 +131,8 @@ static sky_status write_pictures(struct making *making, struct sky_atomic_file *
         if (progress) progress(context, i + 1, making->set->count);
     }
     if (bad_count > 0) {
-        sky_fail(SKY_DATA, making->set->folder, "%lld of %lld images cannot be read:%s%s", (long long)bad_count, (long long)making->set->count, bad.text ? bad.text : "",
-                 bad_count > NAMED ? "\n  ..." : "");
+        sky_fail(SKY_DATA, making->set->folder, "%lld of %lld images cannot be read:%s%s", (long long)bad_count, (long long)making->set->count,
+                 bad.text ? bad.text : "", bad_count > NAMED ? "\n  ..." : "");
         status = sky_hint("replace or remove them; `skygem data check` lists every one");
     }
 done:
@@ -176,7 +173,8 @@ static sky_status check_room(const char *path, uint64_t bytes)
     return sky_hint("choose a smaller --size or another disk");
 }
 
-sky_status sky_pack_make(const char *path, const char *root, int size, enum sky_exif exif, int workers, void (*progress)(void *context, int64_t done, int64_t total), void *context)
+sky_status sky_pack_make(const char *path, const char *root, int size, enum sky_exif exif, int workers,
+                         void (*progress)(void *context, int64_t done, int64_t total), void *context)
 {
     struct sky_image_set set = {0};
     struct making making = {.set = &set, .size = size, .decode = {.exif = exif}, .workers = workers};
@@ -193,7 +191,8 @@ sky_status sky_pack_make(const char *path, const char *root, int size, enum sky_
     SKY_TRY_DONE(sky_alloc(&making.pixels, (size_t)(4 * workers), making.stride_bytes, "decoded pictures"));
     SKY_TRY_DONE(sky_alloc(&page, PAGE, 1, "a page"));
     SKY_TRY_DONE(make_index(&set, making.rows, &index, &index_bytes));
-    struct header header = {.version = VERSION, .size = (uint32_t)size, .exif = (uint32_t)exif, .count = (uint64_t)set.count, .stride_bytes = making.stride_bytes};
+    struct header header = {
+        .version = VERSION, .size = (uint32_t)size, .exif = (uint32_t)exif, .count = (uint64_t)set.count, .stride_bytes = making.stride_bytes};
     memcpy(header.magic, magic, sizeof magic);
     header.index_offset = PAGE + header.count * header.stride_bytes;
     header.index_bytes = index_bytes;
@@ -241,8 +240,9 @@ static sky_status check_header(const struct sky_pack *pack)
     if (h->crc != sky_crc32c(0, h, offsetof(struct header, crc))) return damaged(pack->path, "its header is damaged");
     if (h->size < 1 || h->size > MAX_SIZE || h->exif > SKY_EXIF_APPLY || h->count < 1 || h->stride_bytes != round_up((uint64_t)h->size * h->size * 3))
         return damaged(pack->path, "its header contradicts itself");
-    if (__builtin_mul_overflow(h->count, h->stride_bytes, &pixels_bytes) || __builtin_add_overflow(pixels_bytes, (uint64_t)PAGE, &end) || end != h->index_offset
-        || __builtin_add_overflow(end, h->index_bytes, &end) || __builtin_add_overflow(end, sizeof(uint32_t), &end) || h->index_bytes / sizeof(struct row) < h->count)
+    if (__builtin_mul_overflow(h->count, h->stride_bytes, &pixels_bytes) || __builtin_add_overflow(pixels_bytes, (uint64_t)PAGE, &end) ||
+        end != h->index_offset || __builtin_add_overflow(end, h->index_bytes, &end) || __builtin_add_overflow(end, sizeof(uint32_t), &end) ||
+        h->index_bytes / sizeof(struct row) < h->count)
         return damaged(pack->path, "its header contradicts itself");
     if (end != pack->map.count) return damaged(pack->path, end > pack->map.count ? "is cut short" : "has bytes behind its end");
     return SKY_OK;
@@ -257,7 +257,8 @@ static sky_status check_index(const struct sky_pack *pack)
     if (crc != sky_crc32c(0, index, pack->header.index_bytes)) return damaged(pack->path, "its index is damaged");
     if (paths_bytes == 0 || index[pack->header.index_bytes - 1] != 0) return damaged(pack->path, "its index contradicts itself");
     for (uint64_t i = 0; i < pack->header.count; i++)
-        if (pack->rows[i].path_offset >= paths_bytes || (i > 0 && strcmp(pack->paths + pack->rows[i - 1].path_offset, pack->paths + pack->rows[i].path_offset) >= 0))
+        if (pack->rows[i].path_offset >= paths_bytes ||
+            (i > 0 && strcmp(pack->paths + pack->rows[i - 1].path_offset, pack->paths + pack->rows[i].path_offset) >= 0))
             return damaged(pack->path, "its index contradicts itself");
     return SKY_OK;
 }
@@ -295,10 +296,7 @@ void sky_pack_close(struct sky_pack *pack)
     free(pack);
 }
 
-static const uint8_t *picture(const struct sky_pack *pack, uint64_t i)
-{
-    return pack->map.bytes + PAGE + i * pack->header.stride_bytes;
-}
+static const uint8_t *picture(const struct sky_pack *pack, uint64_t i) { return pack->map.bytes + PAGE + i * pack->header.stride_bytes; }
 
 sky_status sky_pack_verify(const struct sky_pack *pack)
 {
@@ -311,20 +309,11 @@ sky_status sky_pack_verify(const struct sky_pack *pack)
     return SKY_OK;
 }
 
-int sky_pack_size(const struct sky_pack *pack)
-{
-    return (int)pack->header.size;
-}
+int sky_pack_size(const struct sky_pack *pack) { return (int)pack->header.size; }
 
-enum sky_exif sky_pack_exif(const struct sky_pack *pack)
-{
-    return (enum sky_exif)pack->header.exif;
-}
+enum sky_exif sky_pack_exif(const struct sky_pack *pack) { return (enum sky_exif)pack->header.exif; }
 
-int64_t sky_pack_count(const struct sky_pack *pack)
-{
-    return (int64_t)pack->header.count;
-}
+int64_t sky_pack_count(const struct sky_pack *pack) { return (int64_t)pack->header.count; }
 
 static const struct row *find_row(const struct sky_pack *pack, const char *relative_path)
 {

@@ -13,7 +13,8 @@
 struct sky_pack;
 
 /* Decodes every image under root/{train,test} at size x size into `path` (atomic). progress may be NULL. Bad images: fails, naming each one. */
-sky_status sky_pack_make(const char *path, const char *root, int size, enum sky_exif exif, int workers, void (*progress)(void *context, int64_t done, int64_t total), void *context);
+sky_status sky_pack_make(const char *path, const char *root, int size, enum sky_exif exif, int workers,
+                         void (*progress)(void *context, int64_t done, int64_t total), void *context);
 
 /* Checks the header, index and size; pixels are checked by sky_pack_verify. */
 sky_status sky_pack_open(struct sky_pack **out, const char *path);
@@ -21,12 +22,12 @@ sky_status sky_pack_verify(const struct sky_pack *pack);
 void sky_pack_close(struct sky_pack *pack);
 
 /*
- * Whether the pack can stand for the set: same picture size and exif policy, and every image there, made from the file as it is now (by size; by content too where the
- * file is younger than the pack). SKY_DATA names the first that is not.
+ * Whether the pack can stand for the set: same picture size and exif policy, and every image there, made from the file as it is now (by size; by content too
+ * where the file is younger than the pack). SKY_DATA names the first that is not.
  */
 sky_status sky_pack_check(const struct sky_pack *pack, const struct sky_image_set *set, const char *root, int size, enum sky_exif exif);
 
-int sky_pack_size(const struct sky_pack *pack);        /* side in pixels */
+int sky_pack_size(const struct sky_pack *pack); /* side in pixels */
 enum sky_exif sky_pack_exif(const struct sky_pack *pack);
 int64_t sky_pack_count(const struct sky_pack *pack);
 /* [size][size][3] of an image by its path relative to the root; NULL when it is not in the pack. Borrowed. */

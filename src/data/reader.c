@@ -1,6 +1,6 @@
 /*
- * Evaluation batches: consecutive images of a set, decoded and resized by a worker pool, one job an image. Owns the pixel buffers and the workers' scratch; a batch is lent until the
- * next call.
+ * Evaluation batches: consecutive images of a set, decoded and resized by a worker pool, one job an image. Owns the pixel buffers and the workers' scratch; a
+ * batch is lent until the next call.
  */
 #include "loader.h"
 
@@ -21,7 +21,7 @@ struct scratch {
 struct sky_reader {
     const struct sky_image_set *set; /* borrowed */
     char *root;
-    const struct sky_pack *pack;     /* borrowed */
+    const struct sky_pack *pack; /* borrowed */
     enum sky_exif exif;
     int size, workers;
     int64_t batch_size, next, lent; /* images handed out so far; of which the last batch is still lent */
@@ -51,8 +51,8 @@ static sky_status read_image(void *context, int worker, int64_t job, int slot)
     return status;
 }
 
-sky_status sky_reader_create(struct sky_reader **out, const struct sky_image_set *set, const char *root, const struct sky_pack *pack, enum sky_exif exif, int size, int64_t batch_size,
-                             int workers)
+sky_status sky_reader_create(struct sky_reader **out, const struct sky_image_set *set, const char *root, const struct sky_pack *pack, enum sky_exif exif,
+                             int size, int64_t batch_size, int workers)
 {
     struct sky_reader *reader = NULL;
     sky_status status = SKY_OK;

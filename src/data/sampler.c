@@ -1,6 +1,6 @@
 /*
- * Epoch permutations and image choices, keyed by (seed, epoch, item). Owns the permutation of the epoch it was last asked for, behind a mutex: loader threads ask for
- * steps of one epoch in any order.
+ * Epoch permutations and image choices, keyed by (seed, epoch, item). Owns the permutation of the epoch it was last asked for, behind a mutex: loader threads
+ * ask for steps of one epoch in any order.
  */
 #include "sampler.h"
 
@@ -42,11 +42,13 @@ static sky_status list_items(struct sky_sampler *sampler, int view, int64_t samp
     return SKY_OK;
 }
 
-sky_status sky_sampler_create(struct sky_sampler **out, const struct sky_train_set *set, enum sky_sampler_kind kind, int64_t samples_per_class, int64_t batch_size, uint64_t seed)
+sky_status sky_sampler_create(struct sky_sampler **out, const struct sky_train_set *set, enum sky_sampler_kind kind, int64_t samples_per_class,
+                              int64_t batch_size, uint64_t seed)
 {
     struct sky_sampler *sampler = NULL;
     sky_status status = SKY_OK;
-    if (samples_per_class < 1 || batch_size < 1) return sky_fail(SKY_INTERNAL, "sampler", "%lld samples a class, %lld places a step", (long long)samples_per_class, (long long)batch_size);
+    if (samples_per_class < 1 || batch_size < 1)
+        return sky_fail(SKY_INTERNAL, "sampler", "%lld samples a class, %lld places a step", (long long)samples_per_class, (long long)batch_size);
     SKY_TRY(sky_alloc(&sampler, 1, sizeof *sampler, "the sampler"));
     pthread_mutex_init(&sampler->lock, NULL);
     sampler->set = set, sampler->kind = kind, sampler->batch_size = batch_size, sampler->seed = seed, sampler->epoch = -1, sampler->steps = INT64_MAX;
@@ -56,7 +58,8 @@ sky_status sky_sampler_create(struct sky_sampler **out, const struct sky_train_s
         if (steps < sampler->steps) sampler->steps = steps;
     }
     if (sampler->steps < 1) {
-        status = sky_fail(SKY_DATA, set->root, "an epoch holds %lld places, fewer than the %lld of one step", (long long)sampler->item_count[0], (long long)batch_size);
+        status = sky_fail(SKY_DATA, set->root, "an epoch holds %lld places, fewer than the %lld of one step", (long long)sampler->item_count[0],
+                          (long long)batch_size);
         sky_hint("lower [train] batch_size or accumulate, or raise [data] samples_per_class");
         goto done;
     }
@@ -78,10 +81,7 @@ void sky_sampler_destroy(struct sky_sampler *sampler)
     free(sampler);
 }
 
-int64_t sky_sampler_steps_per_epoch(const struct sky_sampler *sampler)
-{
-    return sampler->steps;
-}
+int64_t sky_sampler_steps_per_epoch(const struct sky_sampler *sampler) { return sampler->steps; }
 
 /* Fisher-Yates with the draws of (epoch, view); paired views share view 0's order. */
 static void shuffle(struct sky_sampler *sampler, int64_t epoch)

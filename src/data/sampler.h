@@ -12,19 +12,20 @@
 
 struct sky_sampler;
 
-sky_status sky_sampler_create(struct sky_sampler **out, const struct sky_train_set *set, enum sky_sampler_kind kind, int64_t samples_per_class, int64_t batch_size,
-                              uint64_t seed);
+sky_status sky_sampler_create(struct sky_sampler **out, const struct sky_train_set *set, enum sky_sampler_kind kind, int64_t samples_per_class,
+                              int64_t batch_size, uint64_t seed);
 void sky_sampler_destroy(struct sky_sampler *sampler);
 
 int64_t sky_sampler_steps_per_epoch(const struct sky_sampler *sampler);
 
 /* One row of a batch. */
 struct sky_pick {
-    int64_t item;    /* position in the epoch: keys the augmentation */
-    int64_t image;   /* index into set->views[view] */
+    int64_t item;  /* position in the epoch: keys the augmentation */
+    int64_t image; /* index into set->views[view] */
     int32_t label;
 };
-/* Fills picks[view * batch_size + row] for one step (0 .. steps_per_epoch - 1) of an epoch. Thread-safe; allocates an epoch's permutation when the epoch changes. */
+/* Fills picks[view * batch_size + row] for one step (0 .. steps_per_epoch - 1) of an epoch. Thread-safe; allocates an epoch's permutation when the epoch
+ * changes. */
 sky_status sky_sampler_step(struct sky_sampler *sampler, int64_t epoch, int64_t step, struct sky_pick *picks /* [SKY_VIEW_COUNT * batch_size] */);
 
 #endif

@@ -14,14 +14,14 @@ enum sky_file_kind { SKY_FILE_IMAGE, SKY_FILE_UNREADABLE_IMAGE, SKY_FILE_OTHER }
 enum sky_file_kind sky_file_kind(const char *name);
 
 struct sky_class_scan {
-    char **classes;      /* [class_count], sorted names of the folders */
+    char **classes; /* [class_count], sorted names of the folders */
     int64_t class_count;
-    char **paths;        /* [count], relative to the root, by class and then by name */
+    char **paths; /* [count], relative to the root, by class and then by name */
     int64_t count;
-    int64_t *first;      /* [class_count + 1]: images of class c are first[c] .. first[c + 1] - 1 */
-    int64_t unreadable;  /* images in formats that are not read, */
+    int64_t *first;     /* [class_count + 1]: images of class c are first[c] .. first[c + 1] - 1 */
+    int64_t unreadable; /* images in formats that are not read, */
     char *unreadable_example;
-    int64_t loose;       /* images beside the class folders, which belong to no class, */
+    int64_t loose; /* images beside the class folders, which belong to no class, */
     char *loose_example;
 };
 

@@ -18,7 +18,8 @@ enum role { ROLE_TRAIN, ROLE_TEST, ROLE_DISTRACTOR, ROLE_COUNT };
 enum { MAX_PLACES = 10000, MAX_VIEWS = 99, JPEG_QUALITY = 90 };
 
 /* Folders an image of each role goes to; the query pictures are the gallery's, as in University-1652. */
-static const char *const satellite_folders[ROLE_COUNT][2] = {{"train/satellite", NULL}, {"test/gallery_satellite", "test/query_satellite"}, {"test/gallery_satellite", NULL}};
+static const char *const satellite_folders[ROLE_COUNT][2] = {
+    {"train/satellite", NULL}, {"test/gallery_satellite", "test/query_satellite"}, {"test/gallery_satellite", NULL}};
 static const char *const drone_folders[ROLE_COUNT][2] = {{"train/drone", NULL}, {"test/gallery_drone", "test/query_drone"}, {"test/gallery_drone", NULL}};
 
 struct job {
@@ -161,7 +162,8 @@ done:
     return status;
 }
 
-sky_status sky_synth_make(const char *root, const struct sky_synth_options *options, void (*progress)(void *context, int64_t done, int64_t total), void *context)
+sky_status sky_synth_make(const char *root, const struct sky_synth_options *options, void (*progress)(void *context, int64_t done, int64_t total),
+                          void *context)
 {
     struct world world = {.root = root, .options = *options};
     struct sky_pool *pool = NULL;

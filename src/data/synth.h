@@ -11,12 +11,13 @@
 
 struct sky_synth_options {
     uint64_t seed;
-    int size;             /* pixels a side of every image */
+    int size; /* pixels a side of every image */
     int train_places, test_places, distractor_places;
-    int drone_views;      /* frames a place; 54 as in University-1652 */
+    int drone_views; /* frames a place; 54 as in University-1652 */
     int workers;
 };
 
-sky_status sky_synth_make(const char *root, const struct sky_synth_options *options, void (*progress)(void *context, int64_t done, int64_t total), void *context);
+sky_status sky_synth_make(const char *root, const struct sky_synth_options *options, void (*progress)(void *context, int64_t done, int64_t total),
+                          void *context);
 
 #endif

@@ -148,10 +148,7 @@ struct walk {
     double next_x, next_y, delta_x, delta_y, t, t_end; /* the ray is in the cell for t .. min(next_x, next_y) */
 };
 
-static double cell_size(void)
-{
-    return SKY_SYNTH_WORLD / SKY_SYNTH_CELLS;
-}
+static double cell_size(void) { return SKY_SYNTH_WORLD / SKY_SYNTH_CELLS; }
 
 static void walk_axis(double o, double d, double inverse, double t, int *cell, int *step, double *next, double *delta)
 {
@@ -214,7 +211,8 @@ struct sky_hit sky_synth_cast(const struct sky_synth_scene *scene, const double 
         const double leave = walk_leaves_cell(&walk);
         const double z0 = origin[2] + walk.t * direction[2], z1 = origin[2] + leave * direction[2];
         if ((z0 < z1 ? z0 : z1) <= scene->cell_top[cell])
-            for (int32_t i = scene->cell_first[cell]; i < scene->cell_first[cell + 1]; i++) meet(scene->solids + scene->cell_items[i], origin, direction, hit.t, &hit);
+            for (int32_t i = scene->cell_first[cell]; i < scene->cell_first[cell + 1]; i++)
+                meet(scene->solids + scene->cell_items[i], origin, direction, hit.t, &hit);
         if (hit.t <= leave) break;
     } while (walk_next(&walk));
     return hit;

@@ -27,10 +27,7 @@ static const struct material {
     [SKY_MATERIAL_CONTACT] = {0, 0, 1, 5.0, 0, 0, 0, 0.45},
 };
 
-static double clamp(double value, double low, double high)
-{
-    return value < low ? low : value > high ? high : value;
-}
+static double clamp(double value, double low, double high) { return value < low ? low : value > high ? high : value; }
 
 uint32_t sky_synth_hash(uint32_t a, uint32_t b, uint32_t c)
 {
@@ -40,10 +37,7 @@ uint32_t sky_synth_hash(uint32_t a, uint32_t b, uint32_t c)
     return h ^ h >> 16;
 }
 
-static double lattice(uint32_t seed, int x, int y)
-{
-    return (double)sky_synth_hash(seed, (uint32_t)x, (uint32_t)y) * (2.0 / 4294967295.0) - 1.0;
-}
+static double lattice(uint32_t seed, int x, int y) { return (double)sky_synth_hash(seed, (uint32_t)x, (uint32_t)y) * (2.0 / 4294967295.0) - 1.0; }
 
 double sky_synth_noise(uint32_t seed, double x, double y)
 {
@@ -140,16 +134,13 @@ bool sky_synth_is_free(const struct sky_synth_scene *scene, const struct sky_sha
     span(shape->y, reach, SKY_SYNTH_PLOTS, &y0, &y1);
     for (int y = y0; y <= y1; y++)
         for (int x = x0; x <= x1; x++)
-            if ((scene->taken[y * SKY_SYNTH_PLOTS + x] & bits)
-                && sky_shape_distance(shape, (x + 0.5) * plot - SKY_SYNTH_WORLD / 2, (y + 0.5) * plot - SKY_SYNTH_WORLD / 2) <= margin)
+            if ((scene->taken[y * SKY_SYNTH_PLOTS + x] & bits) &&
+                sky_shape_distance(shape, (x + 0.5) * plot - SKY_SYNTH_WORLD / 2, (y + 0.5) * plot - SKY_SYNTH_WORLD / 2) <= margin)
                 return false;
     return true;
 }
 
-static uint8_t blend(double from, double to, double part)
-{
-    return (uint8_t)(clamp(from + (to - from) * part, 0, 255) + 0.5);
-}
+static uint8_t blend(double from, double to, double part) { return (uint8_t)(clamp(from + (to - from) * part, 0, 255) + 0.5); }
 
 static void paint_grass(struct sky_ground *ground, const uint32_t grass[2], uint32_t seed)
 {
@@ -185,7 +176,8 @@ static void paint_decal(struct sky_ground *ground, const struct sky_decal *decal
             if (material->wobble > 0) distance += material->wobble * sky_synth_octaves(seed + 3, x / 12, y / 12, 2);
             const double cover = clamp(0.5 - distance / edge, 0, 1) * material->opacity;
             if (cover <= 0) continue;
-            double light = 1 + material->grain * sky_synth_noise(seed + 5, x / material->grain_size, y / material->grain_size) + 0.5 * material->grain * lattice(seed + 6, column, row);
+            double light = 1 + material->grain * sky_synth_noise(seed + 5, x / material->grain_size, y / material->grain_size) +
+                           0.5 * material->grain * lattice(seed + 6, column, row);
             if (material->stripe_period > 0) {
                 const double along = (decal->shape.cosine * (x - decal->shape.x) + decal->shape.sine * (y - decal->shape.y)) / material->stripe_period;
                 light += along - floor(along) < 0.5 ? material->stripe_contrast : -material->stripe_contrast;

@@ -21,22 +21,44 @@ static const struct wing plans[][PLAN_WINGS] = {
     /* T */ {{SKY_SOLID_BOX, 0, .70, 1, .30, 1, 0}, {SKY_SOLID_BOX, 0, -.30, .30, .70, .75, 1}},
     /* H */ {{SKY_SOLID_BOX, -.70, 0, .28, 1, 1, 0}, {SKY_SOLID_BOX, .70, 0, .28, 1, .9, 1}, {SKY_SOLID_BOX, 0, 0, .44, .24, .7, 2}},
     /* court */
-    {{SKY_SOLID_BOX, -.78, 0, .22, 1, 1, 0}, {SKY_SOLID_BOX, .78, 0, .22, 1, 1, 0}, {SKY_SOLID_BOX, 0, .78, .57, .22, .8, 1}, {SKY_SOLID_BOX, 0, -.78, .57, .22, .8, 1}},
+    {{SKY_SOLID_BOX, -.78, 0, .22, 1, 1, 0},
+     {SKY_SOLID_BOX, .78, 0, .22, 1, 1, 0},
+     {SKY_SOLID_BOX, 0, .78, .57, .22, .8, 1},
+     {SKY_SOLID_BOX, 0, -.78, .57, .22, .8, 1}},
     /* cross */
-    {{SKY_SOLID_BOX, 0, 0, 1, .27, .8, 0}, {SKY_SOLID_BOX, 0, 0, .27, 1, .85, 0}, {SKY_SOLID_CYLINDER, 0, 0, .33, .33, 1.4, 1}, {SKY_SOLID_ELLIPSOID, 0, 0, .33, .33, 1.4, 2}},
+    {{SKY_SOLID_BOX, 0, 0, 1, .27, .8, 0},
+     {SKY_SOLID_BOX, 0, 0, .27, 1, .85, 0},
+     {SKY_SOLID_CYLINDER, 0, 0, .33, .33, 1.4, 1},
+     {SKY_SOLID_ELLIPSOID, 0, 0, .33, .33, 1.4, 2}},
     /* comb */
-    {{SKY_SOLID_BOX, -.76, 0, .24, 1, 1, 0}, {SKY_SOLID_BOX, .18, .78, .70, .2, .7, 1}, {SKY_SOLID_BOX, .06, 0, .58, .2, .7, 2}, {SKY_SOLID_BOX, .18, -.78, .70, .2, .7, 1}},
+    {{SKY_SOLID_BOX, -.76, 0, .24, 1, 1, 0},
+     {SKY_SOLID_BOX, .18, .78, .70, .2, .7, 1},
+     {SKY_SOLID_BOX, .06, 0, .58, .2, .7, 2},
+     {SKY_SOLID_BOX, .18, -.78, .70, .2, .7, 1}},
     /* slab and tower */ {{SKY_SOLID_BOX, 0, 0, 1, .70, .35, 0}, {SKY_SOLID_BOX, -.42, .08, .36, .42, 2.0, 1}, {SKY_SOLID_BOX, .55, .35, .3, .25, .6, 2}},
     /* two towers */ {{SKY_SOLID_BOX, 0, 0, 1, .60, .3, 0}, {SKY_SOLID_BOX, -.58, 0, .3, .42, 1.8, 1}, {SKY_SOLID_BOX, .58, 0, .3, .42, 1.4, 2}},
     /* rotunda */
-    {{SKY_SOLID_CYLINDER, 0, 0, .48, .48, 1.2, 0}, {SKY_SOLID_BOX, -.72, 0, .34, .26, .8, 1}, {SKY_SOLID_BOX, .72, 0, .34, .26, .8, 1}, {SKY_SOLID_BOX, 0, -.72, .26, .34, .6, 2}},
+    {{SKY_SOLID_CYLINDER, 0, 0, .48, .48, 1.2, 0},
+     {SKY_SOLID_BOX, -.72, 0, .34, .26, .8, 1},
+     {SKY_SOLID_BOX, .72, 0, .34, .26, .8, 1},
+     {SKY_SOLID_BOX, 0, -.72, .26, .34, .6, 2}},
     /* hall and silos */
-    {{SKY_SOLID_BOX, 0, -.42, 1, .46, .8, 0}, {SKY_SOLID_CYLINDER, -.66, .52, .27, .27, 1.3, 1}, {SKY_SOLID_CYLINDER, 0, .52, .27, .27, 1.3, 1}, {SKY_SOLID_CYLINDER, .66, .52, .27, .27, 1.1, 2}},
+    {{SKY_SOLID_BOX, 0, -.42, 1, .46, .8, 0},
+     {SKY_SOLID_CYLINDER, -.66, .52, .27, .27, 1.3, 1},
+     {SKY_SOLID_CYLINDER, 0, .52, .27, .27, 1.3, 1},
+     {SKY_SOLID_CYLINDER, .66, .52, .27, .27, 1.1, 2}},
     /* zigzag */ {{SKY_SOLID_BOX, -.62, .52, .38, .40, 1, 0}, {SKY_SOLID_BOX, 0, 0, .40, .42, .8, 1}, {SKY_SOLID_BOX, .62, -.52, .38, .40, 1, 2}},
     /* terraces */ {{SKY_SOLID_BOX, 0, 0, 1, .85, .5, 0}, {SKY_SOLID_BOX, -.18, .12, .66, .56, 1.0, 1}, {SKY_SOLID_BOX, -.34, .22, .36, .34, 1.6, 2}},
     /* bars */
-    {{SKY_SOLID_BOX, -.82, 0, .18, .9, .8, 0}, {SKY_SOLID_BOX, -.28, .1, .18, .9, .8, 1}, {SKY_SOLID_BOX, .28, -.1, .18, .9, .8, 0}, {SKY_SOLID_BOX, .82, 0, .18, .9, .8, 2}},
-    /* church */ {{SKY_SOLID_BOX, .1, 0, .9, .34, .9, 0}, {SKY_SOLID_BOX, .3, 0, .24, .8, .8, 0}, {SKY_SOLID_BOX, -.86, 0, .22, .24, 1.9, 1}, {SKY_SOLID_CONE, -.86, 0, .26, .26, 1.9, 2}},
+    {{SKY_SOLID_BOX, -.82, 0, .18, .9, .8, 0},
+     {SKY_SOLID_BOX, -.28, .1, .18, .9, .8, 1},
+     {SKY_SOLID_BOX, .28, -.1, .18, .9, .8, 0},
+     {SKY_SOLID_BOX, .82, 0, .18, .9, .8, 2}},
+    /* church */
+    {{SKY_SOLID_BOX, .1, 0, .9, .34, .9, 0},
+     {SKY_SOLID_BOX, .3, 0, .24, .8, .8, 0},
+     {SKY_SOLID_BOX, -.86, 0, .22, .24, 1.9, 1},
+     {SKY_SOLID_CONE, -.86, 0, .26, .26, 1.9, 2}},
     /* drums */ {{SKY_SOLID_CYLINDER, -.45, .2, .55, .55, .8, 0}, {SKY_SOLID_CYLINDER, .5, -.3, .45, .45, 1.1, 1}, {SKY_SOLID_BOX, .1, .75, .5, .2, .6, 2}},
 };
 
@@ -120,7 +142,8 @@ void sky_synth_landmark(struct sky_synth_scene *scene)
     const int annexes = (int)sky_rng_below(&rng, 4);
     for (int i = 0; i < annexes; i++) {
         const double bearing = sky_rng_between(&rng, 0, 6.2831853), far = sky_rng_between(&rng, 24, 33);
-        struct sky_solid annex = {.shape = sky_rng_below(&rng, 4) ? SKY_SOLID_BOX : SKY_SOLID_CYLINDER, .kind = SKY_KIND_BUILDING, .cosine = cosine, .sine = sine};
+        struct sky_solid annex = {
+            .shape = sky_rng_below(&rng, 4) ? SKY_SOLID_BOX : SKY_SOLID_CYLINDER, .kind = SKY_KIND_BUILDING, .cosine = cosine, .sine = sine};
         annex.x = far * cos(bearing), annex.y = far * sin(bearing);
         annex.half_x = sky_rng_between(&rng, 3, 7), annex.half_y = sky_rng_between(&rng, 2.5, 5);
         annex.eaves = sky_rng_between(&rng, 3.2, 8);

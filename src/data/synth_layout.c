@@ -27,12 +27,10 @@ struct road {
 enum { MAX_ROADS = 4 };
 static const double road_step = 6;
 
-static double length_of(double x, double y)
-{
-    return sqrt(x * x + y * y);
-}
+static double length_of(double x, double y) { return sqrt(x * x + y * y); }
 
-/* A road that passes the centre at `offset`, square to the bearing it passes it on; grows both ways with a winding course. False: it came too near the landmark. */
+/* A road that passes the centre at `offset`, square to the bearing it passes it on; grows both ways with a winding course. False: it came too near the
+ * landmark. */
 static bool trace_road(struct road *road, double bearing, double offset, double bend, double winding, double phase, double clear)
 {
     double back_x[128], back_y[128];
@@ -132,7 +130,8 @@ static void lay_car_park(struct sky_synth_scene *scene, struct sky_rng *rng, dou
         for (int column = 0; column <= columns; column++) {
             const double u = (column - 0.5 * columns) * 2.6, v = (row - rows + 0.5) * 8.0 + (row % 2 ? 1.2 : -1.2);
             const double x = shape.x + cosine * u - sine * v, y = shape.y + sine * u + cosine * v;
-            sky_synth_add_decal(scene, sky_shape_capsule(x + 2.4 * sine, y - 2.4 * cosine, x - 2.4 * sine, y + 2.4 * cosine, 0.1), SKY_MATERIAL_MARKING, 0xD2D0C8);
+            sky_synth_add_decal(scene, sky_shape_capsule(x + 2.4 * sine, y - 2.4 * cosine, x - 2.4 * sine, y + 2.4 * cosine, 0.1), SKY_MATERIAL_MARKING,
+                                0xD2D0C8);
             if (column < columns) sky_synth_add_car_slot(scene, x + 1.3 * cosine, y + 1.3 * sine, -sine, cosine);
         }
 }
@@ -144,12 +143,15 @@ static void lay_pitch(struct sky_synth_scene *scene, struct sky_rng *rng, double
     struct sky_shape shape = sky_shape_box(0, 0, cosine, sine, half_x, half_y);
     if (!find_room(scene, rng, &shape, scene->landmark_radius, 85, 2, SKY_TAKEN_ROAD | SKY_TAKEN_BUILDING | SKY_TAKEN_PAVED)) return;
     sky_synth_take(scene, &shape, 2, SKY_TAKEN_PAVED);
-    sky_synth_add_decal(scene, shape, court ? SKY_MATERIAL_COURT : SKY_MATERIAL_PITCH, court ? court_colors[sky_rng_below(rng, COUNT(court_colors))] : 0x6F8F4C);
+    sky_synth_add_decal(scene, shape, court ? SKY_MATERIAL_COURT : SKY_MATERIAL_PITCH,
+                        court ? court_colors[sky_rng_below(rng, COUNT(court_colors))] : 0x6F8F4C);
     const double corner_u[5] = {-1, 1, 1, -1, -1}, corner_v[5] = {-1, -1, 1, 1, -1};
     for (int i = 0; i < 5; i++) { /* four border lines and the one across the middle */
         const double u0 = i < 4 ? corner_u[i] * (half_x - 1.5) : 0, v0 = i < 4 ? corner_v[i] * (half_y - 1.2) : -(half_y - 1.2);
         const double u1 = i < 4 ? corner_u[i + 1] * (half_x - 1.5) : 0, v1 = i < 4 ? corner_v[i + 1] * (half_y - 1.2) : half_y - 1.2;
-        sky_synth_add_decal(scene, sky_shape_capsule(shape.x + cosine * u0 - sine * v0, shape.y + sine * u0 + cosine * v0, shape.x + cosine * u1 - sine * v1, shape.y + sine * u1 + cosine * v1, 0.2),
+        sky_synth_add_decal(scene,
+                            sky_shape_capsule(shape.x + cosine * u0 - sine * v0, shape.y + sine * u0 + cosine * v0, shape.x + cosine * u1 - sine * v1,
+                                              shape.y + sine * u1 + cosine * v1, 0.2),
                             SKY_MATERIAL_MARKING, 0xE4E4DE);
     }
 }
@@ -161,7 +163,8 @@ static void lay_paths(struct sky_synth_scene *scene, struct sky_rng *rng, const 
     const uint32_t color = paving_colors[sky_rng_below(rng, COUNT(paving_colors))];
     for (int i = 0; i < count && road_count > 0; i++) {
         const struct road *road = roads + sky_rng_below(rng, (uint32_t)road_count);
-        const double bearing = sky_rng_between(rng, 0, TURN), start_x = 0.8 * scene->landmark_radius * cos(bearing), start_y = 0.8 * scene->landmark_radius * sin(bearing);
+        const double bearing = sky_rng_between(rng, 0, TURN), start_x = 0.8 * scene->landmark_radius * cos(bearing),
+                     start_y = 0.8 * scene->landmark_radius * sin(bearing);
         int best = 0;
         for (int j = 1; j < road->count; j++)
             if (length_of(road->x[j] - start_x, road->y[j] - start_y) < length_of(road->x[best] - start_x, road->y[best] - start_y)) best = j;
@@ -183,7 +186,8 @@ static void lay_grounds(struct sky_synth_scene *scene, const struct road *roads,
     /* The square before the landmark. */
     const double bearing = sky_rng_between(&rng, 0, TURN), half = scene->landmark_radius * sky_rng_between(&rng, 0.5, 0.95);
     const double side = scene->landmark_radius * sky_rng_between(&rng, 0.5, 0.95), away = sky_rng_between(&rng, 0, 10);
-    const struct sky_shape square = (sky_rng_below(&rng, 3) ? sky_shape_box : sky_shape_ellipse)(away * cos(bearing), away * sin(bearing), street_x, street_y, half, side);
+    const struct sky_shape square =
+        (sky_rng_below(&rng, 3) ? sky_shape_box : sky_shape_ellipse)(away * cos(bearing), away * sin(bearing), street_x, street_y, half, side);
     sky_synth_add_decal(scene, square, SKY_MATERIAL_PAVING, paving_colors[sky_rng_below(&rng, COUNT(paving_colors))]);
     sky_synth_take(scene, &square, 0, SKY_TAKEN_PAVED);
     lay_paths(scene, &rng, roads, road_count);
@@ -205,7 +209,8 @@ static void lay_grounds(struct sky_synth_scene *scene, const struct road *roads,
         sky_synth_take(scene, &field, 1, SKY_TAKEN_CROP);
     }
     for (int i = 0; i < 4; i++) { /* unmown patches, anywhere */
-        const double x = sky_rng_between(&rng, -110, 110), y = sky_rng_between(&rng, -110, 110), length = sky_rng_between(&rng, 12, 40), width = sky_rng_between(&rng, 12, 40);
+        const double x = sky_rng_between(&rng, -110, 110), y = sky_rng_between(&rng, -110, 110), length = sky_rng_between(&rng, 12, 40),
+                     width = sky_rng_between(&rng, 12, 40);
         sky_synth_add_decal(scene, sky_shape_ellipse(x, y, 1, 0, length, width), SKY_MATERIAL_MEADOW, grass_colors[sky_rng_below(&rng, COUNT(grass_colors))]);
     }
     if (sky_rng_below(&rng, 3) == 0) {
@@ -229,7 +234,8 @@ static void build_houses(struct sky_synth_scene *scene, const struct road *roads
                 const double dx = (road->x[i + 1] - road->x[i]) / road_step, dy = (road->y[i + 1] - road->y[i]) / road_step;
                 const double back = road->half_width + sky_rng_between(&rng, 9, 15), slip = sky_rng_between(&rng, -3, 3);
                 const double x = road->x[i] + side * dy * back + slip * dx, y = road->y[i] - side * dx * back + slip * dy;
-                struct sky_solid house = {.shape = sky_rng_below(&rng, 3) ? SKY_SOLID_GABLE : SKY_SOLID_HIP, .kind = SKY_KIND_BUILDING, .x = x, .y = y, .cosine = dx, .sine = dy};
+                struct sky_solid house = {
+                    .shape = sky_rng_below(&rng, 3) ? SKY_SOLID_GABLE : SKY_SOLID_HIP, .kind = SKY_KIND_BUILDING, .x = x, .y = y, .cosine = dx, .sine = dy};
                 house.half_x = sky_rng_between(&rng, 4.5, 7.5), house.half_y = sky_rng_between(&rng, 3.6, house.half_x);
                 if (sky_rng_below(&rng, 2)) house.cosine = -dy, house.sine = dx;
                 house.eaves = sky_rng_below(&rng, 2) ? 3.2 : 6;
@@ -258,7 +264,14 @@ static void plant_tree(struct sky_synth_scene *scene, struct sky_rng *rng, doubl
     const uint32_t hash = sky_rng_u32(rng);
     const double height = radius * sky_rng_between(rng, 1.7, 2.3);
     if (!sky_synth_is_free(scene, &crown, 0.5, SKY_TAKEN_ROAD | SKY_TAKEN_BUILDING | SKY_TAKEN_PAVED | SKY_TAKEN_CROP)) return;
-    struct sky_solid tree = {.shape = conifer ? SKY_SOLID_CONE : SKY_SOLID_ELLIPSOID, .kind = SKY_KIND_PLANT, .x = x, .y = y, .cosine = 1, .roof = color, .wall = color, .hash = hash};
+    struct sky_solid tree = {.shape = conifer ? SKY_SOLID_CONE : SKY_SOLID_ELLIPSOID,
+                             .kind = SKY_KIND_PLANT,
+                             .x = x,
+                             .y = y,
+                             .cosine = 1,
+                             .roof = color,
+                             .wall = color,
+                             .hash = hash};
     tree.half_x = tree.half_y = conifer ? 0.75 * radius : radius;
     tree.bottom = conifer ? 0.5 : 0.35 * radius;
     tree.eaves = tree.bottom + (conifer ? 1.6 * height : height);
@@ -283,7 +296,8 @@ static void plant_trees(struct sky_synth_scene *scene, const struct road *roads,
     }
     const int woods = 3 + (int)sky_rng_below(&rng, 4);
     for (int i = 0; i < woods; i++) {
-        const double bearing = sky_rng_between(&rng, 0, TURN), away = sky_rng_between(&rng, scene->landmark_radius + 8, 170), extent = sky_rng_between(&rng, 10, 34);
+        const double bearing = sky_rng_between(&rng, 0, TURN), away = sky_rng_between(&rng, scene->landmark_radius + 8, 170),
+                     extent = sky_rng_between(&rng, 10, 34);
         const double x = away * cos(bearing), y = away * sin(bearing);
         const bool conifers = sky_rng_below(&rng, 4) == 0;
         const struct sky_shape wood = sky_shape_ellipse(x, y, 1, 0, extent, extent);

@@ -13,7 +13,7 @@
 #define TURN 6.283185307179586
 
 struct light {
-    double sun[3];       /* unit vector towards it */
+    double sun[3]; /* unit vector towards it */
     double sun_color[3], sky_color[3], haze_color[3];
     double haze_distance; /* where half of what is seen is haze */
     double plant[3];      /* the season's factor on what grows */
@@ -26,10 +26,7 @@ struct look {
     uint32_t seed;
 };
 
-static double dot(const double a[3], const double b[3])
-{
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
-}
+static double dot(const double a[3], const double b[3]) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
 
 static void normalize(double v[3])
 {
@@ -176,9 +173,9 @@ static const double same_light = 0.025;
 
 /* A camera as the renderer needs it: the ray through a point of the picture. */
 struct camera {
-    bool parallel;         /* the satellite: all rays along `forward`; else all from `origin` */
+    bool parallel; /* the satellite: all rays along `forward`; else all from `origin` */
     double origin[3], right[3], down[3], forward[3];
-    double half;           /* parallel: half the tile in metres; else the tangent of half the field of view */
+    double half; /* parallel: half the tile in metres; else the tangent of half the field of view */
 };
 
 static void ray_through(const struct camera *camera, double u, double v, double origin[3], double direction[3])
@@ -204,7 +201,8 @@ static void render(const struct sky_synth_scene *scene, const struct light *ligh
                     for (int i = 0; i < 3; i++)
                         if (fabs(seen[0][i] - seen[1][i]) > same_light) count = 4;
             }
-            for (int i = 0; i < 3; i++) linear[i] = (float)(count == 2 ? 0.5 * (seen[0][i] + seen[1][i]) : 0.25 * (seen[0][i] + seen[1][i] + seen[2][i] + seen[3][i]));
+            for (int i = 0; i < 3; i++)
+                linear[i] = (float)(count == 2 ? 0.5 * (seen[0][i] + seen[1][i]) : 0.25 * (seen[0][i] + seen[1][i] + seen[2][i] + seen[3][i]));
         }
 }
 
@@ -256,8 +254,9 @@ sky_status sky_synth_satellite(const struct sky_synth_scene *scene, int size, ui
     struct camera camera = {.parallel = true, .right = {1, 0, 0}, .down = {0, -1, 0}, .half = SKY_SYNTH_TILE / 2};
     const size_t count = (size_t)size * (size_t)size * 3;
     float *linear = NULL; /* [2][size][size][3]: the picture and room to blur it */
-    camera.forward[0] = 0.08 * sky_rng_normal(&rng), camera.forward[1] = 0.08 * sky_rng_normal(&rng), camera.forward[2] = -1; /* a few degrees off: houses lean a little */
-    for (int i = 0; i < 3; i++) camera.origin[i] = -300 * camera.forward[i];                                                 /* its ground point is the landmark */
+    camera.forward[0] = 0.08 * sky_rng_normal(&rng), camera.forward[1] = 0.08 * sky_rng_normal(&rng),
+    camera.forward[2] = -1;                                                  /* a few degrees off: houses lean a little */
+    for (int i = 0; i < 3; i++) camera.origin[i] = -300 * camera.forward[i]; /* its ground point is the landmark */
     normalize(camera.forward);
     SKY_TRY(sky_alloc(&linear, 2 * count, sizeof *linear, "a satellite tile"));
     render(scene, &light, &camera, size, linear);

@@ -24,10 +24,16 @@
 
 /* Which numbers of a place a generator may draw (rng's b): never renumber. */
 enum sky_synth_stream {
-    SKY_STREAM_STYLE = 1, SKY_STREAM_LANDMARK, SKY_STREAM_ROADS, SKY_STREAM_GROUNDS, SKY_STREAM_HOUSES, SKY_STREAM_TREES,
+    SKY_STREAM_STYLE = 1,
+    SKY_STREAM_LANDMARK,
+    SKY_STREAM_ROADS,
+    SKY_STREAM_GROUNDS,
+    SKY_STREAM_HOUSES,
+    SKY_STREAM_TREES,
     SKY_STREAM_VISIT = 16, /* + visit */
-    SKY_STREAM_FLIGHT = 62, SKY_STREAM_SATELLITE = 63,
-    SKY_STREAM_FRAME = 64  /* + frame */
+    SKY_STREAM_FLIGHT = 62,
+    SKY_STREAM_SATELLITE = 63,
+    SKY_STREAM_FRAME = 64 /* + frame */
 };
 
 /* A flat outline with a signed distance. Capsule: half_x is half its straight length along its axis, half_y its radius. */
@@ -39,8 +45,20 @@ struct sky_shape {
 
 /* Painted one over the other in this order. */
 enum sky_material {
-    SKY_MATERIAL_CROP, SKY_MATERIAL_MEADOW, SKY_MATERIAL_FOREST_FLOOR, SKY_MATERIAL_LAWN, SKY_MATERIAL_PATH, SKY_MATERIAL_PAVING, SKY_MATERIAL_PITCH,
-    SKY_MATERIAL_COURT, SKY_MATERIAL_WATER, SKY_MATERIAL_KERB, SKY_MATERIAL_ASPHALT, SKY_MATERIAL_MARKING, SKY_MATERIAL_CONTACT, SKY_MATERIAL_COUNT
+    SKY_MATERIAL_CROP,
+    SKY_MATERIAL_MEADOW,
+    SKY_MATERIAL_FOREST_FLOOR,
+    SKY_MATERIAL_LAWN,
+    SKY_MATERIAL_PATH,
+    SKY_MATERIAL_PAVING,
+    SKY_MATERIAL_PITCH,
+    SKY_MATERIAL_COURT,
+    SKY_MATERIAL_WATER,
+    SKY_MATERIAL_KERB,
+    SKY_MATERIAL_ASPHALT,
+    SKY_MATERIAL_MARKING,
+    SKY_MATERIAL_CONTACT,
+    SKY_MATERIAL_COUNT
 };
 struct sky_decal {
     struct sky_shape shape;
@@ -78,10 +96,10 @@ struct sky_synth_scene {
     uint64_t seed;
     uint32_t place;
     struct sky_ground ground;
-    struct sky_solid *solids; /* [SKY_SYNTH_MAX_SOLIDS] */
-    struct sky_decal *decals; /* [SKY_SYNTH_MAX_DECALS] */
+    struct sky_solid *solids;       /* [SKY_SYNTH_MAX_SOLIDS] */
+    struct sky_decal *decals;       /* [SKY_SYNTH_MAX_DECALS] */
     struct sky_car_slot *car_slots; /* [SKY_SYNTH_MAX_CAR_SLOTS] */
-    uint8_t *taken;           /* [PLOTS][PLOTS], rows from the south: bits of enum sky_taken */
+    uint8_t *taken;                 /* [PLOTS][PLOTS], rows from the south: bits of enum sky_taken */
     int solid_count, decal_count, car_slot_count;
     int standing_count; /* solids that are there on every visit; cars follow */
     double landmark_radius, landmark_height;
@@ -121,7 +139,7 @@ struct sky_shape sky_shape_box(double x, double y, double cosine, double sine, d
 struct sky_shape sky_shape_ellipse(double x, double y, double cosine, double sine, double half_x, double half_y);
 struct sky_shape sky_shape_capsule(double x0, double y0, double x1, double y1, double radius);
 double sky_shape_distance(const struct sky_shape *shape, double x, double y); /* below 0 inside */
-double sky_shape_reach(const struct sky_shape *shape);                         /* radius of a circle around it */
+double sky_shape_reach(const struct sky_shape *shape);                        /* radius of a circle around it */
 
 /* Marks the plots whose centres lie within `margin` of the shape; asks whether none of them carries one of `bits`. */
 void sky_synth_take(struct sky_synth_scene *scene, const struct sky_shape *shape, double margin, enum sky_taken bit);
@@ -132,9 +150,9 @@ double sky_synth_noise(uint32_t seed, double x, double y);
 double sky_synth_octaves(uint32_t seed, double x, double y, int octaves);
 uint32_t sky_synth_hash(uint32_t a, uint32_t b, uint32_t c);
 
-sky_status sky_synth_grid_build(struct sky_synth_scene *scene); /* from the solids there are now */
-void sky_synth_landmark(struct sky_synth_scene *scene);  /* the landmark's solids, its radius and height */
-void sky_synth_layout(struct sky_synth_scene *scene);    /* roads, grounds, houses, trees around it */
+sky_status sky_synth_grid_build(struct sky_synth_scene *scene);               /* from the solids there are now */
+void sky_synth_landmark(struct sky_synth_scene *scene);                       /* the landmark's solids, its radius and height */
+void sky_synth_layout(struct sky_synth_scene *scene);                         /* roads, grounds, houses, trees around it */
 sky_status sky_synth_paint(struct sky_synth_scene *scene, double texel_size); /* the ground, from grass and decals */
 
 struct sky_texel sky_ground_at(const struct sky_ground *ground, double x, double y); /* bilinear; mirrored outside the world */

@@ -50,7 +50,8 @@ static void test_train(void)
     const int64_t satellite_first[] = {0, 1, 2, 2, 3}, drone_first[] = {0, 3, 3, 4, 5};
     CHECK(!memcmp(set.first[SKY_VIEW_SATELLITE], satellite_first, sizeof satellite_first));
     CHECK(!memcmp(set.first[SKY_VIEW_DRONE], drone_first, sizeof drone_first));
-    CHECK(!strcmp(set.views[SKY_VIEW_DRONE].paths[0], "train/drone/0839/image-01.jpeg") && !strcmp(set.views[SKY_VIEW_DRONE].paths[2], "train/drone/0839/image-10.JPEG"));
+    CHECK(!strcmp(set.views[SKY_VIEW_DRONE].paths[0], "train/drone/0839/image-01.jpeg") &&
+          !strcmp(set.views[SKY_VIEW_DRONE].paths[2], "train/drone/0839/image-10.JPEG"));
     CHECK(!strcmp(set.views[SKY_VIEW_SATELLITE].paths[2], "train/satellite/0842/0842.JPG") && set.views[SKY_VIEW_SATELLITE].labels[2] == 3);
     CHECK(set.views[SKY_VIEW_DRONE].labels[3] == 2);
     CHECK(set.root[0] == '/' && !strncmp(set.views[0].folder, set.root, strlen(set.root)));
@@ -163,17 +164,19 @@ static void test_sampler(void)
             for (int row = 0; row < BATCH; row++) {
                 const struct sky_pick *satellite = &picks[row], *drone = &picks[BATCH + row];
                 CHECK(satellite->label == drone->label && satellite->item == drone->item && satellite->item == step * BATCH + row);
-                CHECK(set.views[SKY_VIEW_SATELLITE].labels[satellite->image] == satellite->label && set.views[SKY_VIEW_DRONE].labels[drone->image] == drone->label);
+                CHECK(set.views[SKY_VIEW_SATELLITE].labels[satellite->image] == satellite->label &&
+                      set.views[SKY_VIEW_DRONE].labels[drone->image] == drone->label);
                 seen[satellite->label]++, seen_images[drone->image]++;
                 if (epoch == 0) first_order[step * BATCH + row] = satellite->label;
                 else orders_differ += first_order[step * BATCH + row] != satellite->label;
             }
         }
         int total = 0;
-        for (int place = 0; place < 10; place++) total += seen[place], CHECK(seen[place] <= 2 && (seen[place] > 0) == (place != 3 && place != 5 && seen[place] > 0));
+        for (int place = 0; place < 10; place++)
+            total += seen[place], CHECK(seen[place] <= 2 && (seen[place] > 0) == (place != 3 && place != 5 && seen[place] > 0));
         CHECK(total == 15 && seen[3] == 0 && seen[5] == 0);
     }
-    CHECK(orders_differ > 300); /* of 585: another order every epoch */
+    CHECK(orders_differ > 300);                                   /* of 585: another order every epoch */
     for (int64_t i = 0; i < set.views[SKY_VIEW_DRONE].count; i++) /* every drone image of a usable place comes up */
         CHECK((seen_images[i] > 0) == (set.views[SKY_VIEW_DRONE].labels[i] != 3));
     /* Any step of any epoch without the ones before it. */
@@ -194,7 +197,8 @@ static void test_sampler(void)
     int same = 0, seen[2][10] = {{0}};
     for (int64_t step = 0; step < 3; step++) {
         CHECK_OK(sky_sampler_step(sampler, 5, step, picks));
-        for (int row = 0; row < BATCH; row++) same += picks[row].label == picks[BATCH + row].label, seen[0][picks[row].label]++, seen[1][picks[BATCH + row].label]++;
+        for (int row = 0; row < BATCH; row++)
+            same += picks[row].label == picks[BATCH + row].label, seen[0][picks[row].label]++, seen[1][picks[BATCH + row].label]++;
     }
     CHECK(same < 5);
     for (int place = 0; place < 10; place++) CHECK(seen[0][place] == (place != 3) && seen[1][place] == (place != 5));
@@ -226,7 +230,7 @@ static void test_check(void)
 
     tree_write("odd/train/drone/0842/image-02.jpeg", "<html>404</html>", 16);
     tree_write("odd/train/drone/0842/image-03.jpeg", "", 0);
-    tree_picture("odd/train/satellite/0012/0012.jpg", 30); /* a query's place */
+    tree_picture("odd/train/satellite/0012/0012.jpg", 30);       /* a query's place */
     tree_picture("odd/test/query_drone/0099/image-01.jpeg", 31); /* not in the gallery */
     tree_picture("odd/test/gallery_drone/hall/a.jpg", 32);
     CHECK_OK(sky_dataset_check(&report, tree_path("odd"), 1, NULL, NULL));

@@ -30,7 +30,8 @@ static const struct sky_augment augment = {.size = SIZE, .pad = 2, .crop = true,
 
 static struct sky_loader_options options_for(const struct sky_train_set *set, struct sky_sampler *sampler)
 {
-    return (struct sky_loader_options){.set = set, .sampler = sampler, .augment = {augment, augment}, .batch_size = BATCH, .seed = 3, .workers = 1, .first_step = 0, .last_step = 9};
+    return (struct sky_loader_options){
+        .set = set, .sampler = sampler, .augment = {augment, augment}, .batch_size = BATCH, .seed = 3, .workers = 1, .first_step = 0, .last_step = 9};
 }
 
 /* One number for all that a batch holds. */
@@ -140,7 +141,8 @@ static void test_bad_images(void)
     CHECK_OK(sky_loader_create(&loader, &options));
     while (status == SKY_OK)
         if ((status = sky_loader_next(loader, &batch)) == SKY_OK) sky_loader_release(loader, &batch);
-    CHECK(status == SKY_DATA && strstr(sky_error_last()->where, "/bad/train/drone/000") && *sky_error_last()->what && strstr(sky_error_last()->hint, "on_bad_image"));
+    CHECK(status == SKY_DATA && strstr(sky_error_last()->where, "/bad/train/drone/000") && *sky_error_last()->what &&
+          strstr(sky_error_last()->hint, "on_bad_image"));
     sky_loader_destroy(loader);
 
     /* skip: the next image of the place, the same for any number of workers, each bad file told once. */
@@ -157,8 +159,8 @@ static void test_bad_images(void)
     for (int step = 0; step < 9; step++) {
         CHECK_OK(sky_loader_next(loader, &batch));
         for (int row = 0; row < ROWS; row++)
-            CHECK(!strstr(batch.paths[row], "0002/image-01") && !strstr(batch.paths[row], "0003/image-00") && !strstr(batch.paths[row], "0004/image-02")
-                  && batch.labels[row] == batch.labels[row % BATCH]);
+            CHECK(!strstr(batch.paths[row], "0002/image-01") && !strstr(batch.paths[row], "0003/image-00") && !strstr(batch.paths[row], "0004/image-02") &&
+                  batch.labels[row] == batch.labels[row % BATCH]);
         sky_loader_release(loader, &batch);
     }
     sky_loader_destroy(loader);

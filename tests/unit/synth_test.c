@@ -10,7 +10,8 @@
 
 #include <math.h>
 
-static const struct sky_synth_options small = {.seed = 7, .size = 32, .train_places = 4, .test_places = 3, .distractor_places = 2, .drone_views = 3, .workers = 1};
+static const struct sky_synth_options small = {
+    .seed = 7, .size = 32, .train_places = 4, .test_places = 3, .distractor_places = 2, .drone_views = 3, .workers = 1};
 
 static int64_t progress_calls, progress_last, progress_total;
 
@@ -40,7 +41,8 @@ static void test_tree(void)
         for (int64_t c = 0; c < train.class_count; c++) CHECK(test.gallery[SKY_VIEW_SATELLITE].labels[i] != atoi(train.class_names[c]));
     for (int64_t i = 0; i < test.query[SKY_VIEW_DRONE].count; i++) {
         int found = 0;
-        for (int64_t j = 0; j < test.gallery[SKY_VIEW_SATELLITE].count; j++) found += test.gallery[SKY_VIEW_SATELLITE].labels[j] == test.query[SKY_VIEW_DRONE].labels[i];
+        for (int64_t j = 0; j < test.gallery[SKY_VIEW_SATELLITE].count; j++)
+            found += test.gallery[SKY_VIEW_SATELLITE].labels[j] == test.query[SKY_VIEW_DRONE].labels[i];
         CHECK(found == 1);
     }
     sky_train_set_close(&train);
@@ -102,7 +104,8 @@ static void make_scene(struct sky_synth_scene *scene, const struct sky_solid *so
 /* Points inside each solid by its own formula. */
 static int inside(const struct sky_solid *s, const double p[3])
 {
-    const double dx = p[0] - s->x, dy = p[1] - s->y, u = s->cosine * dx + s->sine * dy, v = s->cosine * dy - s->sine * dx, z = p[2] - s->bottom, h = s->eaves - s->bottom;
+    const double dx = p[0] - s->x, dy = p[1] - s->y, u = s->cosine * dx + s->sine * dy, v = s->cosine * dy - s->sine * dx, z = p[2] - s->bottom,
+                 h = s->eaves - s->bottom;
     const double slope = s->rise / s->half_y;
     if (z < 0) return 0;
     switch (s->shape) {
@@ -125,7 +128,13 @@ static void test_rays(void)
     int hits = 0, misses = 0, wrong = 0, wrong_shadow = 0, wrong_normal = 0;
     for (int i = 0; i < 6; i++) {
         const double angle = 0.7 * i;
-        solids[i] = (struct sky_solid){.shape = (enum sky_solid_shape)i, .x = 14.0 * (i % 3) - 14, .y = 16.0 * (i / 3) - 8, .cosine = cos(angle), .sine = sin(angle), .half_x = 6, .half_y = 4};
+        solids[i] = (struct sky_solid){.shape = (enum sky_solid_shape)i,
+                                       .x = 14.0 * (i % 3) - 14,
+                                       .y = 16.0 * (i / 3) - 8,
+                                       .cosine = cos(angle),
+                                       .sine = sin(angle),
+                                       .half_x = 6,
+                                       .half_y = 4};
         solids[i].eaves = 5 + i, solids[i].rise = i == SKY_SOLID_GABLE || i == SKY_SOLID_HIP ? 3 : 0;
         if (i >= SKY_SOLID_CYLINDER && i < SKY_SOLID_ELLIPSOID) solids[i].half_y = solids[i].half_x;
         if (i == SKY_SOLID_ELLIPSOID) solids[i].cosine = 1, solids[i].sine = 0;
