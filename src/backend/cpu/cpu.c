@@ -4,6 +4,7 @@
  */
 #include "cpu.h"
 
+#include "backend/host.h"
 #include "base/memory.h"
 
 #include <stdlib.h>
@@ -26,31 +27,6 @@ static void cpu_close(struct sky_device *device)
     sky_dnnl_close(cpu->dnnl);
     free(cpu);
     device->state = NULL;
-}
-
-static sky_status cpu_arena_alloc(struct sky_device *device, size_t bytes, const char *what, void **out)
-{
-    (void)device;
-    return sky_block_alloc(out, bytes, what);
-}
-
-static void cpu_arena_free(struct sky_device *device, void *memory, size_t bytes)
-{
-    (void)device;
-    sky_block_free(memory, bytes);
-}
-
-static sky_status cpu_copy(struct sky_device *device, void *to, const void *from, size_t bytes)
-{
-    (void)device;
-    memcpy(to, from, bytes);
-    return SKY_OK;
-}
-
-static sky_status cpu_synchronize(struct sky_device *device)
-{
-    (void)device;
-    return SKY_OK;
 }
 
 static const char *f32_only(const struct sky_graph *graph, const struct sky_node *node)
@@ -94,10 +70,10 @@ const struct sky_backend sky_backend_cpu = {
     .description = "oneDNN for convolutions, own OpenMP code for the rest, f32",
     .open = cpu_open,
     .close = cpu_close,
-    .arena_alloc = cpu_arena_alloc,
-    .arena_free = cpu_arena_free,
-    .copy_in = cpu_copy,
-    .copy_out = cpu_copy,
-    .synchronize = cpu_synchronize,
+    .arena_alloc = sky_host_arena_alloc,
+    .arena_free = sky_host_arena_free,
+    .copy_in = sky_host_copy,
+    .copy_out = sky_host_copy,
+    .synchronize = sky_host_synchronize,
     .operations = operations,
 };

@@ -3,10 +3,9 @@
  */
 #include "ref.h"
 
-#include "base/memory.h"
+#include "backend/host.h"
 
 #include <stdio.h>
-#include <string.h>
 
 static sky_status ref_open(struct sky_device *device)
 {
@@ -17,31 +16,6 @@ static sky_status ref_open(struct sky_device *device)
 static void ref_close(struct sky_device *device)
 {
     (void)device;
-}
-
-static sky_status ref_arena_alloc(struct sky_device *device, size_t bytes, const char *what, void **out)
-{
-    (void)device;
-    return sky_block_alloc(out, bytes, what);
-}
-
-static void ref_arena_free(struct sky_device *device, void *memory, size_t bytes)
-{
-    (void)device;
-    sky_block_free(memory, bytes);
-}
-
-static sky_status ref_copy(struct sky_device *device, void *to, const void *from, size_t bytes)
-{
-    (void)device;
-    memcpy(to, from, bytes);
-    return SKY_OK;
-}
-
-static sky_status ref_synchronize(struct sky_device *device)
-{
-    (void)device;
-    return SKY_OK;
 }
 
 static const char *ref_supports(const struct sky_graph *graph, const struct sky_node *node)
@@ -68,10 +42,10 @@ const struct sky_backend sky_backend_ref = {
     .description = "plain C, double accumulation, f32 and f64",
     .open = ref_open,
     .close = ref_close,
-    .arena_alloc = ref_arena_alloc,
-    .arena_free = ref_arena_free,
-    .copy_in = ref_copy,
-    .copy_out = ref_copy,
-    .synchronize = ref_synchronize,
+    .arena_alloc = sky_host_arena_alloc,
+    .arena_free = sky_host_arena_free,
+    .copy_in = sky_host_copy,
+    .copy_out = sky_host_copy,
+    .synchronize = sky_host_synchronize,
     .operations = ref_operations,
 };
