@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static sky_status write_list(const struct sky_trainer *trainer, const char *name, struct sky_tensor_list *list, const struct sky_file_text *texts, int64_t text_count)
+static sky_status write_list(const struct sky_trainer *trainer, const char *name, struct sky_tensor_list *list, const struct sky_file_text *texts,
+                             int64_t text_count)
 {
     char *path = NULL;
     SKY_TRY(sky_path_join(&path, trainer->config->debug.record, name));

@@ -10,12 +10,12 @@ A file holds, for one configuration (metadata `overrides`, one "section.key=valu
   gradient/NAME             of the first step
   after1/NAME, after2/NAME  parameters (learned and running statistics) after each step; momentum1/NAME, momentum2/NAME likewise
   infer/plain, infer/mirror [P,2N,E]: inference features of all images after the second step
-The case marked full holds all this in F64, but for large tensors of after2 and momentum2 (F32), and of after1 and momentum1 (left out). To keep the files small, the other
-cases have gradient and after2 in F32, and no after1 and momentum.
+The case marked full holds all this in F64, but for large tensors of after2 and momentum2 (F32), and of after1 and momentum1 (left out). To keep the files
+small, the other cases have gradient and after2 in F32, and no after1 and momentum.
 
-Float32 training is chaotic: a rounding error that flips one ReLU or one maximum changes a gradient visibly. So weights are well-conditioned (residual branches start
-small, logits are about 1), and each case takes the first seed for which PyTorch's own float32,
-and float64 runs with noise in every layer, follow the float64 run closely.
+Float32 training is chaotic: a rounding error that flips one ReLU or one maximum changes a gradient visibly. So weights are well-conditioned (residual
+branches start small, logits are about 1), and each case takes the first seed for which PyTorch's own float32, and float64 runs with noise in every layer,
+follow the float64 run closely.
 """
 
 import argparse
@@ -44,8 +44,8 @@ CASES = {
                                             "model.pooling=avg", "model.global_branch=none", "loss.reduction=mean", "optimizer.nesterov=no"]),
     "resnet50_whole_max": (False, True, ["data.image_size=64", "model.backbone=resnet50", "model.last_stride=2", "model.partition=none", "model.pooling=max",
                                          "model.global_branch=layer4", "loss.kl_direction=symmetric", "loss.kl_temperature=2", "loss.label_smoothing=0.1"]),
-    "resnet18_msba_small_map": (False, False, ["data.image_size=80", "model.backbone=resnet18", "model.gem_learn=scalar", "model.gem_p=2.5", "loss.kl_detach=yes",
-                                               "loss.ce=0.5", "loss.kl=2", "optimizer.gem_weight_decay=0.001"]),
+    "resnet18_msba_small_map": (False, False, ["data.image_size=80", "model.backbone=resnet18", "model.gem_learn=scalar", "model.gem_p=2.5",
+                                               "loss.kl_detach=yes", "loss.ce=0.5", "loss.kl=2", "optimizer.gem_weight_decay=0.001"]),
     "se_resnet18_ring_attention": (False, False, ["data.image_size=112", "model.backbone=se_resnet18", "model.partition=lpn", "model.blocks=3",
                                                   "model.ring_norm=ring", "model.part_attention=yes", "model.gem_learn=part", "model.gem_p=1.01",
                                                   "model.global_branch=none", "loss.kl_direction=satellite||drone", "optimizer.clip_norm=2",
@@ -58,7 +58,10 @@ CASES = {
 
 
 def place_images(random, size):
-    """uint8 [2,N,S,S,3]: each place has its own colour and coarse pattern, which both views show with changes. Unlike places keep batch norm over few rows well-conditioned."""
+    """uint8 [2,N,S,S,3]: each place has its own colour and coarse pattern, which both views show with changes.
+
+    Places unlike each other keep batch norm over few rows well-conditioned.
+    """
     views = []
     colour, pattern = random.uniform(40, 215, (PAIRS, 1, 1, 3)), random.uniform(-1, 1, (PAIRS, 6, 6, 3)) * random.uniform(20, 90, (PAIRS, 1, 1, 1))
     for _ in range(2):
@@ -150,7 +153,10 @@ def shake(model, random):
 
 
 def worst_difference(a, b):
-    """The largest over all tensors of max|a-b| / max|b|, and its name. A gradient that vanishes (of a bias before batch norm) is judged by the whole gradient's norm instead."""
+    """The largest over all tensors of max|a-b| / max|b|, and its name.
+
+    A gradient that vanishes (of a bias before batch norm) is judged by the whole gradient's norm instead.
+    """
     worst, where = 0, ""
     for name in b:
         group, _, tensor = name.partition("/")
@@ -187,7 +193,7 @@ def make(name, folder):
         if difference <= AGREEMENT and noisy[0] <= NOISY_AGREEMENT:
             break
     else:
-        sys.exit(f"{name}: no seed gives numbers that float32 can follow (last: {difference:.2g} at {where}; with noise {noisy[0]:.2g} at {noisy[1]})")
+        sys.exit(f"{name}: no seed gives numbers that float32 can follow (last: {difference:.2g} at {where}; noise {noisy[0]:.2g} at {noisy[1]})")
     keep = {"images": stored, "erased": erased, "labels": labels}
     for key, value in result.items():
         group, small = key.split("/")[0], value.size <= 64
@@ -200,7 +206,8 @@ def make(name, folder):
     path = os.path.join(folder, name + ".safetensors")
     safetensors_file.write(path, keep, {"overrides": "\n".join(overrides), "classes": str(CLASSES), "seed": str(seed), "torch": torch.__version__})
     parameters = sum(p.numel() for p in model.parameters())
-    print(f"{name}: seed {seed}, {parameters} parameters, {os.path.getsize(path) / 1e6:.2f} MB, float32 agrees to {difference:.1e} ({where}), noise to {noisy[0]:.1e}, "
+    print(f"{name}: seed {seed}, {parameters} parameters, {os.path.getsize(path) / 1e6:.2f} MB, "
+          f"float32 agrees to {difference:.1e} ({where}), noise to {noisy[0]:.1e}, "
           f"CE {result['step0/loss_ce']:.4f}, KL {result.get('step0/loss_kl', numpy.nan):.4f}, logits {result['step0/logits'].std():.2f}")
 
 

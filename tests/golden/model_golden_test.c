@@ -60,7 +60,8 @@ static double golden_norm(const struct golden *g)
 }
 
 /* Judges got[i] against `want` at the positions place(i), relative to `scale` (0: the largest of `want`). */
-static void judge(struct golden *g, const struct sky_file_tensor *want, const double *got, int64_t count, int64_t first, int64_t block, int64_t stride, double scale)
+static void judge(struct golden *g, const struct sky_file_tensor *want, const double *got, int64_t count, int64_t first, int64_t block, int64_t stride,
+                  double scale)
 {
     const double rounding = want->dtype == SKY_F32 ? 1e-7 : 0;
     double worst = 0;
@@ -117,7 +118,7 @@ static void *arena_pointer(const struct golden *g, const struct sky_slice *slice
     return (char *)g->executor.arena[parameter->is_buffer ? SKY_ARENA_BUFFERS : arena] + tensor->offset;
 }
 
-/* A slice of an arena in the file's order, as doubles. f32 goes through sky_slice_export; f64, which that would round, is put in order here: [K,R,S,C] to [K,C,R,S]. */
+/* A slice of an arena in the file's order, as doubles. f32 goes through sky_slice_export; f64, which that would round, from [K,R,S,C] to [K,C,R,S] here. */
 static double *read_slice(struct golden *g, const struct sky_slice *slice, enum sky_arena arena)
 {
     size_t bytes;
@@ -175,7 +176,7 @@ static void load_parameters(struct golden *g)
     CHECK(matched == in_file && matched > 60);
 }
 
-/* Every slice of an arena against GROUP/name. `all`: each must be in the file. A gradient that vanishes (of a bias before batch norm) is noise: judged by the whole gradient's norm. */
+/* Every slice of an arena against GROUP/name; `all`: each must be in the file. A gradient that vanishes (bias before batch norm): by the whole's norm. */
 static void judge_slices(struct golden *g, const char *group, enum sky_arena arena, bool all)
 {
     const double norm = golden_norm(g);
@@ -336,7 +337,7 @@ static void compare(const char *name, const struct subject *subject)
 
 int main(void)
 {
-    static const char *const cases[] = {"se_resnet50_legacy_msba",   "se_resnet50_timm_lpn",     "resnet50_whole_max",   "resnet18_msba_small_map",
+    static const char *const cases[] = {"se_resnet50_legacy_msba",    "se_resnet50_timm_lpn",     "resnet50_whole_max",   "resnet18_msba_small_map",
                                         "se_resnet18_ring_attention", "resnet18_list_two_trunks", "se_resnet18_timm_msba"};
     static const struct subject subjects[] = {{"ref f64", &sky_backend_ref, SKY_F64, 1e-10, false},
                                               {"ref f32", &sky_backend_ref, SKY_F32, 1e-4, false},

@@ -3,10 +3,12 @@
 
     python3 replay.py FOLDER
 
-Needs torch, numpy and the folder alone: the experiment stands in init.safetensors, learning rates and labels in the steps. The record must come from a run without dropout.
+Needs torch, numpy and the folder alone: the experiment stands in init.safetensors, learning rates and labels in the steps. The record must come from a run
+without dropout.
 
-The yardstick is PyTorch in float64. The engine trains in float32, and so does PyTorch a second time, because float32 training is chaotic: one ReLU that switches moves many
-numbers. A tolerance is therefore a fixed one, or four times PyTorch's own float32 error where that is more (up to a cap: a record whose start is ill-conditioned fails):
+The yardstick is PyTorch in float64. The engine trains in float32, and so does PyTorch a second time, because float32 training is chaotic: one ReLU that
+switches moves many numbers. A tolerance is therefore a fixed one, or four times PyTorch's own float32 error where that is more (up to a cap: a record whose
+start is ill-conditioned fails):
   losses      of each step, relative                                    1e-5 first step, 1e-3 later; cap 1e-2
   gradients   of the first step: |a-b| / |b| over all tensors together  1e-3; cap 2e-2
   each        the same, tensor by tensor (vanishing ones by the whole)  1e-2; cap 1e-1
@@ -29,7 +31,10 @@ import safetensors_file
 import torch_model
 
 LOOSER = 4
-LIMITS = {"first losses": (1e-5, 1e-2), "later losses": (1e-3, 1e-2), "gradients": (1e-3, 2e-2), "each": (1e-2, 1e-1), "movement": (1e-2, 1e-1), "buffers": (1e-3, 2e-2)}
+LIMITS = {  # kind: (fixed, cap)
+    "first losses": (1e-5, 1e-2), "later losses": (1e-3, 1e-2), "gradients": (1e-3, 2e-2),
+    "each": (1e-2, 1e-1), "movement": (1e-2, 1e-1), "buffers": (1e-3, 2e-2),
+}
 
 
 def read_record(folder):

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# [debug] record and its replay: a short training is recorded, then done again in PyTorch from the same start on the same pixels (replay.py says what is compared and how
-# closely). Without PyTorch the record is still made and looked at; model_golden_test compares with PyTorch's committed numbers then.
+# [debug] record and its replay: a short training is recorded, then done again in PyTorch from the same start on the same pixels (replay.py says what is
+# compared and how closely). Without PyTorch the record is still made and looked at; model_golden_test compares with PyTorch's committed numbers then.
 source "$(dirname "$0")/../check.sh"
 golden=$source_dir/tests/golden
 cd "$work" || exit 1
@@ -70,8 +70,8 @@ PYTHON
 record paper --set model.weights=weights.safetensors
 replay paper
 # Two trunks from their own random start, pooled by maximum over listed parts, no divergence, erased rectangles, rates that change.
-record trunks --set model.backbone=resnet18 --set model.share_views=no --set model.partition=list --set 'model.parts=ring1, square2' --set model.blocks=3 --set model.pooling=max \
-    --set loss.kl=0 --set augment.erasing=1 --set schedule.warmup_epochs=3
+record trunks --set model.backbone=resnet18 --set model.share_views=no --set model.partition=list --set 'model.parts=ring1, square2' --set model.blocks=3 \
+    --set model.pooling=max --set loss.kl=0 --set augment.erasing=1 --set schedule.warmup_epochs=3
 replay trunks
 
 # The comparison can fail: parameters that did not move, gradients of another model.

@@ -1,7 +1,7 @@
 """The models, losses and optimiser of skygem in plain PyTorch, written from the formulas (no skygem code is used).
 
-This is the yardstick of the golden files: one straightforward module a concept, each view forwarded by itself (satellite first), nothing fused. Module names give the
-parameter names of skygem's files. Settings are read from the same "section.key=value" texts as skygem's own.
+This is the yardstick of the golden files: one straightforward module a concept, each view forwarded by itself (satellite first), nothing fused. Module names
+give the parameter names of skygem's files. Settings are read from the same "section.key=value" texts as skygem's own.
 """
 
 import math
@@ -154,7 +154,8 @@ def part_boxes(settings):
     if partition == "none":
         return [(1, 0)]
     if partition == "list":
-        return [(int(name[4:]), int(name[4:]) - 1) if name.startswith("ring") else (int(name[6:]), 0) for name in settings["model.parts"].replace(" ", "").split(",")]
+        names = settings["model.parts"].replace(" ", "").split(",")
+        return [(int(name[4:]), int(name[4:]) - 1) if name.startswith("ring") else (int(name[6:]), 0) for name in names]
     parts = []
     for ring in range(1, blocks + 1):
         parts.append((ring, ring - 1))
@@ -296,7 +297,8 @@ def tensors_of(model):
 def cross_entropy(settings, logits, labels):
     """logits [P,2N,K], labels [N] of the places: mean over a view's images, summed over views, summed (or averaged) over heads."""
     pairs = labels.shape[0]
-    terms = [F.cross_entropy(head[rows], labels, label_smoothing=settings["loss.label_smoothing"]) for head in logits for rows in (slice(0, pairs), slice(pairs, None))]
+    views = [head[rows] for head in logits for rows in (slice(0, pairs), slice(pairs, None))]
+    terms = [F.cross_entropy(rows, labels, label_smoothing=settings["loss.label_smoothing"]) for rows in views]
     return sum(terms) / (logits.shape[0] if settings["loss.reduction"] == "mean" else 1)
 
 
@@ -331,7 +333,8 @@ class Update:
         heads = [p for name, p in model.named_parameters() if name.startswith("classifier")]
         groups = [{"params": trunk, "lr": single(lr * settings["optimizer.backbone_lr_scale"])}, {"params": heads, "lr": single(lr)}]
         if model.gem is not None:
-            groups.append({"params": [model.gem.p], "lr": single(lr * settings["optimizer.gem_lr_scale"]), "weight_decay": single(settings["optimizer.gem_weight_decay"])})
+            groups.append({"params": [model.gem.p], "lr": single(lr * settings["optimizer.gem_lr_scale"]),
+                           "weight_decay": single(settings["optimizer.gem_weight_decay"])})
         self.sgd = torch.optim.SGD(groups, lr=lr, momentum=settings["optimizer.momentum"], nesterov=settings["optimizer.nesterov"],
                                    weight_decay=single(settings["optimizer.weight_decay"]))
 

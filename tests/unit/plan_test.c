@@ -1,6 +1,7 @@
 /*
- * The memory plan of whole models, checked against lifetimes found here anew: two tensors that are alive at the same node never share a byte, unless the operation writes over its
- * first input and says so; parameters, gradients and momentum have the same offsets; the optimiser's segments cover every parameter once; shared layouts agree.
+ * The memory plan of whole models, checked against lifetimes found here anew: two tensors that are alive at the same node never share a byte, unless the
+ * operation writes over its first input and says so; parameters, gradients and momentum have the same offsets; the optimiser's segments cover every parameter
+ * once; shared layouts agree.
  */
 #include "check.h"
 #include "model/model.h"
@@ -192,11 +193,12 @@ static void check_model(const char *const *overrides, int count)
 {
     struct sky_config config = {0};
     struct sky_model model, again;
-    if (!CHECK_OK(sky_config_read(&config, NULL, overrides, count)) || !CHECK_OK(sky_model_build(&model, &config, SKY_MODEL_TRAIN, 4, 701, 0, SKY_F32, NULL))) return;
+    if (!CHECK_OK(sky_config_read(&config, NULL, overrides, count)) || !CHECK_OK(sky_model_build(&model, &config, SKY_MODEL_TRAIN, 4, 701, 0, SKY_F32, NULL)))
+        return;
     const size_t unplanned = check_activations(&model.graph);
     CHECK(model.graph.arena_bytes[SKY_ARENA_ACT] < unplanned * 3 / 4);
-    printf("%-22s activations %.1f MiB, %.1f MiB without a plan\n", count ? overrides[0] : "the paper's", (double)model.graph.arena_bytes[SKY_ARENA_ACT] / 1048576,
-           (double)unplanned / 1048576);
+    printf("%-22s activations %.1f MiB, %.1f MiB without a plan\n", count ? overrides[0] : "the paper's",
+           (double)model.graph.arena_bytes[SKY_ARENA_ACT] / 1048576, (double)unplanned / 1048576);
     check_order(&model.graph);
     check_fixed_arenas(&model.graph);
     check_parameters(&model, &config);
@@ -218,7 +220,8 @@ static void test_foreign_layout(void)
     struct sky_config config = {0};
     struct sky_model model, other;
     const char *overrides[2] = {"model.backbone=resnet18", "data.image_size=64"};
-    if (!CHECK_OK(sky_config_read(&config, NULL, overrides, 2)) || !CHECK_OK(sky_model_build(&model, &config, SKY_MODEL_TRAIN, 2, 10, 0, SKY_F32, NULL))) return;
+    if (!CHECK_OK(sky_config_read(&config, NULL, overrides, 2)) || !CHECK_OK(sky_model_build(&model, &config, SKY_MODEL_TRAIN, 2, 10, 0, SKY_F32, NULL)))
+        return;
     free(config.model.backbone);
     config.model.backbone = strdup("resnet34");
     CHECK_FAILS(sky_model_build(&other, &config, SKY_MODEL_INFER, 2, 0, 0, SKY_F32, &model), SKY_INTERNAL, "shared");
@@ -231,7 +234,9 @@ int main(void)
     check_model(NULL, 0);
     check_model((const char *[]){"model.backbone=resnet18", "model.partition=lpn", "model.pooling=avg", "model.global_branch=none", "data.image_size=64"}, 5);
     check_model((const char *[]){"model.backbone=resnet50", "model.partition=none", "model.pooling=max", "model.global_branch=layer4", "train.ema=0.99"}, 5);
-    check_model((const char *[]){"model.backbone=se_resnet18", "model.share_views=no", "model.part_attention=yes", "loss.kl=0", "data.image_size=112", "model.dropout=0"}, 6);
+    check_model((const char *[]){"model.backbone=se_resnet18", "model.share_views=no", "model.part_attention=yes", "loss.kl=0", "data.image_size=112",
+                                 "model.dropout=0"},
+                6);
     check_model((const char *[]){"model.backbone=se_resnet50", "model.se_layout=timm", "model.width=0.125", "data.image_size=80"}, 4);
     test_foreign_layout();
     return check_done();
