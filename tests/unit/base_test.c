@@ -2,6 +2,7 @@
  * Status, log, memory, files, checksums, dtypes, the clock and the ordered worker pool.
  */
 #include "check.h"
+#include "folder.h"
 
 #include "base/clock.h"
 #include "base/crc32c.h"
@@ -19,18 +20,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static char folder[] = "/tmp/skygem-base-XXXXXX";
-
-/* The path of a name in the test's folder; valid until the fourth next call. */
-static const char *in_folder(const char *name)
-{
-    static char paths[4][256];
-    static int turn;
-    turn = (turn + 1) % 4;
-    snprintf(paths[turn], sizeof paths[turn], "%s/%s", folder, name);
-    return paths[turn];
-}
 
 static void test_status(void)
 {
@@ -354,24 +343,9 @@ static void test_signals(void)
     CHECK(WIFEXITED(code) && WEXITSTATUS(code) == 130);
 }
 
-static void remove_folder(const char *path)
-{
-    struct sky_listing list = {0};
-    if (sky_folder_list(path, &list) == SKY_OK) {
-        for (int64_t i = 0; i < list.count; i++) {
-            char *inner = NULL;
-            if (sky_path_join(&inner, path, list.entries[i].name) != SKY_OK) continue;
-            if (unlink(inner)) remove_folder(inner);
-            free(inner);
-        }
-        sky_listing_free(&list);
-    }
-    rmdir(path);
-}
-
 int main(void)
 {
-    if (!mkdtemp(folder)) return perror(folder), 1;
+    folder_make();
     test_status();
     test_log();
     test_memory();
@@ -389,7 +363,7 @@ int main(void)
     usleep(2000);
     CHECK_NEAR(sky_now() - before, 0.002, 0.5);
     CHECK(sky_now() - before >= 0.002);
-    remove_folder(folder);
+    folder_remove(folder);
     CHECK(!sky_path_is_folder(folder));
     return check_done();
 }

@@ -3,6 +3,7 @@
  * overrides, rules between keys, the hash, and random damage.
  */
 #include "check.h"
+#include "folder.h"
 
 #include "base/fs.h"
 #include "base/rng.h"
@@ -13,17 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char folder[] = "/tmp/skygem-config-XXXXXX";
 static char ini[64]; /* the file most cases write */
-
-static const char *in_folder(const char *name)
-{
-    static char paths[4][128];
-    static int turn;
-    turn = (turn + 1) % 4;
-    snprintf(paths[turn], sizeof paths[turn], "%s/%s", folder, name);
-    return paths[turn];
-}
 
 /* Not sky_file_write_atomic: thousands of small files need not survive a power cut. */
 static void write_bytes(const char *path, const char *bytes, size_t count)
@@ -633,24 +624,9 @@ static int read_shipped(const char *path)
     return count;
 }
 
-static void remove_folder(const char *path)
-{
-    struct sky_listing list = {0};
-    if (sky_folder_list(path, &list) == SKY_OK) {
-        for (int64_t i = 0; i < list.count; i++) {
-            char *inner = NULL;
-            if (sky_path_join(&inner, path, list.entries[i].name) != SKY_OK) continue;
-            if (unlink(inner)) remove_folder(inner);
-            free(inner);
-        }
-        sky_listing_free(&list);
-    }
-    rmdir(path);
-}
-
 int main(void)
 {
-    if (!mkdtemp(folder)) return perror(folder), 1;
+    folder_make();
     snprintf(ini, sizeof ini, "%s/bad.ini", folder);
     test_defaults();
     test_every_key();
@@ -669,6 +645,6 @@ int main(void)
     test_backbones();
     CHECK(read_shipped(SKY_SOURCE_DIR "/experiments") > 0);
     CHECK(read_shipped(SKY_SOURCE_DIR "/configs") > 0);
-    remove_folder(folder);
+    folder_remove(folder);
     return check_done();
 }
