@@ -1,15 +1,18 @@
 /*
- * Convolutions and their gradients on oneDNN. Our maps stay NHWC and our filters KRSC; what the library wants otherwise is packed into scratch memory around its primitive, filters
- * once a ONCE phase when the parameters are constant. The library's reference code is never used: it is a hundred times slower, and nobody would notice.
+ * Convolutions and their gradients on oneDNN, and on our own Winograd code where that is asked for and possible. Our maps stay NHWC and our filters KRSC; what the library wants
+ * otherwise is packed into scratch memory around its primitive, filters once a ONCE phase when the parameters are constant. The library's reference code is never used: it is a hundred
+ * times slower, and nobody would notice.
  */
 #include "base/memory.h"
 #include "cpu.h"
+#include "winograd.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 struct conv_state {
-    struct sky_dnnl_conv *conv;
+    struct sky_dnnl_conv *conv;            /* NULL: by Winograd */
+    struct sky_winograd winograd;
     enum sky_dnnl_tensor result;
     int tensor_in[SKY_DNNL_TENSORS];       /* which input of the node is x, filters, y; the result's: -1 */
     size_t packed_at[SKY_DNNL_TENSORS];    /* offsets in the scratch memory */
@@ -40,24 +43,16 @@ static sky_status nothing_found(const struct sky_dnnl_problem *p)
     return sky_hint("choose channel counts that are multiples of 8, or another oneDNN version");
 }
 
-/* Sets *conv to the first of the ways to do it that the library really has, best first. */
+/* Sets *conv to the first of the ways to do it that the library really has, best first: our layouts, or its own; everything fused, or what follows left to us. */
 static sky_status find(const struct sky_kernel *kernel, struct sky_dnnl_problem *problem, struct conv_state *state)
 {
-    struct sky_dnnl *dnnl = sky_cpu_dnnl(kernel);
     const struct sky_dnnl_problem asked = *problem;
-    if (kernel->device->options.winograd && problem->rows == 3 && problem->columns == 3 && problem->stride == 1) {
-        problem->winograd = problem->free_layout = true;
-        problem->residual = false;
-        problem->relu = asked.relu && !asked.residual;
-        SKY_TRY(sky_dnnl_conv_create(dnnl, problem, &state->conv));
-        if (state->conv) return SKY_OK;
-    }
     for (int free_layout = 0; free_layout < 2; free_layout++)
         for (int fused = 1; fused >= (asked.residual ? 0 : 1); fused--) {
             *problem = asked;
             problem->free_layout = free_layout;
             if (!fused) problem->residual = problem->relu = false;
-            SKY_TRY(sky_dnnl_conv_create(dnnl, problem, &state->conv));
+            SKY_TRY(sky_dnnl_conv_create(sky_cpu_dnnl(kernel), problem, &state->conv));
             if (state->conv) return SKY_OK;
         }
     return nothing_found(&asked);
@@ -85,6 +80,30 @@ static sky_status conv_prepare(struct sky_kernel *kernel, struct sky_dnnl_proble
     return SKY_OK;
 }
 
+/* Winograd when it is allowed, possible and worth it: then *out is complete but for its scratch memory. */
+static sky_status winograd_prepare(struct sky_kernel *kernel, const struct sky_tensor *x, const struct sky_tensor *filters, const struct sky_tensor *y, int pad, struct conv_state **out)
+{
+    *out = NULL;
+    if (!kernel->device->options.winograd || !sky_winograd_is_fast()) return SKY_OK;
+    if (filters->dim[1] != 3 || filters->dim[2] != 3 || kernel->node->attr.conv.stride != 1 || pad < 0) return SKY_OK;
+    SKY_TRY(sky_alloc(out, 1, sizeof **out, "a convolution"));
+    kernel->state = *out;
+    (*out)->winograd = (struct sky_winograd){x->dim[0], x->dim[1], x->dim[2], x->dim[3], y->dim[1], y->dim[2], y->dim[3], pad, sky_cpu_threads(kernel)};
+    snprintf(kernel->implementation, sizeof kernel->implementation, "winograd 4x4");
+    return SKY_OK;
+}
+
+/* Transformed filters, and what the convolution itself needs. */
+static sky_status winograd_forward_prepare(struct sky_kernel *kernel, struct conv_state *state, bool keep_filters)
+{
+    const size_t filter_bytes = sky_cpu_align(sky_winograd_filter_bytes(&state->winograd));
+    kernel->work_bytes = sky_cpu_align(sky_winograd_forward_bytes(&state->winograd)) + (keep_filters ? 0 : filter_bytes);
+    state->kept_generation = UINT64_MAX;
+    if (!keep_filters) return SKY_OK;
+    state->kept_bytes = filter_bytes;
+    return sky_block_alloc(&state->kept, filter_bytes, "transformed filters");
+}
+
 static sky_status forward_prepare(struct sky_kernel *kernel)
 {
     const struct sky_tensor *x = sky_cpu_in(kernel, 0), *w = sky_cpu_in(kernel, 1), *y = sky_cpu_out(kernel, 0);
@@ -94,6 +113,8 @@ static sky_status forward_prepare(struct sky_kernel *kernel)
         .inference = kernel->device->options.constant_parameters, .bias = sky_cpu_in(kernel, 2) != NULL, .residual = sky_cpu_in(kernel, 3) != NULL, .relu = kernel->node->attr.conv.relu,
     };
     struct conv_state *state;
+    SKY_TRY(winograd_prepare(kernel, x, w, y, problem.pad, &state));
+    if (state) return winograd_forward_prepare(kernel, state, problem.inference);
     SKY_TRY(conv_prepare(kernel, &problem, &state));
     state->result = SKY_DNNL_Y;
     state->tensor_in[SKY_DNNL_X] = 0, state->tensor_in[SKY_DNNL_FILTERS] = 1, state->tensor_in[SKY_DNNL_Y] = -1;
@@ -118,6 +139,8 @@ static sky_status dgrad_prepare(struct sky_kernel *kernel)
         problem.filters_by_channel = true;
     }
     struct conv_state *state;
+    SKY_TRY(winograd_prepare(kernel, dy, w, dx, 2 - pad, &state));
+    if (state) return winograd_forward_prepare(kernel, state, false);
     SKY_TRY(conv_prepare(kernel, &problem, &state));
     state->result = pointwise ? SKY_DNNL_Y : SKY_DNNL_X;
     state->tensor_in[SKY_DNNL_X] = pointwise ? 0 : -1, state->tensor_in[SKY_DNNL_FILTERS] = 1, state->tensor_in[SKY_DNNL_Y] = pointwise ? -1 : 0;
@@ -132,6 +155,11 @@ static sky_status wgrad_prepare(struct sky_kernel *kernel)
         .columns = dw->dim[2], .out_height = dy->dim[1], .out_width = dy->dim[2], .stride = kernel->node->attr.conv.stride, .pad = kernel->node->attr.conv.pad,
     };
     struct conv_state *state;
+    SKY_TRY(winograd_prepare(kernel, x, dw, dy, problem.pad, &state));
+    if (state) {
+        kernel->work_bytes = sky_winograd_wgrad_bytes(&state->winograd);
+        return SKY_OK;
+    }
     SKY_TRY(conv_prepare(kernel, &problem, &state));
     state->result = SKY_DNNL_FILTERS;
     state->tensor_in[SKY_DNNL_X] = 0, state->tensor_in[SKY_DNNL_FILTERS] = -1, state->tensor_in[SKY_DNNL_Y] = 1;
@@ -198,6 +226,28 @@ static sky_status conv_run(const struct sky_kernel *kernel, const struct sky_run
     return SKY_OK;
 }
 
-const struct sky_operation sky_cpu_CONV = {.prepare = forward_prepare, .run = conv_run, .destroy = conv_destroy};
-const struct sky_operation sky_cpu_CONV_DGRAD = {.prepare = dgrad_prepare, .run = conv_run, .destroy = conv_destroy};
-const struct sky_operation sky_cpu_CONV_WGRAD = {.prepare = wgrad_prepare, .run = conv_run, .destroy = conv_destroy};
+static sky_status forward_run(const struct sky_kernel *kernel, const struct sky_run *run)
+{
+    struct conv_state *state = kernel->state;
+    if (state->conv) return conv_run(kernel, run);
+    const bool gradient = kernel->node->op == SKY_OP_CONV_DGRAD;
+    float *filters = state->kept ? state->kept : (float *)((char *)run->work + sky_cpu_align(sky_winograd_forward_bytes(&state->winograd)));
+    struct sky_winograd_output output = {.y = run->out[0]};
+    if (!gradient) output.bias = run->in[2], output.residual = run->in[3], output.relu = kernel->node->attr.conv.relu;
+    if (!state->kept || state->kept_generation != kernel->device->generation) sky_winograd_filters(&state->winograd, run->in[1], gradient, filters);
+    state->kept_generation = kernel->device->generation;
+    sky_winograd_forward(&state->winograd, run->in[0], filters, &output, run->work);
+    return SKY_OK;
+}
+
+static sky_status wgrad_run(const struct sky_kernel *kernel, const struct sky_run *run)
+{
+    const struct conv_state *state = kernel->state;
+    if (state->conv) return conv_run(kernel, run);
+    sky_winograd_wgrad(&state->winograd, run->in[0], run->in[1], run->accumulate, run->out[0], run->work);
+    return SKY_OK;
+}
+
+const struct sky_operation sky_cpu_CONV = {.prepare = forward_prepare, .run = forward_run, .destroy = conv_destroy};
+const struct sky_operation sky_cpu_CONV_DGRAD = {.prepare = dgrad_prepare, .run = forward_run, .destroy = conv_destroy};
+const struct sky_operation sky_cpu_CONV_WGRAD = {.prepare = wgrad_prepare, .run = wgrad_run, .destroy = conv_destroy};

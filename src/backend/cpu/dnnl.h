@@ -22,7 +22,6 @@ struct sky_dnnl_problem {
     int64_t out_height, out_width;                   /* y [N,P,Q,K] */
     int stride, pad;
     bool filters_by_channel;                         /* filters are stored [C,R,S,K] */
-    bool winograd;                                   /* by Winograd or not at all; else never by Winograd */
     bool free_layout;                                /* x and y in a layout of the library's choice, to be packed; else NHWC */
     bool inference, bias, residual, relu;            /* forward only: y = relu?(conv + bias + residual) */
 };

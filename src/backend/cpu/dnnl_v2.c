@@ -55,7 +55,7 @@ static dnnl_status_t attributes_make(const struct sky_dnnl_problem *p, const dnn
 dnnl_status_t sky_dnnl_describe_conv(dnnl_engine_t engine, const struct sky_dnnl_problem *p, dnnl_primitive_desc_t *out)
 {
     const dnnl_format_tag_t activations = p->free_layout ? dnnl_format_tag_any : dnnl_nhwc;
-    const dnnl_alg_kind_t kind = p->winograd ? dnnl_convolution_winograd : dnnl_convolution_direct;
+    const dnnl_alg_kind_t kind = dnnl_convolution_direct;
     const dnnl_dims_t strides = {p->stride, p->stride}, pads = {p->pad, p->pad}, bias_dims = {p->filters};
     dnnl_memory_desc_t x, filters, y, plain_y, bias;
     if (tensor_describe(p, SKY_DNNL_X, activations, &x) || tensor_describe(p, SKY_DNNL_FILTERS, dnnl_format_tag_any, &filters) ||
@@ -66,8 +66,7 @@ dnnl_status_t sky_dnnl_describe_conv(dnnl_engine_t engine, const struct sky_dnnl
     dnnl_status_t status = dnnl_invalid_arguments;
     switch (p->direction) {
     case SKY_DNNL_FORWARD:
-        /* For inference its Winograd wants filters transformed beforehand, in a layout that no reorder makes from ours. */
-        status = dnnl_convolution_forward_desc_init(&operation, p->inference && !p->winograd ? dnnl_forward_inference : dnnl_forward_training, kind, &x, &filters, p->bias ? &bias : NULL, &y,
+        status = dnnl_convolution_forward_desc_init(&operation, p->inference ? dnnl_forward_inference : dnnl_forward_training, kind, &x, &filters, p->bias ? &bias : NULL, &y,
                                                     strides, pads, pads);
         break;
     case SKY_DNNL_DGRAD: status = dnnl_convolution_backward_data_desc_init(&operation, kind, &x, &filters, &y, strides, pads, pads); break;

@@ -48,7 +48,7 @@ static dnnl_status_t attributes_make(const struct sky_dnnl_problem *p, const_dnn
 dnnl_status_t sky_dnnl_describe_conv(dnnl_engine_t engine, const struct sky_dnnl_problem *p, dnnl_primitive_desc_t *out)
 {
     const dnnl_format_tag_t activations = p->free_layout ? dnnl_format_tag_any : dnnl_nhwc;
-    const dnnl_alg_kind_t kind = p->winograd ? dnnl_convolution_winograd : dnnl_convolution_direct;
+    const dnnl_alg_kind_t kind = dnnl_convolution_direct;
     const dnnl_dims_t strides = {p->stride, p->stride}, pads = {p->pad, p->pad}, dilates = {0, 0}, bias_dims = {p->filters};
     dnnl_memory_desc_t x = NULL, filters = NULL, y = NULL, plain_y = NULL, bias = NULL;
     dnnl_primitive_attr_t attributes = NULL;
