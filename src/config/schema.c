@@ -62,7 +62,7 @@ const struct sky_key sky_schema[] = {
     {AT(data, pack), SKY_KEY_PATH, "none", "", .doc = "decoded cache of the data set, made by skygem data pack"},
     {AT(data, exif), SKY_KEY_CHOICE, "ignore", "", .choices = exif_policies, HASHED,
      .doc = "orientation tags: data sets ignore them, one's own photos want apply"},
-    {AT(data, on_bad_image), SKY_KEY_CHOICE, "fail", "", .choices = bad_image_policies, HASHED,
+    {AT(data, on_bad_image), SKY_KEY_CHOICE, "fail", "", .choices = bad_image_policies,
      .doc = "a broken training image ends the run, or another of its place is taken and counted"},
 
     {AT(augment, pad), SKY_KEY_INT, "10", "pixels", RANGE(0, 512), HASHED, .doc = "edge padding on each side before the crop"},
@@ -130,7 +130,7 @@ const struct sky_key sky_schema[] = {
     {AT(train, checkpoint_every), SKY_KEY_INT, "10", "epochs", RANGE(1, 1000000), .doc = "between checkpoints; one is always written at the end"},
     {AT(train, keep_checkpoints), SKY_KEY_INT, "3", "", RANGE(1, 1000000), .doc = "older checkpoints are removed, but never the best"},
     {AT(train, eval_every), SKY_KEY_INT, "0", "epochs", RANGE(0, 1000000), .doc = "between evaluations; 0 = only at the end"},
-    {AT(train, on_nonfinite), SKY_KEY_CHOICE, "stop", "", .choices = nonfinite_policies, HASHED,
+    {AT(train, on_nonfinite), SKY_KEY_CHOICE, "stop", "", .choices = nonfinite_policies,
      .doc = "a loss or gradient that is not a number stops the run, or the update is left out"},
 
     {AT(eval, batch_size), SKY_KEY_INT, "32", "images", RANGE(1, 65536), .doc = "images at a time"},

@@ -78,7 +78,7 @@ static sky_status restore(struct sky_trainer *trainer, const struct sky_safetens
     SKY_TRY(sky_parameters_read(&trainer->model, executor, file, SKY_ARENA_MOMENTUM, "momentum/"));
     if (executor->arena[SKY_ARENA_EMA]) SKY_TRY(sky_parameters_read(&trainer->model, executor, file, SKY_ARENA_EMA, "ema/"));
     if (!counts || sscanf(counts, "%lld %lld %lld", &updates, &images, &clamped) != 3) return sky_fail(SKY_FORMAT, file->path, "its counters are missing");
-    trainer->skipped_updates = updates, trainer->skipped_images = images, trainer->clamped = clamped;
+    trainer->skipped_updates = updates, trainer->skipped_images = trainer->skipped_before = images, trainer->clamped = clamped;
     return SKY_OK;
 }
 

@@ -1,6 +1,6 @@
 /*
- * Looks for where numbers went wrong, once the update has already been left out: activations in forward order, then gradients. Reads device memory tensor by tensor; slow, and run only on
- * the way to an error message.
+ * Looks for where numbers went wrong, once the update has already been left out: parameters, then activations in forward order (the pass is run again, node by node), then gradients in
+ * backward order. Reads device memory tensor by tensor; slow, and run only on the way to an error message.
  */
 #include "trainer_state.h"
 
@@ -9,36 +9,51 @@
 #include <math.h>
 #include <stdlib.h>
 
-static sky_status first_bad_element(const struct sky_trainer *trainer, sky_value value, int64_t *out)
+struct finding {
+    const char *kind, *name; /* "the gradient of ", a tensor's name */
+    int64_t element;         /* -1: nothing found yet */
+};
+
+static sky_status look(struct sky_trainer *trainer, sky_value value, const char *kind, const char *name, struct finding *found)
 {
-    const struct sky_tensor *tensor = &trainer->model.graph.tensors[value];
+    const struct sky_tensor *tensor = value < 0 ? NULL : &trainer->model.graph.tensors[value];
     float *host = NULL;
-    *out = -1;
-    if (tensor->dtype != SKY_F32) return SKY_OK;
+    if (!tensor || tensor->dtype != SKY_F32 || found->element >= 0) return SKY_OK;
     SKY_TRY(sky_alloc(&host, (size_t)tensor->count, sizeof *host, "a tensor to look at"));
-    sky_status status = sky_executor_read((struct sky_executor *)&trainer->executor, value, host);
-    for (int64_t i = 0; status == SKY_OK && i < tensor->count && *out < 0; i++)
-        if (!isfinite(host[i])) *out = i;
+    const sky_status status = sky_executor_read(&trainer->executor, value, host);
+    for (int64_t i = 0; status == SKY_OK && i < tensor->count && found->element < 0; i++)
+        if (!isfinite(host[i])) *found = (struct finding){kind, name, i};
     free(host);
     return status;
 }
 
-sky_status sky_trainer_blame(const struct sky_trainer *trainer, const struct sky_batch *batch)
+/* What a node wrote is looked at before a later one may write over it. */
+static sky_status look_at_activations(struct sky_trainer *trainer, const struct sky_batch *batch, struct finding *found)
 {
     const struct sky_graph *graph = &trainer->model.graph;
-    const char *name = "a gradient", *kind = "";
-    int64_t element = -1;
-    for (int64_t p = 0; p < graph->parameter_count && element < 0; p++) { /* parameters were not touched: bad ones came from a file or an earlier step */
-        SKY_TRY(first_bad_element(trainer, graph->parameters[p].value, &element));
-        if (element >= 0) name = graph->tensors[graph->parameters[p].value].name, kind = "parameter ";
+    for (int64_t part = 0; part < trainer->config->train.accumulate && found->element < 0; part++) {
+        SKY_TRY(sky_trainer_copy_in(trainer, batch, part));
+        for (int64_t n = 0; n < graph->node_count && found->element < 0; n++) {
+            const struct sky_node *node = &graph->nodes[n];
+            if (node->phase != SKY_PHASE_FORWARD) continue;
+            SKY_TRY(sky_executor_run_node(&trainer->executor, n, false));
+            for (int i = 0; i < node->out_count; i++) SKY_TRY(look(trainer, node->out[i], "the output of ", node->name, found));
+        }
     }
-    for (int64_t p = graph->parameter_count - 1; p >= 0 && element < 0; p--) {
-        const sky_value gradient = graph->tensors[graph->parameters[p].value].gradient;
-        if (gradient < 0) continue;
-        SKY_TRY(first_bad_element(trainer, gradient, &element));
-        if (element >= 0) name = graph->tensors[graph->parameters[p].value].name, kind = "the gradient of ";
-    }
-    sky_fail(SKY_NUMERIC, "training", "step %lld: %s%s is not finite (element %lld); first images: %s, %s", (long long)trainer->step, kind, name, (long long)element, batch->paths[0],
-             batch->paths[trainer->model.rows * trainer->config->train.accumulate / 2]);
+    return sky_trainer_restore_buffers(trainer);
+}
+
+sky_status sky_trainer_blame(struct sky_trainer *trainer, const struct sky_batch *batch)
+{
+    const struct sky_graph *graph = &trainer->model.graph;
+    const struct sky_parameter *parameters = graph->parameters;
+    struct finding found = {"", "a gradient", -1};
+    for (int64_t p = 0; p < graph->parameter_count; p++) /* were not touched: bad ones came from a file or an earlier step */
+        SKY_TRY(look(trainer, parameters[p].value, "parameter ", graph->tensors[parameters[p].value].name, &found));
+    if (found.element < 0) SKY_TRY(look_at_activations(trainer, batch, &found));
+    for (int64_t p = graph->parameter_count - 1; p >= 0; p--)
+        SKY_TRY(look(trainer, graph->tensors[parameters[p].value].gradient, "the gradient of ", graph->tensors[parameters[p].value].name, &found));
+    sky_fail(SKY_NUMERIC, "training", "step %lld: %s%s is not finite (element %lld); first images: %s, %s", (long long)trainer->step, found.kind, found.name, (long long)found.element,
+             batch->paths[0], batch->paths[trainer->model.rows * trainer->config->train.accumulate / 2]);
     return sky_hint("the parameters are as before this step. Lower [optimizer] lr, set clip_norm, or set [train] on_nonfinite = skip");
 }

@@ -82,6 +82,19 @@ sky_status sky_parameters_initialise(const struct sky_model *model, struct sky_e
     return fill(model, executor, SKY_ARENA_PARAMS, from_seed, &seeded);
 }
 
+sky_status sky_parameters_start_average(struct sky_executor *executor)
+{
+    const struct sky_backend *backend = executor->device.backend;
+    const size_t bytes = executor->graph->arena_bytes[SKY_ARENA_EMA];
+    void *host = NULL;
+    if (!bytes) return SKY_OK;
+    SKY_TRY(sky_alloc(&host, 1, bytes, "averaged parameters"));
+    sky_status status = backend->copy_out(&executor->device, host, executor->arena[SKY_ARENA_PARAMS], bytes);
+    if (status == SKY_OK) status = backend->copy_in(&executor->device, executor->arena[SKY_ARENA_EMA], host, bytes);
+    free(host);
+    return status;
+}
+
 struct filed {
     const struct sky_safetensors *file;
     const char *prefix; /* of the names in the file: "", "momentum/", "ema/" */

@@ -19,6 +19,9 @@ void sky_tensor_list_free(struct sky_tensor_list *list);
 /* Initial values from the seed, for parameters and buffers. */
 sky_status sky_parameters_initialise(const struct sky_model *model, struct sky_executor *executor, uint64_t seed);
 
+/* The moving average starts at the parameters. Does nothing when there is none. */
+sky_status sky_parameters_start_average(struct sky_executor *executor);
+
 /* Every tensor PREFIX+name must be there with its shape: parameters and buffers for PARAMS, learned tensors alone for MOMENTUM ("momentum/"), GRADS and EMA ("ema/"). */
 sky_status sky_parameters_read(const struct sky_model *model, struct sky_executor *executor, const struct sky_safetensors *file, enum sky_arena arena, const char *prefix);
 

@@ -58,8 +58,10 @@ sky_status sky_trainer_open(struct sky_trainer **out, const struct sky_config *c
     SKY_TRY_DONE(sky_model_build(&trainer->model, config, SKY_MODEL_TRAIN, config->train.batch_size, trainer->set.class_count, 0, SKY_F32, NULL));
     SKY_TRY_DONE(sky_executor_create(&trainer->executor, backend, &options, &trainer->model.graph, NULL));
     SKY_TRY_DONE(sky_parameters_initialise(&trainer->model, &trainer->executor, (uint64_t)config->experiment.seed));
+    if (config->model.weights && !resume) SKY_TRY_DONE(sky_parameters_load(&trainer->model, &trainer->executor, config->model.weights));
+    SKY_TRY_DONE(sky_parameters_start_average(&trainer->executor));
+    SKY_TRY_DONE(sky_alloc(&trainer->buffers, 1, trainer->model.graph.arena_bytes[SKY_ARENA_BUFFERS], "running statistics"));
     if (resume) SKY_TRY_DONE(sky_trainer_resume(trainer));
-    else if (config->model.weights) SKY_TRY_DONE(sky_parameters_load(&trainer->model, &trainer->executor, config->model.weights));
     if (config->debug.record) SKY_TRY_DONE(sky_trainer_record_start(trainer));
     *out = trainer;
     return SKY_OK;
@@ -77,6 +79,7 @@ void sky_trainer_close(struct sky_trainer *trainer)
     sky_pack_close(trainer->pack);
     sky_sampler_destroy(trainer->sampler);
     sky_train_set_close(&trainer->set);
+    free(trainer->buffers);
     free(trainer->run_folder);
     free(trainer);
 }
@@ -96,12 +99,23 @@ int64_t sky_trainer_next_step(const struct sky_trainer *trainer)
     return trainer->step;
 }
 
-/* Copies micro-batch `part` of a batch to the device: its places' rows of the satellite half, then of the drone half. */
-static sky_status copy_in(struct sky_trainer *trainer, const struct sky_batch *batch, int64_t part, const struct sky_scalars *scalars)
+static struct sky_scalars scalars_of(const struct sky_trainer *trainer, int64_t part)
+{
+    const struct sky_config *config = trainer->config;
+    const int64_t parts = config->train.accumulate;
+    struct sky_scalars scalars = {.seed = (uint64_t)config->experiment.seed, .step = (uint64_t)(trainer->step * parts + part), .ema_decay = (float)config->train.ema,
+                                  .gradient_scale = 1 / (float)parts};
+    sky_schedule_rates(config, trainer->step, trainer->steps_per_epoch, scalars.lr);
+    return scalars;
+}
+
+/* The part's places are rows of the batch's satellite half, then of its drone half. */
+sky_status sky_trainer_copy_in(struct sky_trainer *trainer, const struct sky_batch *batch, int64_t part)
 {
     struct sky_executor *executor = &trainer->executor;
     const struct sky_model *model = &trainer->model;
     const struct sky_backend *backend = executor->device.backend;
+    const struct sky_scalars scalars = scalars_of(trainer, part);
     const int64_t places = trainer->config->train.batch_size, all = places * trainer->config->train.accumulate;
     const size_t image_bytes = model->graph.tensors[model->images[0]].bytes / (size_t)(model->rows / model->trunks);
     for (int view = 0; view < SKY_VIEW_COUNT; view++) {
@@ -115,7 +129,20 @@ static sky_status copy_in(struct sky_trainer *trainer, const struct sky_batch *b
         SKY_TRY(backend->copy_in(&executor->device, erased + (size_t)to * 16, batch->erased + from, (size_t)places * 16));
         SKY_TRY(backend->copy_in(&executor->device, labels + (size_t)(view * places) * 4, batch->labels + from, (size_t)places * 4));
     }
-    return sky_executor_write(executor, model->graph.scalars, scalars);
+    return sky_executor_write(executor, model->graph.scalars, &scalars);
+}
+
+/* The forward pass moves the running statistics before anyone knows that the step's update will be left out. */
+static sky_status keep_buffers(struct sky_trainer *trainer)
+{
+    struct sky_executor *executor = &trainer->executor;
+    return executor->device.backend->copy_out(&executor->device, trainer->buffers, executor->arena[SKY_ARENA_BUFFERS], executor->graph->arena_bytes[SKY_ARENA_BUFFERS]);
+}
+
+sky_status sky_trainer_restore_buffers(struct sky_trainer *trainer)
+{
+    struct sky_executor *executor = &trainer->executor;
+    return executor->device.backend->copy_in(&executor->device, executor->arena[SKY_ARENA_BUFFERS], trainer->buffers, executor->graph->arena_bytes[SKY_ARENA_BUFFERS]);
 }
 
 /* Reads one loss value, SKY_NONE as 0, and adds its share. */
@@ -132,12 +159,11 @@ static sky_status run_step(struct sky_trainer *trainer, const struct sky_batch *
     const struct sky_config *config = trainer->config;
     struct sky_executor *executor = &trainer->executor;
     const int64_t parts = config->train.accumulate;
-    struct sky_scalars scalars = {.seed = (uint64_t)config->experiment.seed, .ema_decay = (float)config->train.ema, .gradient_scale = 1 / (float)parts};
-    sky_schedule_rates(config, trainer->step, trainer->steps_per_epoch, scalars.lr);
+    const struct sky_scalars scalars = scalars_of(trainer, 0);
     report->lr_backbone = (double)scalars.lr[SKY_GROUP_BACKBONE], report->lr_head = (double)scalars.lr[SKY_GROUP_HEAD], report->lr_gem = (double)scalars.lr[SKY_GROUP_GEM];
+    SKY_TRY(keep_buffers(trainer));
     for (int64_t part = 0; part < parts; part++) {
-        scalars.step = (uint64_t)(trainer->step * parts + part);
-        SKY_TRY(copy_in(trainer, batch, part, &scalars));
+        SKY_TRY(sky_trainer_copy_in(trainer, batch, part));
         SKY_TRY(sky_executor_run(executor, SKY_PHASE_FORWARD, false));
         SKY_TRY(sky_executor_run(executor, SKY_PHASE_BACKWARD, part > 0));
         SKY_TRY(add_loss(trainer, trainer->model.loss_ce, 1 / (double)parts, &report->loss_ce));
@@ -150,7 +176,7 @@ static sky_status run_step(struct sky_trainer *trainer, const struct sky_batch *
     report->gradient_norm = update[0];
     report->update_skipped = update[1] != 0;
     trainer->clamped += (int64_t)update[2];
-    return SKY_OK;
+    return report->update_skipped ? sky_trainer_restore_buffers(trainer) : SKY_OK;
 }
 
 sky_status sky_trainer_step(struct sky_trainer *trainer, struct sky_step_report *report)
@@ -169,7 +195,7 @@ sky_status sky_trainer_step(struct sky_trainer *trainer, struct sky_step_report 
     }
     report->images = trainer->model.rows * trainer->config->train.accumulate;
     report->skipped_updates = trainer->skipped_updates, report->clamped = trainer->clamped;
-    report->skipped_images = trainer->skipped_images + batch.skipped;
+    report->skipped_images = trainer->skipped_images = trainer->skipped_before + batch.skipped;
     if (status == SKY_OK && trainer->config->debug.record) status = sky_trainer_record(trainer, &batch, report);
     sky_loader_release(trainer->loader, &batch);
     if (status == SKY_OK) trainer->step++;

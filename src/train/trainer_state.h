@@ -19,15 +19,20 @@ struct sky_trainer {
     struct sky_loader *loader; /* created at the first step */
     struct sky_model model;
     struct sky_executor executor;
+    void *buffers; /* host copy of the running statistics before the step, put back when its update is left out */
     int64_t steps_per_epoch, step_count, step;
     int64_t skipped_updates, skipped_images, clamped;
+    int64_t skipped_before; /* images, until the loader began to count */
 };
 
+/* trainer.c */
+sky_status sky_trainer_copy_in(struct sky_trainer *trainer, const struct sky_batch *batch, int64_t part); /* micro-batch `part` and its scalars to the device */
+sky_status sky_trainer_restore_buffers(struct sky_trainer *trainer);
 /* checkpoint.c */
 sky_status sky_trainer_write_checkpoint(struct sky_trainer *trainer);
 sky_status sky_trainer_resume(struct sky_trainer *trainer);
 /* guard.c */
-sky_status sky_trainer_blame(const struct sky_trainer *trainer, const struct sky_batch *batch); /* names the first tensor that is not finite */
+sky_status sky_trainer_blame(struct sky_trainer *trainer, const struct sky_batch *batch); /* names the first tensor that is not finite */
 /* record.c */
 sky_status sky_trainer_record(struct sky_trainer *trainer, const struct sky_batch *batch, const struct sky_step_report *report);
 sky_status sky_trainer_record_start(struct sky_trainer *trainer);
