@@ -18,6 +18,10 @@ extern "C" {
 
 #define SKY_MAX_LIST 16
 
+/* The two views, in the order of a batch's rows. */
+enum sky_view { SKY_VIEW_SATELLITE, SKY_VIEW_DRONE, SKY_VIEW_COUNT };
+const char *sky_view_name(int view); /* "satellite", "drone" */
+
 enum sky_sampler_kind { SKY_SAMPLER_PAIRED, SKY_SAMPLER_UNPAIRED };
 enum sky_bad_image_policy { SKY_BAD_IMAGE_FAIL, SKY_BAD_IMAGE_SKIP };
 enum sky_exif_policy { SKY_CONFIG_EXIF_IGNORE, SKY_CONFIG_EXIF_APPLY };

@@ -159,3 +159,9 @@ const struct sky_key *sky_schema_find(const char *section, const char *name)
     }
     return NULL;
 }
+
+const char *sky_view_name(int view)
+{
+    static const char *const names[SKY_VIEW_COUNT] = {"satellite", "drone"};
+    return view >= 0 && view < SKY_VIEW_COUNT ? names[view] : "unknown";
+}

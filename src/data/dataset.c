@@ -14,12 +14,9 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const view_names[SKY_VIEW_COUNT] = {"satellite", "drone"};
 static const char *const train_parts[SKY_VIEW_COUNT] = {"train/satellite", "train/drone"};
 static const char *const query_parts[SKY_VIEW_COUNT] = {"test/query_satellite", "test/query_drone"};
 static const char *const gallery_parts[SKY_VIEW_COUNT] = {"test/gallery_satellite", "test/gallery_drone"};
-
-const char *sky_view_name(int view) { return view >= 0 && view < SKY_VIEW_COUNT ? view_names[view] : "unknown"; }
 
 void sky_image_set_close(struct sky_image_set *set)
 {

@@ -9,9 +9,6 @@
 
 #include <stdint.h>
 
-enum sky_view { SKY_VIEW_SATELLITE, SKY_VIEW_DRONE, SKY_VIEW_COUNT }; /* the batch order: satellite first */
-const char *sky_view_name(int view);                                  /* "satellite", "drone" */
-
 /* Some images with labels, in sorted path order. */
 struct sky_image_set {
     char *folder;    /* absolute: ROOT/train/drone */

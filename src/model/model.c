@@ -4,7 +4,6 @@
 #include "model.h"
 
 #include "build.h"
-#include "data/dataset.h"
 
 #include <stdio.h>
 #include <string.h>
