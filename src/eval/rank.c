@@ -189,21 +189,6 @@ static uint32_t count_near(const struct piece *p, int64_t t, float low, float hi
     return before;
 }
 
-/* A few right rows: for each, how many rows come before it. */
-static void count_for_few(const struct piece *p)
-{
-    const float margin = p->range->ranker->measure.margin;
-    uint32_t previous = 0;
-    for (int64_t t = 0; t < p->rights; t++) {
-        const float low = p->right_keys[t] - margin, high = p->right_keys[t] + margin;
-        uint32_t before, up_to;
-        compare_keys(p->keys, p->count, low, high, &before, &up_to);
-        if (up_to > before) before += count_near(p, t, low, high);
-        p->counters[t] += before - previous; /* those behind t right rows, not behind t + 1 */
-        previous = before;
-    }
-}
-
 /* How many of the ascending keys are below `key`; without branches to mispredict. */
 static int64_t count_below(const float *keys, int64_t count, float key)
 {
@@ -228,6 +213,30 @@ static void count_for_many(const struct piece *p)
             while (behind < p->rights && p->right_keys[behind] <= p->keys[i] + margin && compare_rights(&p->right[behind], &row) <= 0) behind++;
         }
         p->counters[behind]++;
+    }
+}
+
+/*
+ * A few right rows: for each, how many rows come before it. Distances are then computed again for each pair that is too close; when that would be more work
+ * than one distance a row (features that nearly coincide), the other way is taken.
+ */
+static void count_for_few(const struct piece *p)
+{
+    const float margin = p->range->ranker->measure.margin;
+    uint32_t before[FEW_RIGHTS], up_to[FEW_RIGHTS], previous = 0;
+    int64_t near = 0;
+    for (int64_t t = 0; t < p->rights; t++) {
+        compare_keys(p->keys, p->count, p->right_keys[t] - margin, p->right_keys[t] + margin, &before[t], &up_to[t]);
+        near += up_to[t] - before[t];
+    }
+    if (near > p->count) {
+        count_for_many(p);
+        return;
+    }
+    for (int64_t t = 0; t < p->rights; t++) {
+        if (up_to[t] > before[t]) before[t] += count_near(p, t, p->right_keys[t] - margin, p->right_keys[t] + margin);
+        p->counters[t] += before[t] - previous; /* those behind t right rows, not behind t + 1 */
+        previous = before[t];
     }
 }
 
