@@ -81,7 +81,7 @@ static sky_status write_all(int fd, const char *path, const void *bytes, size_t 
     return SKY_OK;
 }
 
-sky_status sky_file_append_line(int fd, const char *path, const char *line)
+static sky_status append(int fd, const char *path, const char *line)
 {
     const size_t length = strlen(line);
     const struct iovec parts[2] = {{(void *)line, length}, {"\n", 1}};
@@ -92,6 +92,14 @@ sky_status sky_file_append_line(int fd, const char *path, const char *line)
     if ((size_t)written < length) SKY_TRY(write_all(fd, path, line + written, length - (size_t)written)); /* a disk nearly full */
     if ((size_t)written <= length) SKY_TRY(write_all(fd, path, "\n", 1));
     return SKY_OK;
+}
+
+sky_status sky_file_append_line(int fd, const char *path, const char *line)
+{
+    const off_t end = lseek(fd, 0, SEEK_END);
+    const sky_status status = append(fd, path, line);
+    if (status == SKY_OK || end < 0 || !ftruncate(fd, end)) return status;
+    return sky_hint("its last line is only half there");
 }
 
 /* ---- atomic writes ---- */

@@ -26,7 +26,7 @@ sky_status sky_atomic_commit(struct sky_atomic_file *file); /* fsync, close, ren
 void sky_atomic_abort(struct sky_atomic_file *file);        /* no-op when not open */
 sky_status sky_file_write_atomic(const char *path, const void *bytes, size_t count);
 
-/* Appends one line (newline added) with a single write(2). */
+/* Appends one line (newline added) with a single write(2). After a failure the file is as it was. */
 sky_status sky_file_append_line(int fd, const char *path, const char *line);
 
 /* A folder's entries, sorted by byte order, without "." and "..". Zero-initialise; free with sky_listing_free. */

@@ -34,7 +34,9 @@ struct run {
     struct sky_trainer *trainer;
     struct sky_metrics_log metrics;
     struct sky_progress progress;
-    double best; /* recall of the best evaluation so far, -1: none */
+    double best;        /* recall of the best evaluation so far, -1: none */
+    int64_t saved;      /* step of the newest checkpoint; 0: none is needed yet */
+    int64_t lost_lines; /* of metrics.jsonl */
 };
 
 static void log_step(struct run *run, const struct sky_step_report *report)
@@ -47,36 +49,85 @@ static void log_step(struct run *run, const struct sky_step_report *report)
     if (report->update_skipped) sky_log(SKY_LOG_WARNING, "step %lld: gradients were not finite, update left out (%lld so far)", (long long)report->step, (long long)report->skipped_updates);
 }
 
+static sky_status save(struct run *run)
+{
+    SKY_TRY(sky_trainer_save(run->trainer));
+    run->saved = sky_trainer_next_step(run->trainer);
+    return SKY_OK;
+}
+
+/* A full or failing disk may have room again later: what training has reached is worth more than its files. The last checkpoint alone must be written. */
+static sky_status go_on(sky_status status, const char *without)
+{
+    if (status != SKY_NOSPACE && status != SKY_IO) return status;
+    const struct sky_error *error = sky_error_last();
+    sky_log(SKY_LOG_WARNING, "training goes on without %s: %s: %s", without, error->where, error->what);
+    if (*error->hint) sky_log(SKY_LOG_WARNING, "hint: %s", error->hint);
+    return SKY_OK;
+}
+
 /* Signals are answered between steps: what is saved is always a whole step. */
 static sky_status stop_for_signal(struct run *run)
 {
-    SKY_TRY(sky_trainer_save(run->trainer));
-    sky_fail(SKY_INTERRUPTED, run->folder.path, "stopped by a signal after step %lld; a checkpoint is written", (long long)sky_trainer_next_step(run->trainer) - 1);
+    const int64_t steps = sky_trainer_next_step(run->trainer);
+    if (run->saved != steps) SKY_TRY(save(run));
+    sky_fail(SKY_INTERRUPTED, run->folder.path, "stopped by a signal after step %lld; a checkpoint is written", (long long)steps - 1);
     return sky_hint("go on with: skygem train %s --resume", run->folder.path);
 }
 
-static sky_status after_epoch(struct run *run, int64_t epochs_done, bool last)
+/* A bad image ends the run, but not what it has reached. */
+static sky_status stop_for_data(struct run *run)
 {
-    const struct sky_config *config = run->config;
-    if (last || epochs_done % config->train.checkpoint_every == 0) SKY_TRY(sky_trainer_save(run->trainer));
-    if (last || config->train.eval_every == 0 || epochs_done % config->train.eval_every) return SKY_OK;
-    return sky_evaluate_trainer(run->config, run->trainer, run->folder.path, &run->best);
+    const struct sky_error error = *sky_error_last();
+    if (run->saved != sky_trainer_next_step(run->trainer)) go_on(save(run), "a checkpoint"); /* said, if it fails; the image is the reason to stop */
+    return sky_error_set(&error);
+}
+
+static sky_status write_metrics(struct run *run, const struct sky_step_report *report)
+{
+    const sky_status status = sky_metrics_write(&run->metrics, report);
+    if (status == SKY_OK) return SKY_OK;
+    return run->lost_lines++ ? SKY_OK : go_on(status, "this line of metrics.jsonl, and others until there is room");
+}
+
+static sky_status evaluate(struct run *run)
+{
+    const sky_status status = sky_evaluate_trainer(run->config, run->trainer, run->folder.path, &run->best);
+    return status == SKY_INTERRUPTED ? stop_for_signal(run) : status == SKY_DATA ? stop_for_data(run) : status;
+}
+
+static bool is_evaluation_due(const struct run *run, int64_t epochs_done)
+{
+    const int64_t every = run->config->train.eval_every;
+    return every > 0 && epochs_done > 0 && epochs_done % every == 0 && epochs_done < run->config->train.epochs;
+}
+
+static sky_status after_epoch(struct run *run, int64_t epochs_done)
+{
+    const bool last = epochs_done == run->config->train.epochs;
+    if (last) SKY_TRY(save(run));
+    else if (epochs_done % run->config->train.checkpoint_every == 0) SKY_TRY(go_on(save(run), "a checkpoint"));
+    return is_evaluation_due(run, epochs_done) ? go_on(evaluate(run), "keeping these scores") : SKY_OK;
 }
 
 static sky_status train(struct run *run)
 {
-    const int64_t step_count = sky_trainer_step_count(run->trainer), per_epoch = sky_trainer_steps_per_epoch(run->trainer);
-    sky_progress_begin(&run->progress, "step", "img", step_count, sky_trainer_next_step(run->trainer));
+    const int64_t step_count = sky_trainer_step_count(run->trainer), per_epoch = sky_trainer_steps_per_epoch(run->trainer), first = sky_trainer_next_step(run->trainer);
+    if (first % per_epoch == 0 && is_evaluation_due(run, first / per_epoch) && !sky_evaluation_is_there(run->folder.path, first)) /* resumed where one was cut off */
+        SKY_TRY(go_on(evaluate(run), "keeping these scores"));
+    sky_progress_begin(&run->progress, "step", "img", step_count, first);
     while (sky_trainer_next_step(run->trainer) < step_count) {
         struct sky_step_report report;
-        SKY_TRY(sky_trainer_step(run->trainer, &report));
-        SKY_TRY(sky_metrics_write(&run->metrics, &report));
+        const sky_status status = sky_trainer_step(run->trainer, &report);
+        if (status != SKY_OK) return status == SKY_DATA ? stop_for_data(run) : status;
+        SKY_TRY(write_metrics(run, &report));
         log_step(run, &report);
         if (sky_signal_received()) return stop_for_signal(run);
         const int64_t done = report.step + 1;
-        if (done % per_epoch == 0) SKY_TRY(after_epoch(run, done / per_epoch, done == step_count));
+        if (done % per_epoch == 0) SKY_TRY(after_epoch(run, done / per_epoch));
     }
     sky_progress_end(&run->progress);
+    if (run->lost_lines) sky_log(SKY_LOG_WARNING, "%lld lines of metrics.jsonl could not be written", (long long)run->lost_lines);
     return SKY_OK;
 }
 
@@ -94,6 +145,8 @@ static sky_status open_run(struct run *run, const struct sky_args *args)
     SKY_TRY(sky_trainer_open(&run->trainer, run->config, run->folder.path, resume));
     SKY_TRY(sky_run_folder_describe(&run->folder, run->config));
     SKY_TRY(sky_summary_log(run->config, run->trainer, run->folder.path));
+    run->saved = sky_trainer_next_step(run->trainer);
+    if (resume) run->best = sky_evaluation_best(run->folder.path);
     return sky_metrics_open(&run->metrics, run->folder.path, sky_trainer_next_step(run->trainer));
 }
 
@@ -115,7 +168,7 @@ static sky_status run_train(const struct sky_args *args)
     SKY_TRY_DONE(sky_signals_install());
     SKY_TRY_DONE(open_run(&run, args));
     SKY_TRY_DONE(train(&run));
-    if (!sky_args_given(args, "no-eval")) SKY_TRY_DONE(sky_evaluate_trainer(&config, run.trainer, run.folder.path, &run.best));
+    if (!sky_args_given(args, "no-eval")) SKY_TRY_DONE(evaluate(&run));
     sky_log(SKY_LOG_INFO, "done: run folder %s", run.folder.path);
 done:
     sky_metrics_close(&run.metrics);

@@ -4,7 +4,9 @@
 #include "evaluation.h"
 
 #include "base/fs.h"
+#include "base/signals.h"
 #include "base/str.h"
+#include "io/checkpoint_file.h"
 #include "progress.h"
 #include "skygem/log.h"
 #include "train/parameters.h"
@@ -19,7 +21,8 @@ struct shown {
     const char *what;
 };
 
-static void show(void *context, const char *what, int64_t done, int64_t total)
+/* A signal ends an evaluation between batches. */
+static bool show(void *context, const char *what, int64_t done, int64_t total)
 {
     struct shown *shown = context;
     if (shown->what != what) {
@@ -28,6 +31,7 @@ static void show(void *context, const char *what, int64_t done, int64_t total)
     }
     sky_progress_show(&shown->progress, done, 1, NULL);
     if (done == total) sky_progress_end(&shown->progress);
+    return !sky_signal_received();
 }
 
 static sky_status open_embedders(struct sky_embedder embedders[SKY_VIEW_COUNT], const struct sky_config *config, struct sky_trainer *trainer, const char *weights)
@@ -35,7 +39,7 @@ static sky_status open_embedders(struct sky_embedder embedders[SKY_VIEW_COUNT], 
     const int count = config->model.share_views ? 1 : SKY_VIEW_COUNT;
     struct sky_safetensors file = {0};
     sky_status status = SKY_OK;
-    if (!trainer) SKY_TRY(sky_safetensors_open(&file, weights));
+    if (!trainer) SKY_TRY(sky_weights_open(&file, weights));
     for (int view = 0; view < count && status == SKY_OK; view++) {
         struct sky_embedder *embedder = &embedders[view];
         const struct sky_executor *executor = trainer ? sky_trainer_executor(trainer) : NULL;
@@ -89,18 +93,33 @@ sky_status sky_evaluation_print(const struct sky_evaluation *evaluation)
     return status;
 }
 
+/* RUN_FOLDER/eval/step-N.json as heap text. */
+static sky_status json_path(const char *run_folder, int64_t step, char **out)
+{
+    char name[64];
+    snprintf(name, sizeof name, "eval/step-%09lld.json", (long long)step);
+    return sky_path_join(out, run_folder, name);
+}
+
+bool sky_evaluation_is_there(const char *run_folder, int64_t step)
+{
+    char *path = NULL;
+    const bool there = json_path(run_folder, step, &path) == SKY_OK && sky_path_is_file(path);
+    free(path);
+    return there;
+}
+
 static sky_status write_json(const struct sky_evaluation *evaluation, const char *run_folder, int64_t step)
 {
     struct sky_text text = {0};
     struct sky_json_writer w = {.out = &text};
-    char name[64], *folder = NULL, *path = NULL;
-    snprintf(name, sizeof name, "step-%09lld.json", (long long)step);
+    char *folder = NULL, *path = NULL;
     sky_evaluation_json(&w, evaluation);
     sky_text_append(&text, "\n");
     sky_status status = sky_text_status(&text, "scores");
-    if (status == SKY_OK) status = sky_path_join(&folder, run_folder, "eval");
+    if (status == SKY_OK) status = json_path(run_folder, step, &path);
+    if (status == SKY_OK) status = sky_path_folder(&folder, path);
     if (status == SKY_OK) status = sky_folder_make(folder);
-    if (status == SKY_OK) status = sky_path_join(&path, folder, name);
     if (status == SKY_OK) status = sky_file_write_atomic(path, text.text, text.length);
     if (status == SKY_OK) sky_log(SKY_LOG_INFO, "scores written to %s", path);
     free(folder);
@@ -109,19 +128,46 @@ static sky_status write_json(const struct sky_evaluation *evaluation, const char
     return status;
 }
 
-/* Keeps the parameters of the best evaluation beside the checkpoints. */
-static sky_status keep_best(const struct sky_evaluation *evaluation, struct sky_trainer *trainer, const char *run_folder, double *best)
+/* ---- the best parameters so far, beside the checkpoints ---- */
+
+double sky_evaluation_best(const char *run_folder)
 {
-    if (!evaluation->count || evaluation->results[0].scores.r1 <= *best) return SKY_OK;
-    *best = evaluation->results[0].scores.r1;
-    struct sky_tensor_list list = {0};
+    struct sky_safetensors file = {0};
     char *path = NULL;
-    struct sky_executor *executor = (struct sky_executor *)sky_trainer_executor(trainer); /* read only: copies out */
-    sky_status status = sky_parameters_collect(sky_trainer_model(trainer), executor, SKY_ARENA_PARAMS, "", &list);
-    if (status == SKY_OK) status = sky_path_join(&path, run_folder, "best.safetensors");
-    if (status == SKY_OK) status = sky_safetensors_write(path, list.tensors, list.count, NULL, 0);
-    sky_tensor_list_free(&list);
+    double recall = -1;
+    if (sky_path_join(&path, run_folder, "best.safetensors") == SKY_OK && sky_path_is_file(path)) {
+        const char *text = sky_weights_open(&file, path) == SKY_OK ? sky_safetensors_text(&file, "recall") : NULL;
+        if (!text || !sky_parse_double(text, &recall)) sky_log(SKY_LOG_WARNING, "%s is damaged: the next evaluation will replace it", path);
+    }
+    sky_safetensors_close(&file);
     free(path);
+    return recall;
+}
+
+/* What was evaluated: the parameters, and the averaged ones when there are any. */
+static sky_status write_best(const struct sky_config *config, struct sky_trainer *trainer, const char *path, double recall)
+{
+    struct sky_tensor_list list = {0};
+    struct sky_executor *executor = (struct sky_executor *)sky_trainer_executor(trainer); /* read only: copies out */
+    char step[32], text[32];
+    snprintf(step, sizeof step, "%lld", (long long)sky_trainer_next_step(trainer));
+    snprintf(text, sizeof text, "%.17g", recall);
+    const struct sky_file_text texts[] = {{"format", "skygem weights 1"}, {"step", step}, {"recall", text}};
+    sky_status status = sky_parameters_collect(sky_trainer_model(trainer), executor, SKY_ARENA_PARAMS, "", &list);
+    if (status == SKY_OK && config->train.ema > 0) status = sky_parameters_collect(sky_trainer_model(trainer), executor, SKY_ARENA_EMA, "ema/", &list);
+    if (status == SKY_OK) status = sky_checkpoint_write(path, list.tensors, list.count, texts, sizeof texts / sizeof *texts);
+    sky_tensor_list_free(&list);
+    return status;
+}
+
+static sky_status keep_best(const struct sky_config *config, const struct sky_evaluation *evaluation, struct sky_trainer *trainer, const char *run_folder, double *best)
+{
+    char *path = NULL;
+    if (!evaluation->count || evaluation->results[0].scores.r1 <= *best) return SKY_OK;
+    SKY_TRY(sky_path_join(&path, run_folder, "best.safetensors"));
+    const sky_status status = write_best(config, trainer, path, evaluation->results[0].scores.r1);
+    free(path);
+    if (status == SKY_OK) *best = evaluation->results[0].scores.r1;
     return status;
 }
 
@@ -137,8 +183,8 @@ sky_status sky_evaluate_trainer(const struct sky_config *config, struct sky_trai
         return SKY_OK;
     }
     SKY_TRY(evaluate(config, trainer, NULL, NULL, &evaluation));
-    SKY_TRY(write_json(&evaluation, run_folder, sky_trainer_next_step(trainer)));
-    SKY_TRY(keep_best(&evaluation, trainer, run_folder, best));
     sky_log(SKY_LOG_INFO, "embedded %lld images at %.1f img/s, scored in %.2f s", (long long)evaluation.images, (double)evaluation.images / evaluation.embed_seconds, evaluation.score_seconds);
-    return sky_evaluation_print(&evaluation);
+    SKY_TRY(sky_evaluation_print(&evaluation)); /* first: it needs no room on a disk */
+    SKY_TRY(write_json(&evaluation, run_folder, sky_trainer_next_step(trainer)));
+    return keep_best(config, &evaluation, trainer, run_folder, best);
 }

@@ -8,10 +8,13 @@
 #include "skygem/trainer.h"
 
 /*
- * Evaluates the trainer's parameters (the averaged ones when there are any), writes eval/step-N.json, prints the table, and when drone -> satellite R@1 beats *best writes
- * best.safetensors. A tree without test folders is said and left out.
+ * Evaluates the trainer's parameters (the averaged ones when there are any), prints the table, writes eval/step-N.json, and when drone -> satellite R@1 beats *best writes
+ * best.safetensors. A tree without test folders is said and left out. A signal ends it: SKY_INTERRUPTED.
  */
 sky_status sky_evaluate_trainer(const struct sky_config *config, struct sky_trainer *trainer, const char *run_folder, double *best);
+
+bool sky_evaluation_is_there(const char *run_folder, int64_t step); /* eval/step-N.json */
+double sky_evaluation_best(const char *run_folder);                 /* R@1 of best.safetensors, -1 without one */
 
 /* Evaluates a checkpoint or weights file. */
 sky_status sky_evaluate_weights(const struct sky_config *config, const char *weights, const char *save_folder, struct sky_evaluation *out);

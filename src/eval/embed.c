@@ -94,7 +94,7 @@ sky_status sky_embedder_run(struct sky_embedder *embedder, const uint8_t *images
 }
 
 sky_status sky_embedder_run_set(struct sky_embedder *embedder, const struct sky_config *config, const struct sky_image_set *set, const char *root, const struct sky_pack *pack, float *plain,
-                                float *flipped, void (*progress)(void *context, int64_t done), void *context)
+                                float *flipped, bool (*progress)(void *context, int64_t done), void *context)
 {
     struct sky_reader *reader = NULL;
     const int workers = config->data.workers ? (int)config->data.workers : sky_thread_count_default();
@@ -107,7 +107,10 @@ sky_status sky_embedder_run_set(struct sky_embedder *embedder, const struct sky_
         SKY_TRY_DONE(sky_reader_next(reader, &images, &first, &count));
         if (!count) break;
         SKY_TRY_DONE(sky_embedder_run(embedder, images, count, plain ? plain + first * width : NULL, flipped ? flipped + first * width : NULL));
-        if (progress) progress(context, first + count);
+        if (progress && !progress(context, first + count)) {
+            status = sky_fail(SKY_INTERRUPTED, root, "stopped after %lld of %lld images", (long long)(first + count), (long long)set->count);
+            goto done;
+        }
     }
 done:
     sky_reader_destroy(reader);

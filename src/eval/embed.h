@@ -30,8 +30,8 @@ int64_t sky_embedder_dimensions(const struct sky_embedder *embedder); /* P*E */
 /* count (<= model.rows) images u8 [count][S][S][3] to plain [count][P*E] and, when flip is on, flipped [count][P*E] (image + mirror image). Either may be NULL. */
 sky_status sky_embedder_run(struct sky_embedder *embedder, const uint8_t *images, int64_t count, float *plain, float *flipped);
 
-/* A whole set of image files, in order. progress may be NULL. */
+/* A whole set of image files, in order. progress may be NULL; when it returns false the rest is left out: SKY_INTERRUPTED. */
 sky_status sky_embedder_run_set(struct sky_embedder *embedder, const struct sky_config *config, const struct sky_image_set *set, const char *root, const struct sky_pack *pack, float *plain,
-                                float *flipped, void (*progress)(void *context, int64_t done), void *context);
+                                float *flipped, bool (*progress)(void *context, int64_t done), void *context);
 
 #endif

@@ -29,10 +29,10 @@ struct progress_context {
     int64_t total;
 };
 
-static void report_progress(void *context, int64_t done)
+static bool report_progress(void *context, int64_t done)
 {
     const struct progress_context *progress = context;
-    progress->options->progress(progress->options->context, progress->what, done, progress->total);
+    return progress->options->progress(progress->options->context, progress->what, done, progress->total);
 }
 
 static void free_embedded(struct embedded *set)

@@ -29,7 +29,7 @@ struct sky_evaluate_options {
     struct sky_embedder *embedders[SKY_VIEW_COUNT];
     const struct sky_test_set *set;
     const char *save_folder;
-    void (*progress)(void *context, const char *what, int64_t done, int64_t total);
+    bool (*progress)(void *context, const char *what, int64_t done, int64_t total); /* may be NULL; false: stop with SKY_INTERRUPTED */
     void *context;
 };
 sky_status sky_evaluate(const struct sky_evaluate_options *options, struct sky_evaluation *out);

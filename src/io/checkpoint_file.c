@@ -99,6 +99,18 @@ sky_status sky_checkpoint_open(struct sky_safetensors *file, const char *path)
     return status;
 }
 
+sky_status sky_weights_open(struct sky_safetensors *file, const char *path)
+{
+    if (!sky_path_is_file(path)) {
+        sky_fail(SKY_USAGE, path, "there is no such weights file");
+        return sky_hint("give the path of a .safetensors file");
+    }
+    SKY_TRY(sky_safetensors_open(file, path));
+    const sky_status status = sky_safetensors_text(file, DATA_SUM) ? verify(file) : SKY_OK;
+    if (status != SKY_OK) sky_safetensors_close(file);
+    return status;
+}
+
 sky_status sky_checkpoint_path(char **out, const char *folder, int64_t step)
 {
     char name[64];
@@ -178,8 +190,8 @@ static sky_status open_numbered(struct sky_safetensors *file, const struct numbe
     return sky_error_last()->status;
 }
 
-/* Opens the newest whole one: *at is its place, or the count and the failure of the newest. */
-static sky_status open_newest(struct sky_safetensors *file, const struct series *series, bool say, int64_t *at)
+/* Opens the newest whole one, naming those left aside: *at is its place, or the count and the failure of the newest. */
+static sky_status open_newest(struct sky_safetensors *file, const struct series *series, int64_t *at)
 {
     sky_status status = SKY_OK;
     struct sky_error newest;
@@ -187,7 +199,7 @@ static sky_status open_newest(struct sky_safetensors *file, const struct series 
         status = open_numbered(file, &series->files[*at]);
         if (status == SKY_OK) return SKY_OK;
         if (*at == 0) newest = *sky_error_last();
-        if (say) sky_log(SKY_LOG_WARNING, "checkpoint left aside: %s: %s", sky_error_last()->where, sky_error_last()->what);
+        sky_log(SKY_LOG_WARNING, "checkpoint left aside: %s: %s", sky_error_last()->where, sky_error_last()->what);
     }
     return series->count ? sky_error_set(&newest) : SKY_OK;
 }
@@ -211,7 +223,7 @@ sky_status sky_checkpoint_find_newest(struct sky_safetensors *file, const char *
     int64_t at = 0;
     SKY_TRY(sky_folder_list(folder, &listing));
     SKY_TRY_DONE(series_make(&series, folder, &listing));
-    open_newest(file, &series, true, &at);
+    open_newest(file, &series, &at);
     if (at < series.count) {
         *step = series.files[at].step;
         goto done;
@@ -266,7 +278,7 @@ sky_status sky_checkpoint_prune(const char *folder, int64_t keep)
     int64_t at = 0, kept = 1;
     SKY_TRY(sky_folder_list(folder, &listing));
     SKY_TRY_DONE(series_make(&series, folder, &listing));
-    SKY_TRY_DONE(open_newest(&file, &series, false, &at));
+    SKY_TRY_DONE(open_newest(&file, &series, &at));
     sky_safetensors_close(&file);
     for (at++; at < series.count && kept < keep; at++) { /* the others' structure is enough: their data were read back when they were the newest */
         kept += sky_safetensors_open(&file, series.files[at].path) == SKY_OK;

@@ -14,6 +14,9 @@ sky_status sky_checkpoint_write(const char *path, const struct sky_file_tensor *
 /* Opens and verifies structure and checksums. SKY_FORMAT when it is damaged or has no checksum of its data. */
 sky_status sky_checkpoint_open(struct sky_safetensors *file, const char *path);
 
+/* Any weights file: like a checkpoint when it carries checksums, else its structure alone is checked. */
+sky_status sky_weights_open(struct sky_safetensors *file, const char *path);
+
 /* FOLDER/step-%09lld.safetensors as heap text. */
 sky_status sky_checkpoint_path(char **out, const char *folder, int64_t step);
 

@@ -2,6 +2,7 @@
  * What a trainer puts into a checkpoint and takes out of it: parameters, momentum, averages, buffers, and in the metadata the step and the experiment. All randomness is keyed by
  * counters, so the step number is the whole rest of the state.
  */
+#include "base/crc32c.h"
 #include "base/fs.h"
 #include "base/memory.h"
 #include "base/str.h"
@@ -23,10 +24,19 @@ static sky_status collect(struct sky_trainer *trainer, struct sky_tensor_list *l
     return sky_parameters_collect(&trainer->model, executor, SKY_ARENA_MOMENTUM, "momentum/", list);
 }
 
+/* Of the training images' places and names: other images mean another course of the run. */
+static void print_images_sum(const struct sky_train_set *set, char out[16])
+{
+    uint32_t sum = 0;
+    for (int view = 0; view < SKY_VIEW_COUNT; view++)
+        for (int64_t i = 0; i < set->views[view].count; i++) sum = sky_crc32c(sum, set->views[view].paths[i], strlen(set->views[view].paths[i]) + 1);
+    snprintf(out, 16, "%08x", sum);
+}
+
 sky_status sky_trainer_write_checkpoint(struct sky_trainer *trainer)
 {
     struct sky_tensor_list list = {0};
-    char *folder = NULL, *path = NULL, *experiment = NULL, step[32], epoch[32], hash[16], counts[64];
+    char *folder = NULL, *path = NULL, *experiment = NULL, step[32], epoch[32], hash[16], counts[64], classes[32], images[16];
     uint32_t config_hash = 0;
     sky_status status = SKY_OK;
     if (!trainer->run_folder) return sky_fail(SKY_USAGE, "checkpoint", "this trainer has no run folder");
@@ -40,10 +50,10 @@ sky_status sky_trainer_write_checkpoint(struct sky_trainer *trainer)
     snprintf(epoch, sizeof epoch, "%lld", (long long)(trainer->step / trainer->steps_per_epoch));
     snprintf(hash, sizeof hash, "%08x", config_hash);
     snprintf(counts, sizeof counts, "%lld %lld %lld", (long long)trainer->skipped_updates, (long long)trainer->skipped_images, (long long)trainer->clamped);
-    char classes[32];
+    print_images_sum(&trainer->set, images);
     snprintf(classes, sizeof classes, "%lld", (long long)trainer->model.classes);
-    const struct sky_file_text texts[] = {{"format", "skygem checkpoint 1"}, {"skygem", SKYGEM_VERSION}, {"step", step},     {"epoch", epoch},
-                                          {"config_hash", hash},             {"counts", counts},         {"classes", classes}, {"config", experiment}};
+    const struct sky_file_text texts[] = {{"format", "skygem checkpoint 1"}, {"skygem", SKYGEM_VERSION}, {"step", step},     {"epoch", epoch},         {"config_hash", hash},
+                                          {"counts", counts},                {"classes", classes},       {"images", images}, {"config", experiment}};
     SKY_TRY_DONE(sky_checkpoint_write(path, list.tensors, list.count, texts, sizeof texts / sizeof *texts));
     SKY_TRY_DONE(sky_checkpoint_prune(folder, trainer->config->train.keep_checkpoints));
     sky_log(SKY_LOG_INFO, "checkpoint %s", path);
@@ -68,12 +78,28 @@ static sky_status check_hash(const struct sky_trainer *trainer, const struct sky
     return sky_hint("resume with the run's own run.ini: skygem train %s --resume; or start from its weights in a new folder: --set model.weights=%s", trainer->run_folder, file->path);
 }
 
+/* Another number of places is another classifier. Other images of the same places are the user's choice (a broken one removed), but said. */
+static sky_status check_data(const struct sky_trainer *trainer, const struct sky_safetensors *file)
+{
+    const char *classes = sky_safetensors_text(file, "classes"), *images = sky_safetensors_text(file, "images");
+    int64_t count = 0;
+    char now[16];
+    if (classes && sky_parse_int(classes, &count) && count != trainer->model.classes) {
+        sky_fail(SKY_DATA, trainer->set.root, "has %lld training places, the run had %lld", (long long)trainer->model.classes, (long long)count);
+        return sky_hint("a run is resumed on its own data: bring the places back, or start another run from its weights: --set model.weights=%s", file->path);
+    }
+    print_images_sum(&trainer->set, now);
+    if (images && strcmp(images, now) != 0) sky_log(SKY_LOG_WARNING, "%s: the training images are not those of the run so far: it goes on, but not to the same bits", trainer->set.root);
+    return SKY_OK;
+}
+
 static sky_status restore(struct sky_trainer *trainer, const struct sky_safetensors *file)
 {
     struct sky_executor *executor = &trainer->executor;
     const char *counts = sky_safetensors_text(file, "counts");
     long long updates = 0, images = 0, clamped = 0;
     SKY_TRY(check_hash(trainer, file));
+    SKY_TRY(check_data(trainer, file));
     SKY_TRY(sky_parameters_read(&trainer->model, executor, file, SKY_ARENA_PARAMS, ""));
     SKY_TRY(sky_parameters_read(&trainer->model, executor, file, SKY_ARENA_MOMENTUM, "momentum/"));
     if (executor->arena[SKY_ARENA_EMA]) SKY_TRY(sky_parameters_read(&trainer->model, executor, file, SKY_ARENA_EMA, "ema/"));

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "base/str.h"
+#include "io/checkpoint_file.h"
 #include "skygem/log.h"
 
 #include <stdio.h>
@@ -183,7 +184,7 @@ static sky_status check_trunk(const struct sky_model *model, const struct sky_sa
 sky_status sky_parameters_load(const struct sky_model *model, struct sky_executor *executor, const char *path)
 {
     struct sky_safetensors file = {0};
-    SKY_TRY(sky_safetensors_open(&file, path));
+    SKY_TRY(sky_weights_open(&file, path));
     struct filed filed = {.file = &file, .prefix = "", .optional = true};
     sky_status status = check_trunk(model, &file);
     if (status == SKY_OK) status = fill(model, executor, SKY_ARENA_PARAMS, from_file, &filed);

@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -97,6 +98,30 @@ static void test_memory(void)
     CHECK(sky_memory_peak_bytes() > 100 * 1024 && sky_memory_peak_bytes() < (size_t)1 << 40);
 }
 
+/* Half a line is written before the limit on a file's size ends the rest: the half is taken back. */
+static void append_over_a_limit(const char *path)
+{
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    struct rlimit before, small;
+    struct sigaction action;
+    char *text = NULL;
+    size_t count = 0;
+    const int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    CHECK_OK(sky_file_append_line(fd, path, "whole"));
+    sigaction(SIGXFSZ, &ignore, &action);
+    getrlimit(RLIMIT_FSIZE, &before);
+    small = before, small.rlim_cur = 10;
+    setrlimit(RLIMIT_FSIZE, &small);
+    CHECK_FAILS(sky_file_append_line(fd, path, "a line that is too long"), SKY_IO, path);
+    setrlimit(RLIMIT_FSIZE, &before);
+    sigaction(SIGXFSZ, &action, NULL);
+    CHECK_OK(sky_file_append_line(fd, path, "next"));
+    close(fd);
+    CHECK_OK(sky_file_read(path, 100, &text, &count));
+    CHECK(text && !strcmp(text, "whole\nnext\n"));
+    free(text);
+}
+
 static void test_files(void)
 {
     char *text = NULL;
@@ -149,6 +174,7 @@ static void test_files(void)
     CHECK_OK(sky_file_read(path, 100, &text, &count));
     CHECK(text && !strcmp(text, "one\n\n"));
     free(text);
+    append_over_a_limit(in_folder("limited"));
 
     struct sky_map map = {0};
     CHECK_OK(sky_map_open(&map, path));
