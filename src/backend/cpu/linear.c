@@ -5,7 +5,7 @@
 #include "product.h"
 
 /* Outputs and columns a piece of work has. */
-enum { OUTPUTS = 32, COLUMNS = 256 };
+enum { OUTPUTS = 32, COLUMNS = 512 };
 
 static sky_status linear_run(const struct sky_kernel *kernel, const struct sky_run *run)
 {

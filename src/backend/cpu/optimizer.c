@@ -21,15 +21,19 @@ static sky_status sum_prepare(struct sky_kernel *kernel)
     return SKY_OK;
 }
 
+/* The chunk's four quarters side by side: the hardware reads ahead in each of them. */
 static double chunk_squares(const float *restrict x, int64_t count)
 {
     double lane[LANES] = {0}, sum = 0;
-    int64_t i = 0;
-    for (; i + LANES <= count; i += LANES) {
+    const int64_t quarter = count / 4 / LANES * LANES;
+    for (int64_t i = 0; i < quarter; i += LANES) {
 #pragma omp simd
-        for (int l = 0; l < LANES; l++) lane[l] += (double)x[i + l] * (double)x[i + l];
+        for (int l = 0; l < LANES; l++) {
+            const double a = (double)x[i + l], b = (double)x[quarter + i + l], c = (double)x[2 * quarter + i + l], d = (double)x[3 * quarter + i + l];
+            lane[l] += (a * a + b * b) + (c * c + d * d);
+        }
     }
-    for (; i < count; i++) sum += (double)x[i] * (double)x[i];
+    for (int64_t i = 4 * quarter; i < count; i++) sum += (double)x[i] * (double)x[i];
     for (int l = 0; l < LANES; l++) sum += lane[l];
     return sum;
 }

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { LANES = 16, TILE = 4 };
+enum { LANES = 16, TILE = 4, RUN = 16 };
 
 /* A vector in registers, and one in memory at any float's address. Vectors never cross a call: without wide registers that would have no settled convention. */
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
@@ -55,12 +55,14 @@ void sky_product_nt(const float *x, const float *w, const float *bias, int64_t r
         for (int64_t n = 0; n < rows; n++) nt_tile(x + n * depth, w + k * depth, bias ? bias + k : NULL, depth, y + n * ldy + k, ldy, 1, 1);
 }
 
-/* rows x (4 vectors or `columns` scalars) of y = g w */
-static inline __attribute__((always_inline)) void nn_tile(const float *g, const float *w, int64_t depth, int64_t width, float *y, const int rows)
+/* rows x 4 vectors of y = or += g w over a run of w's rows */
+static inline __attribute__((always_inline)) void nn_tile(const float *g, const float *w, int64_t depth, int64_t run, int64_t width, bool add, float *y, const int rows)
 {
     lanes sum[TILE][TILE];
     memset(sum, 0, sizeof sum);
-    for (int64_t k = 0; k < depth; k++) {
+    for (int n = 0; n < rows && add; n++)
+        for (int v = 0; v < TILE; v++) sum[n][v] = *(const lanes_at *)(y + n * width + v * LANES);
+    for (int64_t k = 0; k < run; k++) {
         lanes column[TILE];
         for (int v = 0; v < TILE; v++) column[v] = *(const lanes_at *)(w + k * width + v * LANES);
         for (int n = 0; n < rows; n++)
@@ -85,13 +87,17 @@ static void nn_edge(const float *g, const float *w, int64_t rows, int64_t column
 
 void sky_product_nn(const float *g, const float *w, int64_t rows, int64_t columns, int64_t depth, int64_t width, float *y)
 {
-    int64_t c = 0;
-    for (; c + TILE * LANES <= columns; c += TILE * LANES) {
-        int64_t n = 0;
-        for (; n + TILE <= rows; n += TILE) nn_tile(g + n * depth, w + c, depth, width, y + n * width + c, TILE);
-        for (; n < rows; n++) nn_tile(g + n * depth, w + c, depth, width, y + n * width + c, 1);
+    const int64_t whole = columns / (TILE * LANES) * (TILE * LANES);
+    /* A few rows of w at a time, along all their columns: the hardware reads ahead in so many places and no more. */
+    for (int64_t k = 0; k < depth; k += RUN) {
+        const int64_t run = depth - k < RUN ? depth - k : RUN;
+        for (int64_t c = 0; c < whole; c += TILE * LANES) {
+            int64_t n = 0;
+            for (; n + TILE <= rows; n += TILE) nn_tile(g + n * depth + k, w + k * width + c, depth, run, width, k > 0, y + n * width + c, TILE);
+            for (; n < rows; n++) nn_tile(g + n * depth + k, w + k * width + c, depth, run, width, k > 0, y + n * width + c, 1);
+        }
     }
-    if (c < columns) nn_edge(g, w + c, rows, columns - c, depth, width, y + c);
+    if (whole < columns) nn_edge(g, w + whole, rows, columns - whole, depth, width, y + whole);
 }
 
 static inline __attribute__((always_inline)) void tn_tile(const float *g, int64_t ldg, const float *x, int64_t rows, int64_t columns, bool accumulate, float *dw, const int outputs)
