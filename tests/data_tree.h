@@ -1,57 +1,18 @@
 /*
- * What the tests of src/data share: a folder for a test program's files, small pictures, and telling whether two trees are the same bytes.
+ * What the tests of src/data share: trees of small pictures, the library's warnings, and telling whether two trees are the same bytes.
  */
 #ifndef SKY_TESTS_DATA_TREE_H
 #define SKY_TESTS_DATA_TREE_H
 
 #include "check.h"
+#include "folder.h"
 
-#include "base/fs.h"
 #include "base/rng.h"
 #include "image/image.h"
 #include "skygem/log.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
-
-static char tree_folder[64];
-
-static inline void tree_begin(void)
-{
-    const char *base = getenv("TMPDIR");
-    snprintf(tree_folder, sizeof tree_folder, "%.40s/skygem-XXXXXX", base && *base ? base : "/tmp");
-    if (!mkdtemp(tree_folder)) perror(tree_folder), exit(1);
-}
-
-static inline void tree_remove(const char *path)
-{
-    struct sky_listing list = {0};
-    struct stat info;
-    if (!lstat(path, &info) && S_ISDIR(info.st_mode) && sky_folder_list(path, &list) == SKY_OK)
-        for (int64_t i = 0; i < list.count; i++) {
-            char *below = NULL;
-            if (sky_path_join(&below, path, list.entries[i].name) == SKY_OK) tree_remove(below);
-            free(below);
-        }
-    sky_listing_free(&list);
-    remove(path);
-}
-
-static inline int tree_end(void)
-{
-    tree_remove(tree_folder);
-    return check_done();
-}
-
-/* A path below the test's folder; valid until the eighth next call. */
-static inline const char *tree_path(const char *relative)
-{
-    static char paths[8][512];
-    static int turn;
-    turn = (turn + 1) % 8;
-    snprintf(paths[turn], sizeof paths[turn], "%s/%s", tree_folder, relative);
-    return paths[turn];
-}
 
 static inline void tree_make_parent(const char *path)
 {
@@ -64,7 +25,7 @@ static inline void tree_make_parent(const char *path)
 /* Writes bytes, or a small picture that its number tells from others, making folders on the way. */
 static inline void tree_write(const char *relative, const void *bytes, size_t count)
 {
-    const char *path = tree_path(relative);
+    const char *path = in_folder(relative);
     tree_make_parent(path);
     CHECK_OK(sky_file_write_atomic(path, bytes, count));
 }
@@ -74,7 +35,7 @@ static inline void tree_picture(const char *relative, uint32_t number)
     enum { WIDTH = 24, HEIGHT = 20 };
     uint8_t rgb[HEIGHT * WIDTH * 3];
     struct sky_rng rng = sky_rng_make(number, SKY_RNG_TEST, number, 0);
-    const char *path = tree_path(relative), *extension = strrchr(relative, '.');
+    const char *path = in_folder(relative), *extension = strrchr(relative, '.');
     for (size_t i = 0; i < sizeof rgb; i++) rgb[i] = (uint8_t)(sky_rng_u32(&rng) & 63) + (uint8_t)(number * 7 % 192);
     tree_make_parent(path);
     if (extension && (!strcmp(extension, ".png") || !strcmp(extension, ".PNG"))) CHECK_OK(sky_image_write_png(path, rgb, WIDTH, HEIGHT));

@@ -16,13 +16,13 @@ static void make_tree(void)
     tree_picture("odd/train/satellite/0839/0839.jpg", 1);
     tree_picture("odd/train/satellite/0840/0840.PNG", 2);
     tree_picture("odd/train/satellite/0842/0842.JPG", 3);
-    CHECK_OK(sky_folder_make(tree_path("odd/train/satellite/0841")));
+    CHECK_OK(sky_folder_make(in_folder("odd/train/satellite/0841")));
     tree_picture("odd/train/drone/0839/image-02.jpeg", 4);
     tree_picture("odd/train/drone/0839/image-01.jpeg", 5);
     tree_picture("odd/train/drone/0839/image-10.JPEG", 6);
     tree_picture("odd/train/drone/0841/image-01.png", 7);
     tree_picture("odd/train/drone/0842/image-01.jpeg", 8);
-    CHECK_OK(sky_folder_make(tree_path("odd/train/drone/0840")));
+    CHECK_OK(sky_folder_make(in_folder("odd/train/drone/0840")));
     tree_write("odd/train/drone/0842/H80.TIF", "II*", 3);
     tree_write("odd/train/drone/0842/._image-01.jpeg", "resource fork", 13);
     tree_write("odd/train/drone/0842/Thumbs.db", "x", 1);
@@ -42,7 +42,7 @@ static void test_train(void)
 {
     struct sky_train_set set = {0};
     tree_log_catch();
-    CHECK_OK(sky_train_set_open(&set, tree_path("odd")));
+    CHECK_OK(sky_train_set_open(&set, in_folder("odd")));
     CHECK(set.class_count == 4 && set.empty_class_count == 2); /* 0840 has no drone image, 0841 no tile */
     CHECK(!strcmp(set.class_names[0], "0839") && !strcmp(set.class_names[2], "0841"));
     CHECK(set.views[SKY_VIEW_SATELLITE].count == 3 && set.views[SKY_VIEW_DRONE].count == 5);
@@ -63,14 +63,14 @@ static void test_test(void)
 {
     struct sky_test_set set = {0};
     tree_log_catch();
-    CHECK_OK(sky_test_set_open(&set, tree_path("odd"), SKY_DIRECTION_BOTH));
+    CHECK_OK(sky_test_set_open(&set, in_folder("odd"), SKY_DIRECTION_BOTH));
     CHECK(set.query[SKY_VIEW_DRONE].count == 2 && set.query[SKY_VIEW_DRONE].labels[0] == 7 && set.query[SKY_VIEW_DRONE].labels[1] == 12);
     CHECK(set.gallery[SKY_VIEW_SATELLITE].count == 3);
     int junk = 0;
     for (int64_t i = 0; i < 3; i++) junk += set.gallery[SKY_VIEW_SATELLITE].labels[i] == -1;
     CHECK(junk == 1);
     sky_test_set_close(&set);
-    CHECK_OK(sky_test_set_open(&set, tree_path("odd"), SKY_DIRECTION_DRONE_TO_SATELLITE));
+    CHECK_OK(sky_test_set_open(&set, in_folder("odd"), SKY_DIRECTION_DRONE_TO_SATELLITE));
     CHECK(set.query[SKY_VIEW_SATELLITE].count == 0 && set.gallery[SKY_VIEW_DRONE].count == 0 && set.gallery[SKY_VIEW_SATELLITE].count == 3);
     sky_test_set_close(&set);
 }
@@ -80,53 +80,53 @@ static void test_wrong_trees(void)
     struct sky_train_set train = {0};
     struct sky_test_set test = {0};
     CHECK_FAILS(sky_train_set_open(&train, NULL), SKY_DATA, "data.root");
-    CHECK_FAILS(sky_train_set_open(&train, tree_path("nowhere")), SKY_DATA, "nowhere");
-    CHECK_FAILS(sky_train_set_open(&train, tree_path("nowhere")), SKY_DATA, "train/{satellite,drone}");
-    CHECK_FAILS(sky_train_set_open(&train, tree_path("odd/train")), SKY_DATA, "the folder above");
-    CHECK_FAILS(sky_train_set_open(&train, tree_path("odd/train/satellite")), SKY_DATA, "train/satellite");
-    CHECK_FAILS(sky_train_set_open(&train, tree_path("odd/train/satellite/0839/0839.jpg")), SKY_DATA, "is a file");
-    CHECK_OK(sky_folder_make(tree_path("above/University-Release/train")));
-    CHECK_FAILS(sky_train_set_open(&train, tree_path("above")), SKY_DATA, "University-Release");
+    CHECK_FAILS(sky_train_set_open(&train, in_folder("nowhere")), SKY_DATA, "nowhere");
+    CHECK_FAILS(sky_train_set_open(&train, in_folder("nowhere")), SKY_DATA, "train/{satellite,drone}");
+    CHECK_FAILS(sky_train_set_open(&train, in_folder("odd/train")), SKY_DATA, "the folder above");
+    CHECK_FAILS(sky_train_set_open(&train, in_folder("odd/train/satellite")), SKY_DATA, "train/satellite");
+    CHECK_FAILS(sky_train_set_open(&train, in_folder("odd/train/satellite/0839/0839.jpg")), SKY_DATA, "is a file");
+    CHECK_OK(sky_folder_make(in_folder("above/University-Release/train")));
+    CHECK_FAILS(sky_train_set_open(&train, in_folder("above")), SKY_DATA, "University-Release");
     tree_picture("flat/train/satellite/0001.jpg", 1);
-    CHECK_FAILS(sky_train_set_open(&train, tree_path("flat")), SKY_DATA, "folder of its own");
+    CHECK_FAILS(sky_train_set_open(&train, in_folder("flat")), SKY_DATA, "folder of its own");
     tree_write("tiff/train/satellite/0001/H80.tif", "II*", 3);
-    CHECK_FAILS(sky_train_set_open(&train, tree_path("tiff")), SKY_DATA, "formats that are not read");
-    CHECK_OK(sky_folder_make(tree_path("empty/train/satellite/0001")));
-    CHECK_FAILS(sky_train_set_open(&train, tree_path("empty")), SKY_DATA, "no image");
+    CHECK_FAILS(sky_train_set_open(&train, in_folder("tiff")), SKY_DATA, "formats that are not read");
+    CHECK_OK(sky_folder_make(in_folder("empty/train/satellite/0001")));
+    CHECK_FAILS(sky_train_set_open(&train, in_folder("empty")), SKY_DATA, "no image");
     tree_picture("case/train/satellite/Abbey/a.jpg", 1);
     tree_picture("case/train/drone/abbey/a.jpg", 1);
-    CHECK_FAILS(sky_train_set_open(&train, tree_path("case")), SKY_DATA, "only in case");
+    CHECK_FAILS(sky_train_set_open(&train, in_folder("case")), SKY_DATA, "only in case");
     tree_picture("foreign/train/satellite/0001/a.jpg", 1);
     tree_picture("foreign/train/drone/0001/a.jpg", 1);
     tree_picture("foreign/train/drone/0002/a.jpg", 1);
-    CHECK_FAILS(sky_train_set_open(&train, tree_path("foreign")), SKY_DATA, "0002");
+    CHECK_FAILS(sky_train_set_open(&train, in_folder("foreign")), SKY_DATA, "0002");
     tree_picture("apart/train/satellite/0001/a.jpg", 1);
-    CHECK_OK(sky_folder_make(tree_path("apart/train/satellite/0002")));
+    CHECK_OK(sky_folder_make(in_folder("apart/train/satellite/0002")));
     tree_picture("apart/train/drone/0002/a.jpg", 1);
-    CHECK_FAILS(sky_train_set_open(&train, tree_path("apart")), SKY_DATA, "no place has an image in both");
+    CHECK_FAILS(sky_train_set_open(&train, in_folder("apart")), SKY_DATA, "no place has an image in both");
     tree_picture("named/test/query_drone/abbey/a.jpg", 1);
-    CHECK_FAILS(sky_test_set_open(&test, tree_path("named"), SKY_DIRECTION_DRONE_TO_SATELLITE), SKY_DATA, "whole number");
+    CHECK_FAILS(sky_test_set_open(&test, in_folder("named"), SKY_DIRECTION_DRONE_TO_SATELLITE), SKY_DATA, "whole number");
     tree_picture("huge/test/query_drone/4294967296/a.jpg", 1);
-    CHECK_FAILS(sky_test_set_open(&test, tree_path("huge"), SKY_DIRECTION_DRONE_TO_SATELLITE), SKY_DATA, "4294967296");
+    CHECK_FAILS(sky_test_set_open(&test, in_folder("huge"), SKY_DIRECTION_DRONE_TO_SATELLITE), SKY_DATA, "4294967296");
     tree_picture("half/test/query_drone/0001/a.jpg", 1);
-    CHECK_FAILS(sky_test_set_open(&test, tree_path("half"), SKY_DIRECTION_DRONE_TO_SATELLITE), SKY_DATA, "gallery_satellite");
+    CHECK_FAILS(sky_test_set_open(&test, in_folder("half"), SKY_DIRECTION_DRONE_TO_SATELLITE), SKY_DATA, "gallery_satellite");
     CHECK(train.root == NULL && test.root == NULL); /* nothing is left half open */
 }
 
 static void test_scan(void)
 {
     struct sky_image_set set = {0};
-    CHECK_OK(sky_image_set_scan(&set, tree_path("odd/train")));
+    CHECK_OK(sky_image_set_scan(&set, in_folder("odd/train")));
     CHECK(set.count == 9 && set.labels[0] == -1); /* the stray one too */
     for (int64_t i = 1; i < set.count; i++) CHECK(strcmp(set.paths[i - 1], set.paths[i]) < 0);
     sky_image_set_close(&set);
-    CHECK_OK(sky_image_set_scan(&set, tree_path("odd/train/drone/0842/Thumbs.db"))); /* named by hand: its content decides */
+    CHECK_OK(sky_image_set_scan(&set, in_folder("odd/train/drone/0842/Thumbs.db"))); /* named by hand: its content decides */
     CHECK(set.count == 1 && !strcmp(set.paths[0], "Thumbs.db"));
     sky_image_set_close(&set);
-    CHECK_FAILS(sky_image_set_scan(&set, tree_path("empty")), SKY_DATA, "no image");
-    CHECK_FAILS(sky_image_set_scan(&set, tree_path("nowhere")), SKY_IO, "nowhere");
-    CHECK(!symlink("..", tree_path("empty/train/back")));
-    CHECK_FAILS(sky_image_set_scan(&set, tree_path("empty")), SKY_DATA, "link");
+    CHECK_FAILS(sky_image_set_scan(&set, in_folder("empty")), SKY_DATA, "no image");
+    CHECK_FAILS(sky_image_set_scan(&set, in_folder("nowhere")), SKY_IO, "nowhere");
+    CHECK(!symlink("..", in_folder("empty/train/back")));
+    CHECK_FAILS(sky_image_set_scan(&set, in_folder("empty")), SKY_DATA, "link");
 }
 
 /* 10 places of which two are empty in a view; drone images 1, 2, 3 ... a place. */
@@ -136,14 +136,14 @@ static void make_places(struct sky_train_set *set)
         char name[96];
         snprintf(name, sizeof name, "places/train/satellite/%04d/a.jpg", place);
         if (place != 3) tree_picture(name, 100 + (uint32_t)place);
-        else CHECK_OK(sky_folder_make(tree_path("places/train/satellite/0003")));
+        else CHECK_OK(sky_folder_make(in_folder("places/train/satellite/0003")));
         for (int i = 0; i <= place % 4 && place != 5; i++) {
             snprintf(name, sizeof name, "places/train/drone/%04d/%d.jpg", place, i);
             tree_picture(name, 200 + 10 * (uint32_t)place + (uint32_t)i);
         }
     }
     tree_log_catch();
-    CHECK_OK(sky_train_set_open(set, tree_path("places")));
+    CHECK_OK(sky_train_set_open(set, in_folder("places")));
 }
 
 static void test_sampler(void)
@@ -219,7 +219,7 @@ static void test_check(void)
 {
     struct sky_check_report report = {0};
     const struct sky_finding *finding;
-    CHECK_OK(sky_dataset_check(&report, tree_path("odd"), 2, NULL, NULL));
+    CHECK_OK(sky_dataset_check(&report, in_folder("odd"), 2, NULL, NULL));
     CHECK(report.survey.part_count == 6 && report.published_count == 0);
     CHECK(report.queries_in_gallery == 2 && report.queries_differing == 1 && report.queries_absent == 0);
     CHECK((finding = finding_about(&report, "0841")) && !finding->problem);
@@ -233,7 +233,7 @@ static void test_check(void)
     tree_picture("odd/train/satellite/0012/0012.jpg", 30);       /* a query's place */
     tree_picture("odd/test/query_drone/0099/image-01.jpeg", 31); /* not in the gallery */
     tree_picture("odd/test/gallery_drone/hall/a.jpg", 32);
-    CHECK_OK(sky_dataset_check(&report, tree_path("odd"), 1, NULL, NULL));
+    CHECK_OK(sky_dataset_check(&report, in_folder("odd"), 1, NULL, NULL));
     CHECK((finding = finding_about(&report, "image-02.jpeg")) && finding->problem);
     CHECK((finding = finding_about(&report, "image-03.jpeg")) && finding->problem);
     CHECK((finding = finding_about(&report, "scores on them")) && finding->problem && strstr(finding->where, "query_drone"));
@@ -242,9 +242,9 @@ static void test_check(void)
     CHECK(report.queries_absent == 1);
     CHECK(report.problem_count == 5);
     sky_check_report_free(&report);
-    CHECK_FAILS(sky_dataset_check(&report, tree_path("nowhere"), 1, NULL, NULL), SKY_DATA, "nowhere");
+    CHECK_FAILS(sky_dataset_check(&report, in_folder("nowhere"), 1, NULL, NULL), SKY_DATA, "nowhere");
     sky_check_report_free(&report);
-    CHECK_FAILS(sky_dataset_check(&report, tree_path("odd/train"), 1, NULL, NULL), SKY_DATA, "the folder above");
+    CHECK_FAILS(sky_dataset_check(&report, in_folder("odd/train"), 1, NULL, NULL), SKY_DATA, "the folder above");
     sky_check_report_free(&report);
 }
 
@@ -257,12 +257,12 @@ static void test_stats(void)
     uint8_t grey[4 * 2 * 3], half[8 * 3];
     memset(grey, 51, sizeof grey);
     for (size_t i = 0; i < sizeof half; i++) half[i] = i % 3 == 0 ? (i < 12 ? 0 : 255) : 102; /* red 0 or 1, green and blue 0.4 */
-    CHECK_OK(sky_folder_make(tree_path("grey/train/drone/0001")));
-    CHECK_OK(sky_folder_make(tree_path("grey/train/drone/0002")));
-    CHECK_OK(sky_image_write_png(tree_path("grey/train/drone/0001/a.png"), grey, 4, 2));
-    CHECK_OK(sky_image_write_png(tree_path("grey/train/drone/0001/b.png"), half, 2, 4));
-    CHECK_OK(sky_image_write_png(tree_path("grey/train/drone/0001/c.png"), half, 2, 4));
-    CHECK_OK(sky_survey_make(&survey, tree_path("grey"), 2, NULL, NULL));
+    CHECK_OK(sky_folder_make(in_folder("grey/train/drone/0001")));
+    CHECK_OK(sky_folder_make(in_folder("grey/train/drone/0002")));
+    CHECK_OK(sky_image_write_png(in_folder("grey/train/drone/0001/a.png"), grey, 4, 2));
+    CHECK_OK(sky_image_write_png(in_folder("grey/train/drone/0001/b.png"), half, 2, 4));
+    CHECK_OK(sky_image_write_png(in_folder("grey/train/drone/0001/c.png"), half, 2, 4));
+    CHECK_OK(sky_survey_make(&survey, in_folder("grey"), 2, NULL, NULL));
     CHECK_OK(sky_part_stats(&survey.parts[0], &stats));
     CHECK(stats.images == 3 && stats.pixels == 24 && stats.least == 3 && stats.median == 3 && stats.most == 3 && stats.empty_classes == 1);
     CHECK_NEAR(stats.mean[0], (0.2 + 0.5 + 0.5) / 3, 1e-12);
@@ -276,7 +276,7 @@ static void test_stats(void)
 
 int main(void)
 {
-    tree_begin();
+    folder_make();
     make_tree();
     test_train();
     test_test();
@@ -285,5 +285,6 @@ int main(void)
     test_sampler();
     test_check();
     test_stats();
-    return tree_end();
+    folder_remove(folder);
+    return check_done();
 }

@@ -65,7 +65,7 @@ static void test_loader(void)
     struct sky_train_set set = {0};
     struct sky_sampler *sampler = NULL;
     uint32_t one[9], crcs[9];
-    CHECK_OK(sky_train_set_open(&set, tree_path("good")));
+    CHECK_OK(sky_train_set_open(&set, in_folder("good")));
     CHECK_OK(sky_sampler_create(&sampler, &set, SKY_SAMPLER_PAIRED, 1, BATCH, 3)); /* 2 steps an epoch: the run crosses epochs */
     struct sky_loader_options options = options_for(&set, sampler);
     CHECK(run(&options, one) == 0);
@@ -97,9 +97,9 @@ static void test_loader(void)
     CHECK_OK(sky_loader_next(loader, &b));
     CHECK(batch_crc(&a) == before);
     for (int row = 0; row < ROWS; row++) {
-        char folder[64];
-        snprintf(folder, sizeof folder, "train/%s/%s/", row < BATCH ? "satellite" : "drone", set.class_names[a.labels[row]]);
-        CHECK(!strncmp(a.paths[row], folder, strlen(folder)) && a.labels[row] == a.labels[row % BATCH]);
+        char place[64];
+        snprintf(place, sizeof place, "train/%s/%s/", row < BATCH ? "satellite" : "drone", set.class_names[a.labels[row]]);
+        CHECK(!strncmp(a.paths[row], place, strlen(place)) && a.labels[row] == a.labels[row % BATCH]);
     }
     sky_loader_release(loader, &a);
     sky_loader_release(loader, &b);
@@ -128,10 +128,10 @@ static void test_bad_images(void)
     struct sky_batch batch;
     uint32_t one[9], crcs[9];
     make_tree("bad");
-    truncate_file(tree_path("bad/train/drone/0002/image-01.jpeg"));
+    truncate_file(in_folder("bad/train/drone/0002/image-01.jpeg"));
     tree_write("bad/train/drone/0003/image-00.jpeg", "", 0);
     tree_write("bad/train/drone/0004/image-02.jpeg", "<!DOCTYPE html><html>not found</html>", 37);
-    CHECK_OK(sky_train_set_open(&set, tree_path("bad")));
+    CHECK_OK(sky_train_set_open(&set, in_folder("bad")));
     CHECK_OK(sky_sampler_create(&sampler, &set, SKY_SAMPLER_PAIRED, 1, BATCH, 3));
     struct sky_loader_options options = options_for(&set, sampler);
 
@@ -184,7 +184,7 @@ static void test_bad_images(void)
             snprintf(name, sizeof name, "bad/train/drone/0003/image-%02d.jpeg", i);
             tree_picture(name, 130 + (uint32_t)i);
         }
-        remove(tree_path("bad/train/satellite/0001/tile.png"));
+        remove(in_folder("bad/train/satellite/0001/tile.png"));
     }
     sky_sampler_destroy(sampler);
     sky_train_set_close(&set);
@@ -195,10 +195,10 @@ static void test_reader(void)
     struct sky_image_set set = {0};
     struct sky_pack *pack = NULL;
     uint32_t one = 0;
-    char *root = realpath(tree_path("good"), NULL);
+    char *root = realpath(in_folder("good"), NULL);
     CHECK_OK(sky_image_set_scan(&set, root));
     CHECK(set.count == 5 * PLACES);
-    CHECK_OK(sky_pack_open(&pack, tree_path("good.pack")));
+    CHECK_OK(sky_pack_open(&pack, in_folder("good.pack")));
     for (int workers = 1; workers <= 5; workers += 2)
         for (int packed = 0; packed < 2; packed++) {
             struct sky_reader *reader = NULL;
@@ -225,7 +225,7 @@ static void test_reader(void)
     struct sky_reader *reader = NULL;
     const uint8_t *images;
     int64_t first, count;
-    CHECK_OK(sky_image_set_scan(&set, tree_path("bad/train/drone/0002")));
+    CHECK_OK(sky_image_set_scan(&set, in_folder("bad/train/drone/0002")));
     CHECK_OK(sky_reader_create(&reader, &set, set.folder, NULL, SKY_EXIF_IGNORE, SIZE, 4, 2));
     CHECK_FAILS(sky_reader_next(reader, &images, &first, &count), SKY_DATA, "image-01.jpeg");
     sky_reader_destroy(reader);
@@ -251,20 +251,20 @@ static void test_pack(void)
     struct sky_resizer resizer = {0};
     const struct sky_decode_options decode = {0};
     uint32_t from_files[9], from_pack[9];
-    CHECK_OK(sky_pack_make(tree_path("good.pack"), tree_path("good"), SIZE, SKY_EXIF_IGNORE, 3, count_packed, NULL));
-    CHECK_OK(sky_pack_make(tree_path("again.pack"), tree_path("good"), SIZE, SKY_EXIF_IGNORE, 1, NULL, NULL));
+    CHECK_OK(sky_pack_make(in_folder("good.pack"), in_folder("good"), SIZE, SKY_EXIF_IGNORE, 3, count_packed, NULL));
+    CHECK_OK(sky_pack_make(in_folder("again.pack"), in_folder("good"), SIZE, SKY_EXIF_IGNORE, 1, NULL, NULL));
     char *a = NULL, *b = NULL;
     size_t a_bytes = 0, b_bytes = 0;
-    CHECK_OK(sky_file_read(tree_path("good.pack"), 1 << 24, &a, &a_bytes));
-    CHECK_OK(sky_file_read(tree_path("again.pack"), 1 << 24, &b, &b_bytes));
+    CHECK_OK(sky_file_read(in_folder("good.pack"), 1 << 24, &a, &a_bytes));
+    CHECK_OK(sky_file_read(in_folder("again.pack"), 1 << 24, &b, &b_bytes));
     CHECK(a_bytes == b_bytes && !memcmp(a, b, a_bytes));
     free(a);
     free(b);
-    CHECK_OK(sky_pack_open(&pack, tree_path("good.pack")));
+    CHECK_OK(sky_pack_open(&pack, in_folder("good.pack")));
     CHECK(sky_pack_count(pack) == 5 * PLACES && sky_pack_size(pack) == SIZE && sky_pack_exif(pack) == SKY_EXIF_IGNORE);
     CHECK_OK(sky_pack_verify(pack));
     CHECK(sky_pack_find(pack, "train/drone/0000") == NULL && sky_pack_find(pack, "") == NULL && sky_pack_find(pack, "zzz") == NULL);
-    CHECK_OK(sky_train_set_open(&set, tree_path("good")));
+    CHECK_OK(sky_train_set_open(&set, in_folder("good")));
     for (int64_t i = 0; i < set.views[SKY_VIEW_DRONE].count; i++) {
         const uint8_t *pixels = sky_pack_find(pack, set.views[SKY_VIEW_DRONE].paths[i]);
         char path[512];
@@ -291,7 +291,7 @@ static void test_pack(void)
     options.exif = SKY_EXIF_APPLY;
     CHECK_FAILS(sky_loader_create(&loader, &options), SKY_DATA, "exif");
     options.exif = SKY_EXIF_IGNORE;
-    const char *changed = tree_path("good/train/drone/0003/image-01.jpeg");
+    const char *changed = in_folder("good/train/drone/0003/image-01.jpeg");
     CHECK_OK(sky_file_read(changed, 1 << 20, &a, &a_bytes));
     CHECK_OK(sky_file_write_atomic(changed, a, a_bytes)); /* younger than the pack but the same */
     CHECK_OK(sky_loader_create(&loader, &options));
@@ -307,12 +307,12 @@ static void test_pack(void)
     tree_picture("good/train/drone/0003/image-77.jpeg", 5);
     sky_sampler_destroy(sampler);
     sky_train_set_close(&set);
-    CHECK_OK(sky_train_set_open(&set, tree_path("good")));
+    CHECK_OK(sky_train_set_open(&set, in_folder("good")));
     CHECK_OK(sky_sampler_create(&sampler, &set, SKY_SAMPLER_PAIRED, 1, BATCH, 3));
     options.set = &set, options.sampler = sampler;
     CHECK_FAILS(sky_loader_create(&loader, &options), SKY_DATA, "does not hold train/drone/0003/image-77.jpeg");
     CHECK(loader == NULL);
-    remove(tree_path("good/train/drone/0003/image-77.jpeg"));
+    remove(in_folder("good/train/drone/0003/image-77.jpeg"));
     sky_sampler_destroy(sampler);
     sky_train_set_close(&set);
     sky_pack_close(pack);
@@ -327,8 +327,8 @@ static const char *spoiled(size_t at, size_t keep)
 {
     char *bytes = NULL;
     size_t count = 0;
-    const char *path = tree_path("spoiled.pack");
-    CHECK_OK(sky_file_read(tree_path("good.pack"), 1 << 24, &bytes, &count));
+    const char *path = in_folder("spoiled.pack");
+    CHECK_OK(sky_file_read(in_folder("good.pack"), 1 << 24, &bytes, &count));
     if (at < count) bytes[at] ^= 0x10;
     CHECK_OK(sky_file_write_atomic(path, bytes, keep < count ? keep : count));
     free(bytes);
@@ -339,9 +339,9 @@ static void test_spoiled_packs(void)
 {
     struct sky_pack *pack = NULL;
     struct stat info;
-    CHECK(!stat(tree_path("good.pack"), &info));
+    CHECK(!stat(in_folder("good.pack"), &info));
     const size_t count = (size_t)info.st_size, none = count;
-    CHECK_FAILS(sky_pack_open(&pack, tree_path("nowhere.pack")), SKY_IO, "nowhere.pack");
+    CHECK_FAILS(sky_pack_open(&pack, in_folder("nowhere.pack")), SKY_IO, "nowhere.pack");
     CHECK_FAILS(sky_pack_open(&pack, spoiled(none, 0)), SKY_FORMAT, "empty");
     CHECK_FAILS(sky_pack_open(&pack, spoiled(none, 100)), SKY_FORMAT, "not a pack");
     CHECK_FAILS(sky_pack_open(&pack, spoiled(none, count - 1)), SKY_FORMAT, "cut short");
@@ -355,25 +355,26 @@ static void test_spoiled_packs(void)
     sky_pack_close(pack);
 
     /* Making one from bad images names them and leaves no file; nor does a tree without images or a size out of range. */
-    CHECK_FAILS(sky_pack_make(tree_path("no.pack"), tree_path("bad"), SIZE, SKY_EXIF_IGNORE, 2, NULL, NULL), SKY_DATA, "0002/image-01.jpeg");
+    CHECK_FAILS(sky_pack_make(in_folder("no.pack"), in_folder("bad"), SIZE, SKY_EXIF_IGNORE, 2, NULL, NULL), SKY_DATA, "0002/image-01.jpeg");
     CHECK(strstr(sky_error_last()->what, "0004/image-02.jpeg") && strstr(sky_error_last()->what, "2 of "));
-    CHECK_FAILS(sky_pack_make(tree_path("no.pack"), tree_path("good/train"), SIZE, SKY_EXIF_IGNORE, 2, NULL, NULL), SKY_DATA, "train or test");
-    CHECK_FAILS(sky_pack_make(tree_path("no.pack"), tree_path("good"), 0, SKY_EXIF_IGNORE, 2, NULL, NULL), SKY_USAGE, "size");
-    CHECK_FAILS(sky_pack_make(tree_path("nowhere/no.pack"), tree_path("good"), SIZE, SKY_EXIF_IGNORE, 2, NULL, NULL), SKY_IO, "nowhere");
+    CHECK_FAILS(sky_pack_make(in_folder("no.pack"), in_folder("good/train"), SIZE, SKY_EXIF_IGNORE, 2, NULL, NULL), SKY_DATA, "train or test");
+    CHECK_FAILS(sky_pack_make(in_folder("no.pack"), in_folder("good"), 0, SKY_EXIF_IGNORE, 2, NULL, NULL), SKY_USAGE, "size");
+    CHECK_FAILS(sky_pack_make(in_folder("nowhere/no.pack"), in_folder("good"), SIZE, SKY_EXIF_IGNORE, 2, NULL, NULL), SKY_IO, "nowhere");
     struct sky_listing list = {0};
-    CHECK_OK(sky_folder_list(tree_folder, &list));
+    CHECK_OK(sky_folder_list(folder, &list));
     for (int64_t i = 0; i < list.count; i++) CHECK(strncmp(list.entries[i].name, "no.pack", 7));
     sky_listing_free(&list);
 }
 
 int main(void)
 {
-    tree_begin();
+    folder_make();
     make_tree("good");
     test_loader();
     test_bad_images();
     test_pack();
     test_reader();
     test_spoiled_packs();
-    return tree_end();
+    folder_remove(folder);
+    return check_done();
 }

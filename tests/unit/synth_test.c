@@ -26,10 +26,10 @@ static void test_tree(void)
 {
     struct sky_train_set train = {0};
     struct sky_test_set test = {0};
-    CHECK_OK(sky_synth_make(tree_path("one"), &small, count_progress, NULL));
+    CHECK_OK(sky_synth_make(in_folder("one"), &small, count_progress, NULL));
     CHECK(progress_last == 9 * 4 && progress_total == 9 * 4 && progress_calls == 10);
-    CHECK_OK(sky_train_set_open(&train, tree_path("one")));
-    CHECK_OK(sky_test_set_open(&test, tree_path("one"), SKY_DIRECTION_BOTH));
+    CHECK_OK(sky_train_set_open(&train, in_folder("one")));
+    CHECK_OK(sky_test_set_open(&test, in_folder("one"), SKY_DIRECTION_BOTH));
     CHECK(train.class_count == 4 && train.empty_class_count == 0);
     CHECK(train.views[SKY_VIEW_SATELLITE].count == 4 && train.views[SKY_VIEW_DRONE].count == 12);
     CHECK(test.query[SKY_VIEW_SATELLITE].count == 3 && test.query[SKY_VIEW_DRONE].count == 9);
@@ -47,7 +47,7 @@ static void test_tree(void)
     }
     sky_train_set_close(&train);
     sky_test_set_close(&test);
-    CHECK_FAILS(sky_synth_make(tree_path("one"), &small, NULL, NULL), SKY_USAGE, "already holds");
+    CHECK_FAILS(sky_synth_make(in_folder("one"), &small, NULL, NULL), SKY_USAGE, "already holds");
 }
 
 static void test_workers(void)
@@ -58,38 +58,38 @@ static void test_workers(void)
         int files = 0;
         snprintf(name, sizeof name, "w%d", workers);
         options.workers = workers;
-        CHECK_OK(sky_synth_make(tree_path(name), &options, NULL, NULL));
-        CHECK(tree_same(tree_path("one"), tree_path(name), &files));
+        CHECK_OK(sky_synth_make(in_folder(name), &options, NULL, NULL));
+        CHECK(tree_same(in_folder("one"), in_folder(name), &files));
         CHECK(files == 4 * 4 + 2 * 3 * 4 + 2 * 4 + 1); /* train, test twice, distractors, readme */
     }
     /* More distractors or views of training leave a training place as it was; another seed does not. */
     int files = 0;
     options = small, options.distractor_places = 0, options.test_places = 5;
-    CHECK_OK(sky_synth_make(tree_path("other"), &options, NULL, NULL));
-    CHECK(tree_same(tree_path("one/train/drone/0005"), tree_path("other/train/drone/0005"), &files));
+    CHECK_OK(sky_synth_make(in_folder("other"), &options, NULL, NULL));
+    CHECK(tree_same(in_folder("one/train/drone/0005"), in_folder("other/train/drone/0005"), &files));
     options = small, options.seed = 8, options.test_places = options.distractor_places = 0, options.train_places = 1;
-    CHECK_OK(sky_synth_make(tree_path("seed"), &options, NULL, NULL));
-    CHECK(!tree_same(tree_path("one/train/drone/0005"), tree_path("seed/train/drone/0000"), &files));
+    CHECK_OK(sky_synth_make(in_folder("seed"), &options, NULL, NULL));
+    CHECK(!tree_same(in_folder("one/train/drone/0005"), in_folder("seed/train/drone/0000"), &files));
 }
 
 static void test_options(void)
 {
     struct sky_synth_options options = small;
     options.size = 8;
-    CHECK_FAILS(sky_synth_make(tree_path("bad"), &options, NULL, NULL), SKY_USAGE, "size");
+    CHECK_FAILS(sky_synth_make(in_folder("bad"), &options, NULL, NULL), SKY_USAGE, "size");
     options = small, options.train_places = 9999;
-    CHECK_FAILS(sky_synth_make(tree_path("bad"), &options, NULL, NULL), SKY_USAGE, "10000");
+    CHECK_FAILS(sky_synth_make(in_folder("bad"), &options, NULL, NULL), SKY_USAGE, "10000");
     options = small, options.drone_views = 100;
-    CHECK_FAILS(sky_synth_make(tree_path("bad"), &options, NULL, NULL), SKY_USAGE, "views");
+    CHECK_FAILS(sky_synth_make(in_folder("bad"), &options, NULL, NULL), SKY_USAGE, "views");
     options = small, options.train_places = options.test_places = options.distractor_places = 0;
-    CHECK_FAILS(sky_synth_make(tree_path("bad"), &options, NULL, NULL), SKY_USAGE, "places");
-    CHECK(!sky_path_is_folder(tree_path("bad")));
+    CHECK_FAILS(sky_synth_make(in_folder("bad"), &options, NULL, NULL), SKY_USAGE, "places");
+    CHECK(!sky_path_is_folder(in_folder("bad")));
     if (geteuid() != 0) {
-        CHECK(!mkdir(tree_path("shut"), 0500));
-        CHECK_FAILS(sky_synth_make(tree_path("shut/world"), &small, NULL, NULL), SKY_IO, "shut");
+        CHECK(!mkdir(in_folder("shut"), 0500));
+        CHECK_FAILS(sky_synth_make(in_folder("shut/world"), &small, NULL, NULL), SKY_IO, "shut");
     }
     tree_write("file", "x", 1);
-    CHECK_FAILS(sky_synth_make(tree_path("file/world"), &small, NULL, NULL), SKY_IO, "file");
+    CHECK_FAILS(sky_synth_make(in_folder("file/world"), &small, NULL, NULL), SKY_IO, "file");
 }
 
 /* A scene of hand-placed solids. */
@@ -214,11 +214,12 @@ static void test_pictures(void)
 
 int main(void)
 {
-    tree_begin();
+    folder_make();
     test_tree();
     test_workers();
     test_options();
     test_rays();
     test_pictures();
-    return tree_end();
+    folder_remove(folder);
+    return check_done();
 }

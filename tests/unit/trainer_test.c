@@ -28,7 +28,7 @@ static void read_config(struct sky_config *config, const char *const *more, int 
     char root[512];
     const char *overrides[24] = {"data.image_size=64",   "data.workers=2",      "augment.pad=2",      "model.backbone=se_resnet18", "model.se_layout=timm", "model.width=0.125",
                                  "model.embedding=8",    "train.batch_size=2",  "device.threads=2",   "optimizer.lr=0.01",          "model.dropout=0.5",    root};
-    snprintf(root, sizeof root, "data.root=%s", tree_path("tree"));
+    snprintf(root, sizeof root, "data.root=%s", in_folder("tree"));
     for (int i = 0; i < more_count; i++) overrides[12 + i] = more[i];
     CHECK_OK(sky_config_read(config, NULL, overrides, 12 + more_count));
 }
@@ -156,11 +156,11 @@ static void test_resume(void)
     struct sky_trainer *trainer[2] = {NULL, NULL};
     struct sky_step_report report[2];
     read_config(&config, more, 2);
-    if (!CHECK_OK(sky_trainer_open(&trainer[0], &config, tree_path("run"), false))) return;
+    if (!CHECK_OK(sky_trainer_open(&trainer[0], &config, in_folder("run"), false))) return;
     for (int i = 0; i < 3; i++) CHECK_OK(sky_trainer_step(trainer[0], &report[0])); /* 2 an epoch: stops inside one */
     trainer[0]->skipped_updates = 5, trainer[0]->skipped_images = 7, trainer[0]->clamped = 9;
     CHECK_OK(sky_trainer_save(trainer[0]));
-    if (!CHECK_OK(sky_trainer_open(&trainer[1], &config, tree_path("run"), true))) return;
+    if (!CHECK_OK(sky_trainer_open(&trainer[1], &config, in_folder("run"), true))) return;
     for (int turn = 0; turn < 2; turn++) {
         for (size_t a = 0; a < sizeof arenas / sizeof *arenas; a++) {
             struct sky_tensor_list list[2] = {{0}, {0}};
@@ -182,7 +182,7 @@ static void test_resume(void)
 
 int main(void)
 {
-    tree_begin();
+    folder_make();
     make_tree();
     test_average();
     test_bad_number("backbone.layer2.0.conv1.weight", NAN, "stop", 1, "parameter backbone.layer2.0.conv1.weight");
@@ -191,5 +191,6 @@ int main(void)
     test_bad_number("backbone.layer4.0.conv1.weight", INFINITY, "skip", 1, NULL);
     test_bad_number("backbone.layer1.0.conv1.weight", 3e38f, "skip", 2, NULL);
     test_resume();
-    return tree_end();
+    folder_remove(folder);
+    return check_done();
 }
