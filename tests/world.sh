@@ -59,12 +59,12 @@ losses() { sed -E 's/"(img_per_s|step_ms|data_ms|comm_ms)": [^,}]*(, )?//g' "$wo
 same_losses() { [ -s "$work/$1/metrics.jsonl" ] && cmp <(losses "$1") <(losses "$2"); }
 lines_of() { if [ -f "$work/$1/metrics.jsonl" ]; then wc -l <"$work/$1/metrics.jsonl"; else echo 0; fi; }
 
-# start FOLDER OPTIONS...: trains in the background as $pid.
+# start FOLDER OPTIONS...: trains in the background as $pid; what it says goes to $work/.started.
 start() {
     local folder=$1
     shift
-    : >"$work/.err" # not the last one's lines until this one has begun
-    "$program" train "$work/tiny.ini" -o "$work/$folder" --no-eval "$@" >"$work/.out" 2>"$work/.err" </dev/null &
+    : >"$work/.started" # not the last one's lines until this one has begun
+    "$program" train "$work/tiny.ini" -o "$work/$folder" --no-eval "$@" >/dev/null 2>"$work/.started" </dev/null &
     pid=$!
 }
 
@@ -77,5 +77,5 @@ wait_for_steps() {
 stop() {
     kill -s "$1" "$pid" 2>/dev/null
     wait "$pid" 2>/dev/null
-    code=$? out='' err=$(cat "$work/.err")
+    code=$? out='' err=$(cat "$work/.started")
 }

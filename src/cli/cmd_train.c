@@ -136,14 +136,15 @@ static sky_status open_run(struct run *run, const struct sky_args *args)
     const bool resume = sky_args_given(args, "resume");
     const char *output = sky_args_text(args, "output");
     char *log_path = NULL;
-    if (!output && sky_path_is_folder(args->operands[0])) output = args->operands[0];
+    const bool own = !output && sky_path_is_folder(args->operands[0]);
+    if (own) output = args->operands[0];
     SKY_TRY(sky_run_folder_open(&run->folder, run->config, output, resume));
     SKY_TRY(sky_path_join(&log_path, run->folder.path, "log.txt"));
     const sky_status status = sky_console_log_file(log_path);
     free(log_path);
     SKY_TRY(status);
     SKY_TRY(sky_trainer_open(&run->trainer, run->config, run->folder.path, resume));
-    SKY_TRY(sky_run_folder_describe(&run->folder, run->config));
+    SKY_TRY(sky_run_folder_describe(&run->folder, run->config, own && !sky_args_given(args, "set")));
     SKY_TRY(sky_summary_log(run->config, run->trainer, run->folder.path));
     run->saved = sky_trainer_next_step(run->trainer);
     if (resume) run->best = sky_evaluation_best(run->folder.path);

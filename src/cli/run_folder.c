@@ -98,12 +98,12 @@ done:
     return status;
 }
 
-sky_status sky_run_folder_describe(const struct sky_run_folder *folder, const struct sky_config *config)
+sky_status sky_run_folder_describe(const struct sky_run_folder *folder, const struct sky_config *config, bool from_its_own_ini)
 {
     char *text = NULL;
     sky_status status = SKY_OK;
     SKY_TRY_DONE(sky_config_text(config, &text));
-    SKY_TRY_DONE(write_text(folder->path, "run.ini", text));
+    if (!from_its_own_ini) SKY_TRY_DONE(write_text(folder->path, "run.ini", text));
     free(text);
     text = NULL;
     SKY_TRY_DONE(sky_environment_json(config, &text));

@@ -9,7 +9,7 @@ one_step_epochs=(--set train.batch_size=12 --set train.epochs=100000 --set train
 for ((kill = 0; kill < kills; kill++)); do
     before=$(newest run)
     start run ${before:+--resume} "${one_step_epochs[@]}"
-    while ! grep -q '^checkpoint ' "$work/.err" && kill -0 "$pid" 2>/dev/null; do sleep 0.02; done # it has gone on by one step at least
+    while ! grep -q '^checkpoint ' "$work/.started" && kill -0 "$pid" 2>/dev/null; do sleep 0.02; done # it has gone on by one step at least
     sleep "0.$(printf %03d "$(between 0 150)")"
     stop KILL
     expect_code 137
@@ -21,7 +21,7 @@ expect [ "$halves" -gt 0 ] # some kill came while a file was being written: othe
 
 # What half-written files are left goes away; every step is there once.
 start run --resume "${one_step_epochs[@]}"
-while [ "$(grep -c '^checkpoint ' "$work/.err")" -lt 3 ] && kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
+while [ "$(grep -c '^checkpoint ' "$work/.started")" -lt 3 ] && kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
 stop TERM
 expect_code 75
 expect [ "$(find "$work/run/checkpoints" -type f | wc -l)" -eq 2 ]
