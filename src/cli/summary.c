@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "data/sampler.h"
 #include "skygem/log.h"
+#include "train/parameters.h"
 #include "train/trainer_state.h"
 
 #include <stdio.h>
@@ -133,12 +134,9 @@ sky_status sky_summary_dry_run(const struct sky_config *config)
     sky_status status = SKY_OK;
     SKY_TRY(sky_backend_choose(config, &backend, &options));
     SKY_TRY_DONE(describe_data(config, &classes, &text));
-    if (config->model.weights && !sky_path_is_file(config->model.weights)) {
-        status = sky_fail(SKY_CONFIG, "model.weights", "there is no file %s", config->model.weights);
-        goto done;
-    }
     SKY_TRY_DONE(sky_model_build(&model, config, SKY_MODEL_TRAIN, config->train.batch_size, classes, 0, SKY_F32, NULL));
     SKY_TRY_DONE(sky_executor_create(&executor, backend, &options, &model.graph, NULL));
+    if (config->model.weights) SKY_TRY_DONE(sky_parameters_load(&model, &executor, config->model.weights));
     sky_summary_totals(&model, &executor, &text);
     sky_text_append(&text, "dry run: everything fits together; nothing was trained\n");
     SKY_TRY_DONE(sky_text_status(&text, "the plan"));
