@@ -3,6 +3,7 @@
  * precision about the mean of its first rows (so that a large mean costs no digits) and merged in double in a fixed order.
  */
 #include "cpu.h"
+#include "stream.h"
 
 #include <math.h>
 
@@ -144,18 +145,25 @@ static sky_status apply_prepare(struct sky_kernel *kernel)
     return SKY_OK;
 }
 
-static void apply_rows(const float *restrict z, float *restrict y, int64_t rows, int64_t channels, const float *restrict mean, const float *restrict scale, const float *restrict beta,
-                       bool relu)
+static inline void apply_row(const float *restrict z, float *restrict y, int64_t channels, const float *restrict mean, const float *restrict scale, const float *restrict beta, bool relu)
 {
-    for (int64_t r = 0; r < rows; r++, z += channels, y += channels) {
-        if (relu) {
+    if (relu) {
 #pragma omp simd
-            for (int64_t c = 0; c < channels; c++) y[c] = sky_relu(normalise(z[c], mean[c], scale[c], beta[c]));
-        } else {
+        for (int64_t c = 0; c < channels; c++) y[c] = sky_relu(normalise(z[c], mean[c], scale[c], beta[c]));
+    } else {
 #pragma omp simd
-            for (int64_t c = 0; c < channels; c++) y[c] = normalise(z[c], mean[c], scale[c], beta[c]);
-        }
+        for (int64_t c = 0; c < channels; c++) y[c] = normalise(z[c], mean[c], scale[c], beta[c]);
     }
+}
+
+static void apply_rows(const float *z, float *y, int64_t rows, int64_t channels, const float *mean, const float *scale, const float *beta, bool relu, bool stream)
+{
+    float row[SKY_STREAM_ROW];
+    for (int64_t r = 0; r < rows; r++, z += channels, y += channels) {
+        apply_row(z, stream ? row : y, channels, mean, scale, beta, relu);
+        if (stream) sky_stream_row(y, row, channels);
+    }
+    if (stream) sky_stream_end();
 }
 
 static sky_status apply_run(const struct sky_kernel *kernel, const struct sky_run *run)
@@ -163,6 +171,7 @@ static sky_status apply_run(const struct sky_kernel *kernel, const struct sky_ru
     const struct sky_map_shape map = sky_map_shape_of(sky_cpu_in(kernel, 0));
     const struct sky_units units = sky_units_of(&map);
     const int groups = kernel->node->attr.bn.groups;
+    const bool stream = sky_streams(sky_cpu_out(kernel, 0)->bytes, map.channels);
     const float *z = run->in[0], *mean = run->in[1], *invstd = run->in[2], *gamma = run->in[3], *beta = run->in[4];
     float *y = run->out[0], *scale = run->work;
     fill_scale(gamma, invstd, groups, map.channels, scale);
@@ -170,7 +179,7 @@ static sky_status apply_run(const struct sky_kernel *kernel, const struct sky_ru
     for (int64_t u = 0; u < units.count; u++) {
         const struct sky_unit unit = sky_unit_at(&units, u);
         const int64_t offset = (unit.image * map.positions + unit.first) * map.channels, group = unit.image / (map.images / groups) * map.channels;
-        apply_rows(z + offset, y + offset, unit.length, map.channels, mean + group, scale + group, beta, kernel->node->attr.bn.relu);
+        apply_rows(z + offset, y + offset, unit.length, map.channels, mean + group, scale + group, beta, kernel->node->attr.bn.relu, stream);
     }
     return SKY_OK;
 }
@@ -223,65 +232,74 @@ static inline void grad_rows(const float *dy, const float *restrict z, float *dz
     }
 }
 
-/* One block of channels: gradients of gamma and beta, and each group's constant and slope. */
-static void grad_merge(const struct sky_kernel *kernel, const struct sky_run *run, const struct sky_map_shape *map, const struct sky_units *units, int64_t first, const float *sums,
-                       float *scale)
+/* What one run of the gradient works on; coefficients are rows [G,C]. */
+struct grad_pass {
+    const float *dy, *z, *mean, *invstd, *beta;
+    float *dz, *dgamma, *dbeta, *scale, *constant, *slope, *sums; /* sums [units,2,C] */
+    struct sky_map_shape map;
+    struct sky_units units;
+    int64_t group_units; /* units of one group */
+    bool relu, accumulate;
+};
+
+/* One block of channels of one group: its share of the gradients of gamma and beta, its constant and slope. */
+static void grad_merge(const struct grad_pass *pass, int64_t group, int64_t first)
 {
-    const int64_t all = map->channels, channels = sky_min(SKY_CHANNEL_BLOCK, all - first);
-    const int groups = kernel->node->attr.bn.groups;
-    const double count = (double)(map->images / groups * map->positions);
-    const float *invstd = run->in[3];
-    float *constant = scale + groups * all, *slope = constant + groups * all;
-    double total_beta[SKY_CHANNEL_BLOCK] = {0}, total_gamma[SKY_CHANNEL_BLOCK] = {0};
-    for (int g = 0; g < groups; g++) {
-        double sum_g[SKY_CHANNEL_BLOCK], sum_gz[SKY_CHANNEL_BLOCK];
-        const int64_t group_units = units->count / groups;
-        sky_sum_units(sums + g * group_units * 2 * all, group_units, 2 * all, first, channels, sum_g);
-        sky_sum_units(sums + g * group_units * 2 * all, group_units, 2 * all, all + first, channels, sum_gz);
-        for (int64_t c = 0; c < channels; c++) {
-            const int64_t at = g * all + first + c;
-            const double sum_normal = sum_gz[c] * invstd[at];
-            total_beta[c] += sum_g[c];
-            total_gamma[c] += sum_normal;
-            constant[at] = (float)(scale[at] * sum_g[c] / count);
-            slope[at] = (float)(scale[at] * (double)invstd[at] * sum_normal / count);
-        }
-    }
+    const int64_t all = pass->map.channels, channels = sky_min(SKY_CHANNEL_BLOCK, all - first);
+    const double count = (double)(pass->group_units / pass->units.per_image * pass->map.positions);
+    const float *sums = pass->sums + group * pass->group_units * 2 * all;
+    double sum_g[SKY_CHANNEL_BLOCK], sum_gz[SKY_CHANNEL_BLOCK];
+    sky_sum_units(sums, pass->group_units, 2 * all, first, channels, sum_g);
+    sky_sum_units(sums, pass->group_units, 2 * all, all + first, channels, sum_gz);
     for (int64_t c = 0; c < channels; c++) {
-        sky_give(run->out[1], first + c, total_gamma[c], run->accumulate);
-        sky_give(run->out[2], first + c, total_beta[c], run->accumulate);
+        const int64_t at = group * all + first + c;
+        const double sum_normal = sum_gz[c] * pass->invstd[at];
+        pass->constant[at] = (float)(pass->scale[at] * sum_g[c] / count);
+        pass->slope[at] = (float)(pass->scale[at] * (double)pass->invstd[at] * sum_normal / count);
+        sky_give(pass->dgamma, first + c, sum_normal, pass->accumulate || group > 0);
+        sky_give(pass->dbeta, first + c, sum_g[c], pass->accumulate || group > 0);
     }
+}
+
+static void grad_sum_unit(const struct grad_pass *pass, int64_t group, int64_t index)
+{
+    const struct sky_unit unit = sky_unit_at(&pass->units, index);
+    const int64_t channels = pass->map.channels, at = (unit.image * pass->map.positions + unit.first) * channels, row = group * channels;
+    float *sum = pass->sums + index * 2 * channels;
+    if (pass->relu) grad_sums(pass->dy + at, pass->z + at, unit.length, channels, pass->mean + row, pass->scale + row, pass->beta, true, sum, sum + channels);
+    else grad_sums(pass->dy + at, pass->z + at, unit.length, channels, pass->mean + row, pass->scale + row, pass->beta, false, sum, sum + channels);
+}
+
+static void grad_write_unit(const struct grad_pass *pass, int64_t group, int64_t index)
+{
+    const struct sky_unit unit = sky_unit_at(&pass->units, index);
+    const int64_t channels = pass->map.channels, at = (unit.image * pass->map.positions + unit.first) * channels, row = group * channels;
+    const float *mean = pass->mean + row, *scale = pass->scale + row, *constant = pass->constant + row, *slope = pass->slope + row;
+    if (pass->relu) grad_rows(pass->dy + at, pass->z + at, pass->dz + at, unit.length, channels, mean, scale, pass->beta, true, constant, slope);
+    else grad_rows(pass->dy + at, pass->z + at, pass->dz + at, unit.length, channels, mean, scale, pass->beta, false, constant, slope);
 }
 
 static sky_status grad_run(const struct sky_kernel *kernel, const struct sky_run *run)
 {
-    const struct sky_map_shape map = sky_map_shape_of(sky_cpu_in(kernel, 1));
-    const struct sky_units units = sky_units_of(&map);
     const int groups = kernel->node->attr.bn.groups;
-    const bool relu = kernel->node->attr.bn.relu;
-    const float *dy = run->in[0], *z = run->in[1], *mean = run->in[2], *invstd = run->in[3], *gamma = run->in[4], *beta = run->in[5];
-    float *dz = run->out[0], *scale = run->work, *constant = scale + groups * map.channels, *slope = constant + groups * map.channels, *sums = slope + groups * map.channels;
-    fill_scale(gamma, invstd, groups, map.channels, scale);
+    struct grad_pass pass = {.dy = run->in[0], .z = run->in[1], .mean = run->in[2], .invstd = run->in[3], .beta = run->in[5], .dz = run->out[0], .dgamma = run->out[1],
+                             .dbeta = run->out[2], .map = sky_map_shape_of(sky_cpu_in(kernel, 1)), .relu = kernel->node->attr.bn.relu, .accumulate = run->accumulate};
+    const int64_t row = groups * pass.map.channels;
+    pass.scale = run->work, pass.constant = pass.scale + row, pass.slope = pass.constant + row, pass.sums = pass.slope + row;
+    pass.units = sky_units_of(&pass.map);
+    pass.group_units = pass.units.count / groups;
+    fill_scale(run->in[4], pass.invstd, groups, pass.map.channels, pass.scale);
+    /* Group by group, so that the second pass finds more of the first one's data in the caches. */
 #pragma omp parallel num_threads(sky_cpu_threads(kernel))
-    {
-int64_t begin, end;
-        sky_my_share(units.count, &begin, &end);
-        for (int64_t u = begin; u < end; u++) {
-            const struct sky_unit unit = sky_unit_at(&units, u);
-            const int64_t offset = (unit.image * map.positions + unit.first) * map.channels, group = unit.image / (map.images / groups) * map.channels;
-            float *sum = sums + u * 2 * map.channels;
-            if (relu) grad_sums(dy + offset, z + offset, unit.length, map.channels, mean + group, scale + group, beta, true, sum, sum + map.channels);
-            else grad_sums(dy + offset, z + offset, unit.length, map.channels, mean + group, scale + group, beta, false, sum, sum + map.channels);
-        }
+    for (int64_t group = 0; group < groups; group++) {
+        int64_t begin, end;
+        sky_my_share(pass.group_units, &begin, &end);
+        begin += group * pass.group_units, end += group * pass.group_units;
+        for (int64_t u = begin; u < end; u++) grad_sum_unit(&pass, group, u);
 #pragma omp barrier
 #pragma omp for schedule(static)
-        for (int64_t first = 0; first < map.channels; first += SKY_CHANNEL_BLOCK) grad_merge(kernel, run, &map, &units, first, sums, scale);
-        for (int64_t u = end - 1; u >= begin; u--) {
-            const struct sky_unit unit = sky_unit_at(&units, u);
-            const int64_t offset = (unit.image * map.positions + unit.first) * map.channels, group = unit.image / (map.images / groups) * map.channels;
-            if (relu) grad_rows(dy + offset, z + offset, dz + offset, unit.length, map.channels, mean + group, scale + group, beta, true, constant + group, slope + group);
-            else grad_rows(dy + offset, z + offset, dz + offset, unit.length, map.channels, mean + group, scale + group, beta, false, constant + group, slope + group);
-        }
+        for (int64_t first = 0; first < pass.map.channels; first += SKY_CHANNEL_BLOCK) grad_merge(&pass, group, first);
+        for (int64_t u = end - 1; u >= begin; u--) grad_write_unit(&pass, group, u);
     }
     return SKY_OK;
 }

@@ -3,6 +3,7 @@
  * What varies by image or channel alone is folded into a few rows of coefficients first, so each pass is a few multiply-adds an element.
  */
 #include "cpu.h"
+#include "stream.h"
 
 enum { Z, MEAN, INVSTD, GAMMA, BETA, GATE, SHORTCUT, MEAN_S, INVSTD_S, GAMMA_S, BETA_S };
 
@@ -40,24 +41,32 @@ static void tail_rows_fill(const struct sky_kernel *kernel, const struct sky_run
     }
 }
 
-static void tail_unit(const float *restrict z, const float *restrict shortcut, float *restrict out, int64_t count, int64_t channels, const struct tail_rows *rows)
+static inline void tail_row(const float *restrict z, const float *restrict shortcut, float *restrict out, int64_t channels, const struct tail_rows *rows)
 {
     const float *restrict mean = rows->mean, *restrict mean_s = rows->mean_s, *restrict slope = rows->slope, *restrict constant = rows->constant, *restrict slope_s = rows->slope_s;
-    for (int64_t r = 0; r < count; r++, z += channels, shortcut += channels, out += channels) {
-        if (mean && mean_s) {
+    if (mean && mean_s) {
 #pragma omp simd
-            for (int64_t c = 0; c < channels; c++) out[c] = sky_relu((shortcut[c] - mean_s[c]) * slope_s[c] + ((z[c] - mean[c]) * slope[c] + constant[c]));
-        } else if (mean) {
+        for (int64_t c = 0; c < channels; c++) out[c] = sky_relu((shortcut[c] - mean_s[c]) * slope_s[c] + ((z[c] - mean[c]) * slope[c] + constant[c]));
+    } else if (mean) {
 #pragma omp simd
-            for (int64_t c = 0; c < channels; c++) out[c] = sky_relu(shortcut[c] + ((z[c] - mean[c]) * slope[c] + constant[c]));
-        } else if (mean_s) {
+        for (int64_t c = 0; c < channels; c++) out[c] = sky_relu(shortcut[c] + ((z[c] - mean[c]) * slope[c] + constant[c]));
+    } else if (mean_s) {
 #pragma omp simd
-            for (int64_t c = 0; c < channels; c++) out[c] = sky_relu((shortcut[c] - mean_s[c]) * slope_s[c] + (z[c] * slope[c] + constant[c]));
-        } else {
+        for (int64_t c = 0; c < channels; c++) out[c] = sky_relu((shortcut[c] - mean_s[c]) * slope_s[c] + (z[c] * slope[c] + constant[c]));
+    } else {
 #pragma omp simd
-            for (int64_t c = 0; c < channels; c++) out[c] = sky_relu(shortcut[c] + z[c] * slope[c]);
-        }
+        for (int64_t c = 0; c < channels; c++) out[c] = sky_relu(shortcut[c] + z[c] * slope[c]);
     }
+}
+
+static void tail_unit(const float *z, const float *shortcut, float *out, int64_t count, int64_t channels, const struct tail_rows *rows, bool stream)
+{
+    float row[SKY_STREAM_ROW];
+    for (int64_t r = 0; r < count; r++, z += channels, shortcut += channels, out += channels) {
+        tail_row(z, shortcut, stream ? row : out, channels, rows);
+        if (stream) sky_stream_row(out, row, channels);
+    }
+    if (stream) sky_stream_end();
 }
 
 static sky_status tail_prepare(struct sky_kernel *kernel)
@@ -71,6 +80,7 @@ static sky_status tail_run(const struct sky_kernel *kernel, const struct sky_run
 {
     const struct sky_map_shape map = sky_map_shape_of(sky_cpu_in(kernel, Z));
     const struct sky_units units = sky_units_of(&map);
+    const bool stream = sky_streams(sky_cpu_out(kernel, 0)->bytes, map.channels);
     const float *z = run->in[Z], *shortcut = run->in[SHORTCUT];
     float *out = run->out[0];
 #pragma omp parallel num_threads(sky_cpu_threads(kernel))
@@ -82,7 +92,7 @@ static sky_status tail_run(const struct sky_kernel *kernel, const struct sky_run
             const struct sky_unit unit = sky_unit_at(&units, u);
             const int64_t offset = (unit.image * map.positions + unit.first) * map.channels;
             const struct tail_rows rows = tail_rows_of(kernel, run, &map, unit.image);
-            tail_unit(z + offset, shortcut + offset, out + offset, unit.length, map.channels, &rows);
+            tail_unit(z + offset, shortcut + offset, out + offset, unit.length, map.channels, &rows, stream);
         }
     }
     return SKY_OK;
@@ -186,13 +196,21 @@ static void grad_channel(const struct sky_kernel *kernel, const struct sky_run *
     sky_give(run->out[2], c, total_1, run->accumulate);
 }
 
-static void grad_unit(const float *restrict g, const float *restrict z, float *restrict dz, int64_t count, int64_t channels, const float *restrict mean, const float *restrict slope,
-                      const float *restrict constant, const float *restrict tilt)
+static inline void grad_row(const float *restrict g, const float *restrict z, float *restrict dz, int64_t channels, const float *restrict mean, const float *restrict slope,
+                            const float *restrict constant, const float *restrict tilt)
 {
-    for (int64_t r = 0; r < count; r++, g += channels, z += channels, dz += channels) {
 #pragma omp simd
-        for (int64_t c = 0; c < channels; c++) dz[c] = slope[c] * g[c] + constant[c] - (z[c] - mean[c]) * tilt[c];
+    for (int64_t c = 0; c < channels; c++) dz[c] = slope[c] * g[c] + constant[c] - (z[c] - mean[c]) * tilt[c];
+}
+
+static void grad_unit(const float *g, const float *z, float *dz, int64_t count, int64_t channels, const float *mean, const float *rows, bool stream)
+{
+    float row[SKY_STREAM_ROW];
+    for (int64_t r = 0; r < count; r++, g += channels, z += channels, dz += channels) {
+        grad_row(g, z, stream ? row : dz, channels, mean, rows, rows + channels, rows + 2 * channels);
+        if (stream) sky_stream_row(dz, row, channels);
     }
+    if (stream) sky_stream_end();
 }
 
 static sky_status grad_run(const struct sky_kernel *kernel, const struct sky_run *run)
@@ -200,6 +218,7 @@ static sky_status grad_run(const struct sky_kernel *kernel, const struct sky_run
     const struct sky_map_shape map = sky_map_shape_of(sky_cpu_in(kernel, 1));
     const struct sky_units units = sky_units_of(&map);
     const int64_t group_images = map.images / kernel->node->attr.bn.groups;
+    const bool stream = sky_streams(sky_cpu_out(kernel, 0)->bytes, map.channels);
     const float *g = run->in[0], *z = run->in[1], *mean = run->in[2];
     float *dz = run->out[0];
 #pragma omp parallel num_threads(sky_cpu_threads(kernel))
@@ -211,7 +230,7 @@ static sky_status grad_run(const struct sky_kernel *kernel, const struct sky_run
             const struct sky_unit unit = sky_unit_at(&units, u);
             const int64_t offset = (unit.image * map.positions + unit.first) * map.channels;
             const float *rows = (const float *)run->work + unit.image * GRAD_ROWS * map.channels;
-            grad_unit(g + offset, z + offset, dz + offset, unit.length, map.channels, mean + unit.image / group_images * map.channels, rows, rows + map.channels, rows + 2 * map.channels);
+            grad_unit(g + offset, z + offset, dz + offset, unit.length, map.channels, mean + unit.image / group_images * map.channels, rows, stream);
         }
     }
     return SKY_OK;

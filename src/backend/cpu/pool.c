@@ -2,6 +2,7 @@
  * Max pooling over windows and over the whole map, and the gradients of both. A window's maximum is kept with its place, so gradients gather without comparing again.
  */
 #include "cpu.h"
+#include "stream.h"
 #include "vector.h"
 
 /* Channels gone through together: their maxima and places stay in the nearest cache over the window. */
@@ -83,14 +84,20 @@ static sky_status max_pool_grad_run(const struct sky_kernel *kernel, const struc
 {
     const struct sky_tensor *in = sky_cpu_in(kernel, 0), *out = sky_cpu_out(kernel, 0);
     const int64_t out_rows = in->dim[1], out_columns = in->dim[2], height = out->dim[1], width = out->dim[2], channels = out->dim[3];
+    const bool stream = sky_streams(out->bytes, channels);
     const float *dy = run->in[0];
     const uint8_t *index = run->in[1];
     float *dx = run->out[0];
 #pragma omp parallel for num_threads(sky_cpu_threads(kernel)) schedule(static)
     for (int64_t row = 0; row < out->dim[0] * height; row++) {
         const int64_t image = row / height * out_rows * out_columns * channels;
-        for (int64_t w = 0; w < width; w++)
-            max_pool_gather(kernel->node, dy + image, index + image, out_rows, out_columns, channels, row % height, w, dx + (row * width + w) * channels);
+        float made[SKY_STREAM_ROW];
+        for (int64_t w = 0; w < width; w++) {
+            float *to = dx + (row * width + w) * channels;
+            max_pool_gather(kernel->node, dy + image, index + image, out_rows, out_columns, channels, row % height, w, stream ? made : to);
+            if (stream) sky_stream_row(to, made, channels);
+        }
+        if (stream) sky_stream_end();
     }
     return SKY_OK;
 }
