@@ -43,6 +43,11 @@ for setting in device.threads=1 device.threads=2 device.threads=3 data.workers=3
     expect [ "$out" = "$scores" ]
     expect same_features "$work/features" "$work/features-again"
 done
+run "$program" eval "$work/first" --json --quiet --save-features "$work/winograd" --set device.winograd=yes
+expect_code 0
+run "$program" eval "$work/first" --json --quiet --save-features "$work/winograd-again" --set device.winograd=yes --set device.threads=3 --set eval.batch_size=5
+expect_code 0
+expect same_features "$work/winograd" "$work/winograd-again"
 run "$program" train "$work/first" --resume --quiet # nothing left to train: the scores that training ends with
 expect_code 0
 expect [ "$(cat "$work/first/eval/step-000000012.json")" = "$scores" ]

@@ -45,7 +45,7 @@ check plain --set model.dropout=0
 check everything --set model.dropout=0.5 --set train.ema=0.9 --set optimizer.clip_norm=5 --set loss.label_smoothing=0.1 --set schedule.kind=cosine --set schedule.warmup_epochs=1 \
     --set augment.satellite_rotation=180 --set augment.drone_rotation=20 --set augment.erasing=0.5 --set augment.brightness=0.2 --set augment.saturation=0.2
 steps_an_epoch=6 epochs=4
-check accumulated --set train.accumulate=2 --set model.share_views=no --set model.part_attention=yes --set train.ema=0.5 --set data.workers=3
+check accumulated --set train.accumulate=2 --set model.share_views=no --set model.part_attention=yes --set train.ema=0.5 --set data.workers=3 --set device.winograd=yes
 expect [ "$inside" -gt 0 ] # some signal came inside an epoch
 
 # Evaluated after a resume as without one; resuming a finished run only evaluates.
