@@ -5,6 +5,7 @@
  */
 #include "winograd.h"
 
+#include "stream.h"
 #include "winograd_transform.h"
 
 #include <omp.h>
@@ -98,13 +99,15 @@ struct forward_plan {
 
 static struct forward_plan forward_plan_of(const struct sky_winograd *shape)
 {
-    enum { BLOCK_FLOATS = 1 << 19 }; /* of v and m: what a core's second-level cache holds beside the filters of one product */
+    enum { FEW_FLOATS = 1 << 18, MANY_FLOATS = 1 << 19, FEWEST_ROWS = 56 }; /* of v and m: what a core's second-level cache holds beside the filters of one product */
     struct forward_plan plan = {.tiling = tiling_of(shape)};
     plan.v_stride = round_up(shape->channels, LANES), plan.m_stride = round_up(shape->filters, SKY_PANEL_COLUMNS);
     plan.panels = plan.m_stride / SKY_PANEL_COLUMNS;
     plan.filter_plane = plan.panels * shape->channels * SKY_PANEL_COLUMNS + PLANE_PAD;
-    plan.rows = BLOCK_FLOATS / (POINTS * (plan.v_stride + plan.m_stride)) / SKY_PANEL_ROWS * SKY_PANEL_ROWS;
-    plan.together = plan.rows < 4 * SKY_PANEL_ROWS;
+    const int64_t row_floats = POINTS * (plan.v_stride + plan.m_stride);
+    plan.rows = FEW_FLOATS / row_floats / SKY_PANEL_ROWS * SKY_PANEL_ROWS;
+    if (plan.rows < FEWEST_ROWS) plan.rows = FEWEST_ROWS;
+    plan.together = plan.rows * row_floats > MANY_FLOATS;
     if (plan.together || plan.rows > plan.tiling.count) plan.rows = round_up(plan.tiling.count, SKY_PANEL_ROWS);
     plan.v_plane = plan.rows * plan.v_stride + PLANE_PAD, plan.m_plane = plan.rows * plan.m_stride + PLANE_PAD;
     return plan;
@@ -126,35 +129,45 @@ size_t sky_winograd_forward_bytes(const struct sky_winograd *shape)
     return (size_t)(block_floats(&plan) * (plan.together ? 1 : shape->threads)) * sizeof(float);
 }
 
-/* Taps of LANES filters from k on, at channel c: w is [K,3,3,C], or turned [C,3,3,K]. */
-static inline void load_taps(const struct sky_winograd *shape, const float *w, bool turned, int64_t c, int64_t k, sky_lanes taps[9])
+enum { TAPS = 9, CHANNEL_RUN = 16 };
+
+/* Taps of LANES filters from k on, for a run of channels from c on: w is [K,3,3,C], or turned [C,3,3,K]. */
+static void load_taps(const struct sky_winograd *shape, const float *w, bool turned, int64_t c, int64_t channels, int64_t k, sky_lanes taps[CHANNEL_RUN][TAPS])
 {
     const int64_t count = minimum(LANES, shape->filters - k);
-    for (int j = 0; j < 9; j++) {
-        if (turned) {
-            load_some(w + (c * 9 + 8 - j) * shape->filters + k, count, &taps[j]);
-            continue;
-        }
-        float part[LANES] = {0};
-        for (int64_t i = 0; i < count; i++) part[i] = w[((k + i) * 9 + j) * shape->channels + c];
-        memcpy(&taps[j], part, sizeof part);
+    if (turned) {
+        for (int64_t r = 0; r < channels; r++)
+            for (int j = 0; j < TAPS; j++) load_some(w + ((c + r) * TAPS + TAPS - 1 - j) * shape->filters + k, count, &taps[r][j]);
+        return;
     }
+    float *numbers = (float *)taps;
+    memset(taps, 0, CHANNEL_RUN * TAPS * sizeof(sky_lanes));
+    for (int64_t i = 0; i < count; i++)
+        for (int j = 0; j < TAPS; j++)
+            for (int64_t r = 0; r < channels; r++) numbers[(r * TAPS + j) * LANES + i] = w[((k + i) * TAPS + j) * shape->channels + c + r];
 }
 
 void sky_winograd_filters(const struct sky_winograd *shape, const float *w, bool turned, float *filters)
 {
     const struct forward_plan plan = forward_plan_of(shape);
-    const int64_t depth = shape->channels;
+    const int64_t depth = shape->channels, runs = (depth + CHANNEL_RUN - 1) / CHANNEL_RUN;
+    const bool stream = LANES == 16 && sky_streams(sky_winograd_filter_bytes(shape), LANES);
 #pragma omp parallel for num_threads(shape->threads) schedule(static)
-    for (int64_t i = 0; i < plan.panels * SKY_PANEL_VECTORS * depth; i++) {
-        const int64_t vector = i / depth, c = i % depth, k = vector * LANES;
+    for (int64_t i = 0; i < plan.panels * SKY_PANEL_VECTORS * runs; i++) {
+        const int64_t vector = i / runs, first = i % runs * CHANNEL_RUN, channels = minimum(CHANNEL_RUN, depth - first), k = vector * LANES;
         if (k >= shape->filters) continue;
-        sky_lanes taps[9], half[WINDOW * 3], factors[POINTS];
-        load_taps(shape, w, turned, c, k, taps);
-        for (int s = 0; s < 3; s++) sky_taps_line(taps + s, 3, half + s, 3);
-        for (int r = 0; r < WINDOW; r++) sky_taps_line(half + r * 3, 1, factors + r * WINDOW, 1);
-        float *to = filters + (vector / SKY_PANEL_VECTORS * depth + c) * SKY_PANEL_COLUMNS + vector % SKY_PANEL_VECTORS * LANES;
-        for (int p = 0; p < POINTS; p++) *(sky_lanes *)(to + p * plan.filter_plane) = factors[p];
+        sky_lanes taps[CHANNEL_RUN][TAPS], half[WINDOW * 3], factors[POINTS];
+        load_taps(shape, w, turned, first, channels, k, taps);
+        for (int64_t c = 0; c < channels; c++) {
+            for (int s = 0; s < 3; s++) sky_taps_line(taps[c] + s, 3, half + s, 3);
+            for (int r = 0; r < WINDOW; r++) sky_taps_line(half + r * 3, 1, factors + r * WINDOW, 1);
+            float *to = filters + (vector / SKY_PANEL_VECTORS * depth + first + c) * SKY_PANEL_COLUMNS + vector % SKY_PANEL_VECTORS * LANES;
+            for (int p = 0; p < POINTS; p++) {
+                if (stream) sky_stream_line(to + p * plan.filter_plane, (const float *)&factors[p]);
+                else *(sky_lanes *)(to + p * plan.filter_plane) = factors[p];
+            }
+        }
+        if (stream) sky_stream_end();
     }
 }
 
@@ -248,23 +261,24 @@ void sky_winograd_forward(const struct sky_winograd *shape, const float *x, cons
 
 /* ---- filter gradient ---- */
 
-/* Blocks of tiles: pixels v [36,panels,rows,COLUMNS], gradients g [36,groups,rows,ROWS], and over all of them sums [36,groups * ROWS,stride]. */
+/* Blocks of tiles: pixels v [36,panels,rows,COLUMNS], gradients g [36,rows,g_stride], and over all of them sums [36,groups * ROWS,stride]. */
 struct wgrad_plan {
     struct tiling tiling;
-    int64_t rows, panels, groups, stride, v_plane, g_plane, sum_plane;
+    int64_t rows, panels, groups, stride, g_stride, v_plane, g_plane, sum_plane;
 };
 
 static struct wgrad_plan wgrad_plan_of(const struct sky_winograd *shape)
 {
-    enum { BLOCK_FLOATS = 1 << 20, FEWEST_ROWS = 256 }; /* few rows would load and store the sums too often */
+    enum { BLOCK_FLOATS = 340 << 10, CACHED_SUMS = 1 << 20, FEW_ROWS = 64, MANY_ROWS = 256 }; /* few rows load and store the sums more often: when these stay in the caches */
     struct wgrad_plan plan = {.tiling = tiling_of(shape)};
     plan.panels = round_up(shape->channels, SKY_PANEL_COLUMNS) / SKY_PANEL_COLUMNS, plan.groups = round_up(shape->filters, LANES) / SKY_PANEL_ROWS;
-    plan.stride = plan.panels * SKY_PANEL_COLUMNS;
-    plan.rows = BLOCK_FLOATS / (POINTS * (plan.stride + plan.groups * SKY_PANEL_ROWS));
-    if (plan.rows < FEWEST_ROWS) plan.rows = FEWEST_ROWS;
+    plan.stride = plan.panels * SKY_PANEL_COLUMNS, plan.g_stride = plan.groups * SKY_PANEL_ROWS + PLANE_PAD;
+    plan.rows = BLOCK_FLOATS / (POINTS * (plan.stride + plan.g_stride));
+    const int64_t fewest = POINTS * plan.groups * SKY_PANEL_ROWS * plan.stride > CACHED_SUMS ? MANY_ROWS : FEW_ROWS;
+    if (plan.rows < fewest) plan.rows = fewest;
     if (plan.rows > plan.tiling.count) plan.rows = plan.tiling.count;
     plan.v_plane = plan.panels * plan.rows * SKY_PANEL_COLUMNS + PLANE_PAD;
-    plan.g_plane = plan.groups * plan.rows * SKY_PANEL_ROWS + PLANE_PAD;
+    plan.g_plane = plan.rows * plan.g_stride + PLANE_PAD;
     plan.sum_plane = plan.groups * SKY_PANEL_ROWS * plan.stride + PLANE_PAD;
     return plan;
 }
@@ -272,11 +286,10 @@ static struct wgrad_plan wgrad_plan_of(const struct sky_winograd *shape)
 size_t sky_winograd_wgrad_bytes(const struct sky_winograd *shape)
 {
     const struct wgrad_plan plan = wgrad_plan_of(shape);
-    const int64_t g_plane = round_up(plan.g_plane, PLANE_PAD);
-    return (size_t)(POINTS * (plan.v_plane + g_plane + plan.sum_plane)) * sizeof(float);
+    return (size_t)(POINTS * (plan.v_plane + plan.g_plane + plan.sum_plane)) * sizeof(float);
 }
 
-/* Pixels and gradients of one tile, as row `row` of their panels. */
+/* Pixels and gradients of one tile, as row `row` of the block. */
 static void transform_tile(const struct sky_winograd *shape, const struct wgrad_plan *plan, const float *x, const float *dy, int64_t index, int64_t row, float *v, float *g)
 {
     const struct tile tile = tile_at(&plan->tiling, index);
@@ -292,10 +305,7 @@ static void transform_tile(const struct sky_winograd *shape, const struct wgrad_
                     minimum(LANES, shape->filters - k), window);
         for (int j = 0; j < TILE; j++) sky_gradients_line(window + j, TILE, half + j, TILE);
         for (int i = 0; i < WINDOW; i++) sky_gradients_line(half + i * TILE, 1, factors + i * WINDOW, 1);
-        for (int p = 0; p < POINTS; p++)
-            for (int part = 0; part < LANES / SKY_PANEL_ROWS; part++)
-                memcpy(g + p * plan->g_plane + ((k / SKY_PANEL_ROWS + part) * plan->rows + row) * SKY_PANEL_ROWS, (const float *)&factors[p] + part * SKY_PANEL_ROWS,
-                       SKY_PANEL_ROWS * sizeof(float));
+        for (int p = 0; p < POINTS; p++) *(sky_lanes *)(g + p * plan->g_plane + row * plan->g_stride + k) = factors[p];
     }
 }
 
@@ -303,7 +313,7 @@ static void transform_tile(const struct sky_winograd *shape, const struct wgrad_
 static void multiply_transposed(const struct wgrad_plan *plan, const float *v, const float *g, int64_t rows, bool add, int64_t point, int64_t panel, float *sums)
 {
     for (int64_t group = 0; group < plan->groups; group++)
-        sky_panel_tile(g + point * plan->g_plane + group * plan->rows * SKY_PANEL_ROWS, 1, SKY_PANEL_ROWS, v + point * plan->v_plane + panel * plan->rows * SKY_PANEL_COLUMNS, rows, add,
+        sky_panel_tile(g + point * plan->g_plane + group * SKY_PANEL_ROWS, 1, plan->g_stride, v + point * plan->v_plane + panel * plan->rows * SKY_PANEL_COLUMNS, rows, add,
                        sums + point * plan->sum_plane + group * SKY_PANEL_ROWS * plan->stride + panel * SKY_PANEL_COLUMNS, plan->stride);
 }
 
@@ -327,7 +337,7 @@ static void give_taps(const struct sky_winograd *shape, const struct wgrad_plan 
 void sky_winograd_wgrad(const struct sky_winograd *shape, const float *x, const float *dy, bool accumulate, float *dw, void *work)
 {
     const struct wgrad_plan plan = wgrad_plan_of(shape);
-    float *v = work, *g = v + POINTS * plan.v_plane, *sums = g + POINTS * round_up(plan.g_plane, PLANE_PAD);
+    float *v = work, *g = v + POINTS * plan.v_plane, *sums = g + POINTS * plan.g_plane;
     const int64_t vectors = (shape->channels + LANES - 1) / LANES;
 #pragma omp parallel num_threads(shape->threads)
     {
