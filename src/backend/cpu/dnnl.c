@@ -1,5 +1,5 @@
 /*
- * Convolutions and products of oneDNN behind dnnl.h, in what the library's v2 and v3 have in common: primitives are executed on the caller's pointers, tensors
+ * Convolutions of oneDNN behind dnnl.h, in what the library's v2 and v3 have in common: primitives are executed on the caller's pointers, tensors
  * that the library wants in another layout are packed and unpacked by its reorders. Every call runs on exactly the device's number of threads, whatever
  * thread it comes from: the library sizes its scratch memory for that number.
  */
@@ -238,14 +238,4 @@ sky_status sky_dnnl_conv_unpack(const struct sky_dnnl_conv *conv, enum sky_dnnl_
 sky_status sky_dnnl_conv_execute(const struct sky_dnnl_conv *conv, const struct sky_dnnl_arguments *arguments)
 {
     return bound_execute(&conv->compute, conv->dnnl, arguments, conv->arguments);
-}
-
-sky_status sky_dnnl_sgemm(const struct sky_dnnl *dnnl, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb,
-                          float beta, float *c, int64_t ldc)
-{
-    const int threads = omp_get_max_threads();
-    omp_set_num_threads(dnnl->threads);
-    const dnnl_status_t status = dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1, a, lda, b, ldb, beta, c, ldc);
-    omp_set_num_threads(threads);
-    return library_check(status, "a matrix product");
 }

@@ -1,5 +1,5 @@
 /*
- * The little of oneDNN that the CPU back end uses: convolutions in three directions, with their own layouts converted from ours, and a matrix product. It hides
+ * The little of oneDNN that the CPU back end uses: convolutions in three directions, with their own layouts converted from ours. It hides
  * which major version is installed: dnnl.c is common, dnnl_v2.c or dnnl_v3.c (one of them is compiled) create what the two versions create differently.
  * Nothing here owns tensor memory: packed tensors and scratch are the caller's, 64-byte aligned.
  */
@@ -47,9 +47,5 @@ size_t sky_dnnl_conv_packed_bytes(const struct sky_dnnl_conv *conv, enum sky_dnn
 sky_status sky_dnnl_conv_pack(const struct sky_dnnl_conv *conv, enum sky_dnnl_tensor tensor, const void *ours, void *packed, void *scratch);
 sky_status sky_dnnl_conv_unpack(const struct sky_dnnl_conv *conv, enum sky_dnnl_tensor tensor, const void *packed, void *ours, void *scratch);
 sky_status sky_dnnl_conv_execute(const struct sky_dnnl_conv *conv, const struct sky_dnnl_arguments *arguments);
-
-/* Row-major c [m,n] = op(a) op(b) + beta c; op(x) is x or, when its flag is set, x transposed. Leading dimensions in elements. */
-sky_status sky_dnnl_sgemm(const struct sky_dnnl *dnnl, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb,
-                          float beta, float *c, int64_t ldc);
 
 #endif
