@@ -14,10 +14,10 @@ skygem=$root/build/skygem
 
 rm -rf "$out"
 mkdir -p "$out"
-"$skygem" data synth "$out/world" --seed 1 --size 128 --places-train 200 --places-test 80 --distractors 40 --views 8
+"$skygem" data synth "$out/world" --seed 1 --size 128 --places-train 360 --places-test 80 --distractors 40 --views 6
 echo
 echo "== untrained, for comparison"
-"$skygem" train "$root/experiments/demo/demo.ini" -o "$out/untrained" --set data.root="$out/world" --set train.epochs=1 --set optimizer.lr=1e-9 --quiet
+"$skygem" train "$root/experiments/demo/demo.ini" -o "$out/untrained" --set data.root="$out/world" --set train.epochs=1 --set schedule.warmup_epochs=0 --set optimizer.lr=1e-9 --quiet
 echo
 echo "== training"
 "$skygem" train "$root/experiments/demo/demo.ini" -o "$out/run" --set data.root="$out/world"
