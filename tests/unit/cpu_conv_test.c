@@ -1,5 +1,6 @@
 /*
- * What the convolutions of the shipped backbones run on at 256 pixels: never on oneDNN's reference code, and on Winograd where it is allowed and this build has it.
+ * What the convolutions of the shipped backbones run on at 256 pixels: never on oneDNN's reference code, and on Winograd where it is allowed and this build has
+ * it.
  */
 #include "check.h"
 
@@ -43,7 +44,8 @@ static void check_backbone(const char *backbone, enum sky_model_mode mode, bool 
     struct sky_model model = {0};
     struct sky_executor executor = {0};
     if (CHECK_OK(sky_config_read(&config, NULL, overrides, 1)) && CHECK_OK(sky_model_build(&model, &config, mode, 2, 10, 0, SKY_F32, NULL)) &&
-        CHECK_OK(sky_executor_create(&executor, &sky_backend_cpu, &options, &model.graph, NULL))) check_names(&executor, winograd);
+        CHECK_OK(sky_executor_create(&executor, &sky_backend_cpu, &options, &model.graph, NULL)))
+        check_names(&executor, winograd);
     sky_executor_destroy(&executor);
     sky_model_free(&model);
     sky_config_free(&config);

@@ -77,13 +77,14 @@ static sky_status stats_prepare(struct sky_kernel *kernel)
 }
 
 /* Merges units to images and images to groups, for one block of channels. */
-static void stats_merge(const struct sky_kernel *kernel, const struct sky_run *run, const struct sky_map_shape *map, const struct sky_units *units, int64_t first)
+static void stats_merge(const struct sky_kernel *kernel, const struct sky_run *run, const struct sky_map_shape *map, const struct sky_units *units,
+                        int64_t first)
 {
     const int64_t all = map->channels, channels = sky_min(SKY_CHANNEL_BLOCK, all - first);
     const int groups = kernel->node->attr.bn.groups;
     const double epsilon = kernel->node->attr.bn.epsilon, momentum = kernel->node->attr.bn.momentum;
-    const float *parts = run->work;                                         /* [units,3,C] */
-    float *running_mean = run->in[1], *running_var = run->in[2];            /* [C] */
+    const float *parts = run->work;                                              /* [units,3,C] */
+    float *running_mean = run->in[1], *running_var = run->in[2];                 /* [C] */
     float *image_mean = run->out[0], *mean = run->out[1], *invstd = run->out[2]; /* [N,C], [G,C], [G,C] */
     for (int g = 0; g < groups; g++) {
         struct moments group = {0};
@@ -118,7 +119,8 @@ static sky_status stats_run(const struct sky_kernel *kernel, const struct sky_ru
         for (int64_t u = 0; u < units.count; u++) {
             const struct sky_unit unit = sky_unit_at(&units, u);
             float *part = parts + u * 3 * map.channels;
-            unit_moments(z + (unit.image * map.positions + unit.first) * map.channels, unit.length, map.channels, part, part + map.channels, part + 2 * map.channels);
+            unit_moments(z + (unit.image * map.positions + unit.first) * map.channels, unit.length, map.channels, part, part + map.channels,
+                         part + 2 * map.channels);
         }
 #pragma omp for schedule(static)
         for (int64_t first = 0; first < map.channels; first += SKY_CHANNEL_BLOCK) stats_merge(kernel, run, &map, &units, first);
@@ -145,7 +147,8 @@ static sky_status apply_prepare(struct sky_kernel *kernel)
     return SKY_OK;
 }
 
-static inline void apply_row(const float *restrict z, float *restrict y, int64_t channels, const float *restrict mean, const float *restrict scale, const float *restrict beta, bool relu)
+static inline void apply_row(const float *restrict z, float *restrict y, int64_t channels, const float *restrict mean, const float *restrict scale,
+                             const float *restrict beta, bool relu)
 {
     if (relu) {
 #pragma omp simd
@@ -156,7 +159,8 @@ static inline void apply_row(const float *restrict z, float *restrict y, int64_t
     }
 }
 
-static void apply_rows(const float *z, float *y, int64_t rows, int64_t channels, const float *mean, const float *scale, const float *beta, bool relu, bool stream)
+static void apply_rows(const float *z, float *y, int64_t rows, int64_t channels, const float *mean, const float *scale, const float *beta, bool relu,
+                       bool stream)
 {
     float row[SKY_STREAM_ROW];
     for (int64_t r = 0; r < rows; r++, z += channels, y += channels) {
@@ -199,15 +203,16 @@ static inline float masked(float dy, float z, float mean, float scale, float bet
 }
 
 /* Sums of g and of g (z - mean) over the rows of one unit. */
-static inline void grad_sums(const float *restrict dy, const float *restrict z, int64_t rows, int64_t channels, const float *restrict mean, const float *restrict scale,
-                             const float *restrict beta, bool relu, float *restrict sum_g, float *restrict sum_gz)
+static inline void grad_sums(const float *restrict dy, const float *restrict z, int64_t rows, int64_t channels, const float *restrict mean,
+                             const float *restrict scale, const float *restrict beta, bool relu, float *restrict sum_g, float *restrict sum_gz)
 {
     for (int64_t c = 0; c < channels; c++) sum_g[c] = sum_gz[c] = 0;
     int64_t r = 0;
     for (; r + 2 <= rows; r += 2, dy += 2 * channels, z += 2 * channels) {
 #pragma omp simd
         for (int64_t c = 0; c < channels; c++) {
-            const float a = masked(dy[c], z[c], mean[c], scale[c], beta[c], relu), b = masked(dy[channels + c], z[channels + c], mean[c], scale[c], beta[c], relu);
+            const float a = masked(dy[c], z[c], mean[c], scale[c], beta[c], relu),
+                        b = masked(dy[channels + c], z[channels + c], mean[c], scale[c], beta[c], relu);
             sum_g[c] += a + b;
             sum_gz[c] += a * (z[c] - mean[c]) + b * (z[channels + c] - mean[c]);
         }
@@ -222,8 +227,8 @@ static inline void grad_sums(const float *restrict dy, const float *restrict z, 
 }
 
 /* dz = scale g - constant - (z - mean) slope; dz may be dy. */
-static inline void grad_rows(const float *dy, const float *restrict z, float *dz, int64_t rows, int64_t channels, const float *restrict mean, const float *restrict scale,
-                             const float *restrict beta, bool relu, const float *restrict constant, const float *restrict slope)
+static inline void grad_rows(const float *dy, const float *restrict z, float *dz, int64_t rows, int64_t channels, const float *restrict mean,
+                             const float *restrict scale, const float *restrict beta, bool relu, const float *restrict constant, const float *restrict slope)
 {
     for (int64_t r = 0; r < rows; r++, dy += channels, z += channels, dz += channels) {
 #pragma omp simd
@@ -282,8 +287,17 @@ static void grad_write_unit(const struct grad_pass *pass, int64_t group, int64_t
 static sky_status grad_run(const struct sky_kernel *kernel, const struct sky_run *run)
 {
     const int groups = kernel->node->attr.bn.groups;
-    struct grad_pass pass = {.dy = run->in[0], .z = run->in[1], .mean = run->in[2], .invstd = run->in[3], .beta = run->in[5], .dz = run->out[0], .dgamma = run->out[1],
-                             .dbeta = run->out[2], .map = sky_map_shape_of(sky_cpu_in(kernel, 1)), .relu = kernel->node->attr.bn.relu, .accumulate = run->accumulate};
+    struct grad_pass pass = {.dy = run->in[0],
+                             .z = run->in[1],
+                             .mean = run->in[2],
+                             .invstd = run->in[3],
+                             .beta = run->in[5],
+                             .dz = run->out[0],
+                             .dgamma = run->out[1],
+                             .dbeta = run->out[2],
+                             .map = sky_map_shape_of(sky_cpu_in(kernel, 1)),
+                             .relu = kernel->node->attr.bn.relu,
+                             .accumulate = run->accumulate};
     const int64_t row = groups * pass.map.channels;
     pass.scale = run->work, pass.constant = pass.scale + row, pass.slope = pass.constant + row, pass.sums = pass.slope + row;
     pass.units = sky_units_of(&pass.map);

@@ -1,6 +1,6 @@
 /*
- * The fused end of a residual block: relu(shortcut + gate * BN(z)) in one read of z and the shortcut, and its gradient in two passes (design.md, "Fused block tail").
- * What varies by image or channel alone is folded into a few rows of coefficients first, so each pass is a few multiply-adds an element.
+ * The fused end of a residual block: relu(shortcut + gate * BN(z)) in one read of z and the shortcut, and its gradient in two passes (design.md, "Fused block
+ * tail"). What varies by image or channel alone is folded into a few rows of coefficients first, so each pass is a few multiply-adds an element.
  */
 #include "cpu.h"
 #include "stream.h"
@@ -43,7 +43,8 @@ static void tail_rows_fill(const struct sky_kernel *kernel, const struct sky_run
 
 static inline void tail_row(const float *restrict z, const float *restrict shortcut, float *restrict out, int64_t channels, const struct tail_rows *rows)
 {
-    const float *restrict mean = rows->mean, *restrict mean_s = rows->mean_s, *restrict slope = rows->slope, *restrict constant = rows->constant, *restrict slope_s = rows->slope_s;
+    const float *restrict mean = rows->mean, *restrict mean_s = rows->mean_s, *restrict slope = rows->slope, *restrict constant = rows->constant,
+                          *restrict slope_s = rows->slope_s;
     if (mean && mean_s) {
 #pragma omp simd
         for (int64_t c = 0; c < channels; c++) out[c] = sky_relu((shortcut[c] - mean_s[c]) * slope_s[c] + ((z[c] - mean[c]) * slope[c] + constant[c]));
@@ -106,8 +107,8 @@ static sky_status reduce_prepare(struct sky_kernel *kernel)
 }
 
 /* g = (dout + dout2) [out > 0], and the sums of g and g (z - mean) over one unit; g may be dout. dout2 may be NULL. */
-static inline void reduce_unit(const float *dout, const float *dout2, const float *restrict out, const float *restrict z, float *g, int64_t rows, int64_t channels,
-                               const float *restrict mean, float *restrict sum_g, float *restrict sum_gz)
+static inline void reduce_unit(const float *dout, const float *dout2, const float *restrict out, const float *restrict z, float *g, int64_t rows,
+                               int64_t channels, const float *restrict mean, float *restrict sum_g, float *restrict sum_gz)
 {
     for (int64_t c = 0; c < channels; c++) sum_g[c] = sum_gz[c] = 0;
     for (int64_t r = 0; r < rows; r++) {
@@ -137,7 +138,9 @@ static sky_status reduce_run(const struct sky_kernel *kernel, const struct sky_r
             const int64_t offset = (unit.image * map.positions + unit.first) * map.channels;
             const float *group_mean = mean + unit.image / group_images * map.channels;
             float *sum = sums + u * 2 * map.channels;
-            if (dout2) reduce_unit(dout + offset, dout2 + offset, out + offset, z + offset, g + offset, unit.length, map.channels, group_mean, sum, sum + map.channels);
+            if (dout2)
+                reduce_unit(dout + offset, dout2 + offset, out + offset, z + offset, g + offset, unit.length, map.channels, group_mean, sum,
+                            sum + map.channels);
             else reduce_unit(dout + offset, NULL, out + offset, z + offset, g + offset, unit.length, map.channels, group_mean, sum, sum + map.channels);
         }
 #pragma omp for schedule(static) collapse(2)
@@ -168,7 +171,8 @@ static sky_status grad_prepare(struct sky_kernel *kernel)
 /* Everything that is left of the gradient but the pass over the map, for one channel. */
 static void grad_channel(const struct sky_kernel *kernel, const struct sky_run *run, const struct sky_map_shape *map, int64_t c)
 {
-    const float *mean = run->in[2], *invstd = run->in[3], *gamma = run->in[4], *image_mean = run->in[5], *sum_g = run->in[6], *sum_gz = run->in[7], *gate = run->in[8], *dsqueeze = run->in[9];
+    const float *mean = run->in[2], *invstd = run->in[3], *gamma = run->in[4], *image_mean = run->in[5], *sum_g = run->in[6], *sum_gz = run->in[7],
+                *gate = run->in[8], *dsqueeze = run->in[9];
     const int groups = kernel->node->attr.bn.groups;
     const int64_t all = map->channels, group_images = map->images / groups;
     const double area = (double)map->positions, count = area * (double)group_images;
@@ -196,8 +200,8 @@ static void grad_channel(const struct sky_kernel *kernel, const struct sky_run *
     sky_give(run->out[2], c, total_1, run->accumulate);
 }
 
-static inline void grad_row(const float *restrict g, const float *restrict z, float *restrict dz, int64_t channels, const float *restrict mean, const float *restrict slope,
-                            const float *restrict constant, const float *restrict tilt)
+static inline void grad_row(const float *restrict g, const float *restrict z, float *restrict dz, int64_t channels, const float *restrict mean,
+                            const float *restrict slope, const float *restrict constant, const float *restrict tilt)
 {
 #pragma omp simd
     for (int64_t c = 0; c < channels; c++) dz[c] = slope[c] * g[c] + constant[c] - (z[c] - mean[c]) * tilt[c];

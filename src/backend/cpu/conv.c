@@ -1,7 +1,7 @@
 /*
- * Convolutions and their gradients on oneDNN, and on our own Winograd code where that is asked for and possible. Our maps stay NHWC and our filters KRSC; what the library wants
- * otherwise is packed into scratch memory around its primitive, filters once a ONCE phase when the parameters are constant. The library's reference code is never used: it is a hundred
- * times slower, and nobody would notice.
+ * Convolutions and their gradients on oneDNN, and on our own Winograd code where that is asked for and possible. Our maps stay NHWC and our filters KRSC; what
+ * the library wants otherwise is packed into scratch memory around its primitive, filters once a ONCE phase when the parameters are constant. The library's
+ * reference code is never used: it is a hundred times slower, and nobody would notice.
  */
 #include "base/memory.h"
 #include "cpu.h"
@@ -11,14 +11,14 @@
 #include <stdlib.h>
 
 struct conv_state {
-    struct sky_dnnl_conv *conv;            /* NULL: by Winograd */
+    struct sky_dnnl_conv *conv; /* NULL: by Winograd */
     struct sky_winograd winograd;
     enum sky_dnnl_tensor result;
-    int tensor_in[SKY_DNNL_TENSORS];       /* which input of the node is x, filters, y; the result's: -1 */
-    size_t packed_at[SKY_DNNL_TENSORS];    /* offsets in the scratch memory */
-    size_t scratch_at, plain_at;           /* the library's own scratch; a gradient about to be accumulated [K,R,S,C] */
-    bool add_residual, relu;               /* left to us after the library */
-    void *kept;                            /* filters packed for constant parameters */
+    int tensor_in[SKY_DNNL_TENSORS];    /* which input of the node is x, filters, y; the result's: -1 */
+    size_t packed_at[SKY_DNNL_TENSORS]; /* offsets in the scratch memory */
+    size_t scratch_at, plain_at;        /* the library's own scratch; a gradient about to be accumulated [K,R,S,C] */
+    bool add_residual, relu;            /* left to us after the library */
+    void *kept;                         /* filters packed for constant parameters */
     size_t kept_bytes;
     uint64_t kept_generation;
 };
@@ -37,13 +37,15 @@ static sky_status nothing_found(const struct sky_dnnl_problem *p)
 {
     static const char *const names[] = {"convolution", "data gradient", "filter gradient"};
     char where[160];
-    snprintf(where, sizeof where, "%s of x [%lld,%lld,%lld,%lld], filters [%lld,%lld,%lld,%lld], stride %d, pad %d", names[p->direction], (long long)p->images, (long long)p->height,
-             (long long)p->width, (long long)p->channels, (long long)p->filters, (long long)p->rows, (long long)p->columns, (long long)p->channels, p->stride, p->pad);
+    snprintf(where, sizeof where, "%s of x [%lld,%lld,%lld,%lld], filters [%lld,%lld,%lld,%lld], stride %d, pad %d", names[p->direction], (long long)p->images,
+             (long long)p->height, (long long)p->width, (long long)p->channels, (long long)p->filters, (long long)p->rows, (long long)p->columns,
+             (long long)p->channels, p->stride, p->pad);
     sky_fail(SKY_UNSUPPORTED, where, "oneDNN has only its slow reference code for this shape");
     return sky_hint("choose channel counts that are multiples of 8, or another oneDNN version");
 }
 
-/* Sets *conv to the first of the ways to do it that the library really has, best first: our layouts, or its own; everything fused, or what follows left to us. */
+/* Sets *conv to the first of the ways to do it that the library really has, best first: our layouts, or its own; everything fused, or what follows left to us.
+ */
 static sky_status find(const struct sky_kernel *kernel, struct sky_dnnl_problem *problem, struct conv_state *state)
 {
     const struct sky_dnnl_problem asked = *problem;
@@ -81,7 +83,8 @@ static sky_status conv_prepare(struct sky_kernel *kernel, struct sky_dnnl_proble
 }
 
 /* Winograd when it is allowed, possible and worth it: then *out is complete but for its scratch memory. */
-static sky_status winograd_prepare(struct sky_kernel *kernel, const struct sky_tensor *x, const struct sky_tensor *filters, const struct sky_tensor *y, int pad, struct conv_state **out)
+static sky_status winograd_prepare(struct sky_kernel *kernel, const struct sky_tensor *x, const struct sky_tensor *filters, const struct sky_tensor *y, int pad,
+                                   struct conv_state **out)
 {
     *out = NULL;
     if (!kernel->device->options.winograd || !sky_winograd_is_fast()) return SKY_OK;
@@ -108,9 +111,22 @@ static sky_status forward_prepare(struct sky_kernel *kernel)
 {
     const struct sky_tensor *x = sky_cpu_in(kernel, 0), *w = sky_cpu_in(kernel, 1), *y = sky_cpu_out(kernel, 0);
     struct sky_dnnl_problem problem = {
-        .direction = SKY_DNNL_FORWARD, .images = x->dim[0], .height = x->dim[1], .width = x->dim[2], .channels = x->dim[3], .filters = w->dim[0], .rows = w->dim[1],
-        .columns = w->dim[2], .out_height = y->dim[1], .out_width = y->dim[2], .stride = kernel->node->attr.conv.stride, .pad = kernel->node->attr.conv.pad,
-        .inference = kernel->device->options.constant_parameters, .bias = sky_cpu_in(kernel, 2) != NULL, .residual = sky_cpu_in(kernel, 3) != NULL, .relu = kernel->node->attr.conv.relu,
+        .direction = SKY_DNNL_FORWARD,
+        .images = x->dim[0],
+        .height = x->dim[1],
+        .width = x->dim[2],
+        .channels = x->dim[3],
+        .filters = w->dim[0],
+        .rows = w->dim[1],
+        .columns = w->dim[2],
+        .out_height = y->dim[1],
+        .out_width = y->dim[2],
+        .stride = kernel->node->attr.conv.stride,
+        .pad = kernel->node->attr.conv.pad,
+        .inference = kernel->device->options.constant_parameters,
+        .bias = sky_cpu_in(kernel, 2) != NULL,
+        .residual = sky_cpu_in(kernel, 3) != NULL,
+        .relu = kernel->node->attr.conv.relu,
     };
     struct conv_state *state;
     SKY_TRY(winograd_prepare(kernel, x, w, y, problem.pad, &state));
@@ -128,8 +144,18 @@ static sky_status dgrad_prepare(struct sky_kernel *kernel)
     const struct sky_tensor *dy = sky_cpu_in(kernel, 0), *w = sky_cpu_in(kernel, 1), *dx = sky_cpu_out(kernel, 0);
     const int stride = kernel->node->attr.conv.stride, pad = kernel->node->attr.conv.pad;
     struct sky_dnnl_problem problem = {
-        .direction = SKY_DNNL_DGRAD, .images = dx->dim[0], .height = dx->dim[1], .width = dx->dim[2], .channels = dx->dim[3], .filters = w->dim[0], .rows = w->dim[1],
-        .columns = w->dim[2], .out_height = dy->dim[1], .out_width = dy->dim[2], .stride = stride, .pad = pad,
+        .direction = SKY_DNNL_DGRAD,
+        .images = dx->dim[0],
+        .height = dx->dim[1],
+        .width = dx->dim[2],
+        .channels = dx->dim[3],
+        .filters = w->dim[0],
+        .rows = w->dim[1],
+        .columns = w->dim[2],
+        .out_height = dy->dim[1],
+        .out_width = dy->dim[2],
+        .stride = stride,
+        .pad = pad,
     };
     /* The gradient of a 1x1 convolution is one too, with the filters transposed; the library's forward code is the better one for NHWC. */
     const bool pointwise = w->dim[1] == 1 && w->dim[2] == 1 && stride == 1 && pad == 0;
@@ -151,8 +177,18 @@ static sky_status wgrad_prepare(struct sky_kernel *kernel)
 {
     const struct sky_tensor *x = sky_cpu_in(kernel, 0), *dy = sky_cpu_in(kernel, 1), *dw = sky_cpu_out(kernel, 0);
     struct sky_dnnl_problem problem = {
-        .direction = SKY_DNNL_WGRAD, .images = x->dim[0], .height = x->dim[1], .width = x->dim[2], .channels = x->dim[3], .filters = dw->dim[0], .rows = dw->dim[1],
-        .columns = dw->dim[2], .out_height = dy->dim[1], .out_width = dy->dim[2], .stride = kernel->node->attr.conv.stride, .pad = kernel->node->attr.conv.pad,
+        .direction = SKY_DNNL_WGRAD,
+        .images = x->dim[0],
+        .height = x->dim[1],
+        .width = x->dim[2],
+        .channels = x->dim[3],
+        .filters = dw->dim[0],
+        .rows = dw->dim[1],
+        .columns = dw->dim[2],
+        .out_height = dy->dim[1],
+        .out_width = dy->dim[2],
+        .stride = kernel->node->attr.conv.stride,
+        .pad = kernel->node->attr.conv.pad,
     };
     struct conv_state *state;
     SKY_TRY(winograd_prepare(kernel, x, dw, dy, problem.pad, &state));
@@ -215,7 +251,8 @@ static sky_status conv_run(const struct sky_kernel *kernel, const struct sky_run
         if (t != (int)state->result) SKY_TRY(operand(kernel, run, (enum sky_dnnl_tensor)t, &tensors[t]));
     tensors[state->result] = packed ? work + state->packed_at[state->result] : plain;
 
-    struct sky_dnnl_arguments arguments = {.x = tensors[SKY_DNNL_X], .filters = tensors[SKY_DNNL_FILTERS], .y = tensors[SKY_DNNL_Y], .scratch = work + state->scratch_at};
+    struct sky_dnnl_arguments arguments = {
+        .x = tensors[SKY_DNNL_X], .filters = tensors[SKY_DNNL_FILTERS], .y = tensors[SKY_DNNL_Y], .scratch = work + state->scratch_at};
     if (kernel->node->op == SKY_OP_CONV) arguments.bias = run->in[2], arguments.residual = run->in[3];
     SKY_TRY(sky_dnnl_conv_execute(state->conv, &arguments));
     if (packed) SKY_TRY(sky_dnnl_conv_unpack(state->conv, state->result, tensors[state->result], plain, work + state->scratch_at));

@@ -1,6 +1,6 @@
 /*
- * The CPU back end: opening, arenas (host memory in huge pages), plain copies, and the table of operations. Convolutions run on oneDNN, everything else on our own
- * OpenMP code. Single precision only.
+ * The CPU back end: opening, arenas (host memory in huge pages), plain copies, and the table of operations. Convolutions run on oneDNN, everything else on our
+ * own OpenMP code. Single precision only.
  */
 #include "cpu.h"
 

@@ -85,7 +85,8 @@ static inline struct sky_unit sky_unit_at(const struct sky_units *units, int64_t
     return (struct sky_unit){image, first, left < units->length ? left : units->length};
 }
 
-/* This thread's contiguous share of `count` pieces, inside a parallel region. A second pass takes its share backwards: what was read last is still in the cache. */
+/* This thread's contiguous share of `count` pieces, inside a parallel region. A second pass takes its share backwards: what was read last is still in the
+ * cache. */
 static inline void sky_my_share(int64_t count, int64_t *begin, int64_t *end)
 {
     const int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
@@ -107,7 +108,8 @@ static inline float sky_relu(float x)
     return x < 0 ? 0 : x;
 }
 
-/* Adds the units' rows [C] of one image in order: sum[c] over u of parts[(u * stride) + c], for channels first .. first + count - 1 (count <= SKY_CHANNEL_BLOCK). */
+/* Adds the units' rows [C] of one image in order: sum[c] over u of parts[(u * stride) + c], for channels first .. first + count - 1 (count <=
+ * SKY_CHANNEL_BLOCK). */
 static inline void sky_sum_units(const float *parts, int64_t units, int64_t stride, int64_t first, int64_t count, double *restrict sum)
 {
     for (int64_t c = 0; c < count; c++) sum[c] = 0;

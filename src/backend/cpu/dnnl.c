@@ -92,18 +92,19 @@ static sky_status bound_create(struct bound_primitive *bound, dnnl_engine_t engi
     return bound_add(bound, engine, DNNL_ARG_SCRATCHPAD, scratch);
 }
 
-static sky_status bound_execute(const struct bound_primitive *bound, const struct sky_dnnl *dnnl, const struct sky_dnnl_arguments *pointers, const int arguments[SKY_DNNL_TENSORS])
+static sky_status bound_execute(const struct bound_primitive *bound, const struct sky_dnnl *dnnl, const struct sky_dnnl_arguments *pointers,
+                                const int arguments[SKY_DNNL_TENSORS])
 {
     dnnl_exec_arg_t list[6];
     dnnl_status_t status = dnnl_success;
     for (int i = 0; i < bound->count && status == dnnl_success; i++) {
         const int argument = bound->bound[i].argument;
-        const void *pointer = argument == DNNL_ARG_SCRATCHPAD             ? pointers->scratch
-                              : argument == arguments[SKY_DNNL_X]         ? pointers->x
-                              : argument == arguments[SKY_DNNL_FILTERS]   ? pointers->filters
-                              : argument == arguments[SKY_DNNL_Y]         ? pointers->y
-                              : argument == DNNL_ARG_BIAS                 ? pointers->bias
-                                                                          : pointers->residual;
+        const void *pointer = argument == DNNL_ARG_SCRATCHPAD           ? pointers->scratch
+                              : argument == arguments[SKY_DNNL_X]       ? pointers->x
+                              : argument == arguments[SKY_DNNL_FILTERS] ? pointers->filters
+                              : argument == arguments[SKY_DNNL_Y]       ? pointers->y
+                              : argument == DNNL_ARG_BIAS               ? pointers->bias
+                                                                        : pointers->residual;
         status = dnnl_memory_set_data_handle(bound->bound[i].memory, (void *)pointer);
         list[i].arg = argument;
         list[i].memory = bound->bound[i].memory;
@@ -135,8 +136,12 @@ static sky_status conv_fill(struct sky_dnnl_conv *conv, const struct sky_dnnl_pr
         enum sky_dnnl_tensor result;
     } directions[] = {
         [SKY_DNNL_FORWARD] = {{DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}, {dnnl_query_src_md, dnnl_query_weights_md, dnnl_query_dst_md}, SKY_DNNL_Y},
-        [SKY_DNNL_DGRAD] = {{DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST}, {dnnl_query_diff_src_md, dnnl_query_weights_md, dnnl_query_diff_dst_md}, SKY_DNNL_X},
-        [SKY_DNNL_WGRAD] = {{DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST}, {dnnl_query_src_md, dnnl_query_diff_weights_md, dnnl_query_diff_dst_md}, SKY_DNNL_FILTERS},
+        [SKY_DNNL_DGRAD] = {{DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST},
+                            {dnnl_query_diff_src_md, dnnl_query_weights_md, dnnl_query_diff_dst_md},
+                            SKY_DNNL_X},
+        [SKY_DNNL_WGRAD] = {{DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST},
+                            {dnnl_query_src_md, dnnl_query_diff_weights_md, dnnl_query_diff_dst_md},
+                            SKY_DNNL_FILTERS},
     };
     const dnnl_engine_t engine = conv->dnnl->engine;
     memcpy(conv->arguments, directions[problem->direction].argument, sizeof conv->arguments);

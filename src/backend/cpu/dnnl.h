@@ -17,13 +17,13 @@ enum sky_dnnl_tensor { SKY_DNNL_X, SKY_DNNL_FILTERS, SKY_DNNL_Y, SKY_DNNL_TENSOR
 
 struct sky_dnnl_problem {
     enum sky_dnnl_direction direction;
-    int64_t images, height, width, channels;         /* x [N,H,W,C] */
-    int64_t filters, rows, columns;                  /* filters [K,R,S,C] */
-    int64_t out_height, out_width;                   /* y [N,P,Q,K] */
+    int64_t images, height, width, channels; /* x [N,H,W,C] */
+    int64_t filters, rows, columns;          /* filters [K,R,S,C] */
+    int64_t out_height, out_width;           /* y [N,P,Q,K] */
     int stride, pad;
-    bool filters_by_channel;                         /* filters are stored [C,R,S,K] */
-    bool free_layout;                                /* x and y in a layout of the library's choice, to be packed; else NHWC */
-    bool inference, bias, residual, relu;            /* forward only: y = relu?(conv + bias + residual) */
+    bool filters_by_channel;              /* filters are stored [C,R,S,K] */
+    bool free_layout;                     /* x and y in a layout of the library's choice, to be packed; else NHWC */
+    bool inference, bias, residual, relu; /* forward only: y = relu?(conv + bias + residual) */
 };
 
 struct sky_dnnl_arguments {
@@ -41,9 +41,9 @@ void sky_dnnl_close(struct sky_dnnl *dnnl);
 /* *out stays NULL, with SKY_OK, when the library has nothing for this problem but its reference code. */
 sky_status sky_dnnl_conv_create(struct sky_dnnl *dnnl, const struct sky_dnnl_problem *problem, struct sky_dnnl_conv **out);
 void sky_dnnl_conv_destroy(struct sky_dnnl_conv *conv);
-const char *sky_dnnl_conv_name(const struct sky_dnnl_conv *conv);                                     /* "brgconv:avx512_core" */
-size_t sky_dnnl_conv_scratch_bytes(const struct sky_dnnl_conv *conv);                                 /* for execute, pack and unpack */
-size_t sky_dnnl_conv_packed_bytes(const struct sky_dnnl_conv *conv, enum sky_dnnl_tensor tensor);     /* 0: takes our layout as it is */
+const char *sky_dnnl_conv_name(const struct sky_dnnl_conv *conv);                                 /* "brgconv:avx512_core" */
+size_t sky_dnnl_conv_scratch_bytes(const struct sky_dnnl_conv *conv);                             /* for execute, pack and unpack */
+size_t sky_dnnl_conv_packed_bytes(const struct sky_dnnl_conv *conv, enum sky_dnnl_tensor tensor); /* 0: takes our layout as it is */
 sky_status sky_dnnl_conv_pack(const struct sky_dnnl_conv *conv, enum sky_dnnl_tensor tensor, const void *ours, void *packed, void *scratch);
 sky_status sky_dnnl_conv_unpack(const struct sky_dnnl_conv *conv, enum sky_dnnl_tensor tensor, const void *packed, void *ours, void *scratch);
 sky_status sky_dnnl_conv_execute(const struct sky_dnnl_conv *conv, const struct sky_dnnl_arguments *arguments);

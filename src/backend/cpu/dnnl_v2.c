@@ -1,5 +1,6 @@
 /*
- * oneDNN's v2 C API (Debian 12: 2.6.3): operation descriptors first, then primitive descriptors; memory descriptors are open structs. Nothing but creation is here.
+ * oneDNN's v2 C API (Debian 12: 2.6.3): operation descriptors first, then primitive descriptors; memory descriptors are open structs. Nothing but creation is
+ * here.
  */
 #include "base/memory.h"
 #include "dnnl_version.h"
@@ -60,14 +61,15 @@ dnnl_status_t sky_dnnl_describe_conv(dnnl_engine_t engine, const struct sky_dnnl
     dnnl_memory_desc_t x, filters, y, plain_y, bias;
     if (tensor_describe(p, SKY_DNNL_X, activations, &x) || tensor_describe(p, SKY_DNNL_FILTERS, dnnl_format_tag_any, &filters) ||
         tensor_describe(p, SKY_DNNL_Y, activations, &y) || tensor_describe(p, SKY_DNNL_Y, dnnl_nhwc, &plain_y) ||
-        dnnl_memory_desc_init_by_tag(&bias, 1, bias_dims, dnnl_f32, dnnl_x)) return dnnl_invalid_arguments;
+        dnnl_memory_desc_init_by_tag(&bias, 1, bias_dims, dnnl_f32, dnnl_x))
+        return dnnl_invalid_arguments;
 
     dnnl_convolution_desc_t operation;
     dnnl_status_t status = dnnl_invalid_arguments;
     switch (p->direction) {
     case SKY_DNNL_FORWARD:
-        status = dnnl_convolution_forward_desc_init(&operation, p->inference ? dnnl_forward_inference : dnnl_forward_training, kind, &x, &filters, p->bias ? &bias : NULL, &y,
-                                                    strides, pads, pads);
+        status = dnnl_convolution_forward_desc_init(&operation, p->inference ? dnnl_forward_inference : dnnl_forward_training, kind, &x, &filters,
+                                                    p->bias ? &bias : NULL, &y, strides, pads, pads);
         break;
     case SKY_DNNL_DGRAD: status = dnnl_convolution_backward_data_desc_init(&operation, kind, &x, &filters, &y, strides, pads, pads); break;
     case SKY_DNNL_WGRAD: status = dnnl_convolution_backward_weights_desc_init(&operation, kind, &x, &filters, NULL, &y, strides, pads, pads); break;

@@ -60,18 +60,20 @@ dnnl_status_t sky_dnnl_describe_conv(dnnl_engine_t engine, const struct sky_dnnl
     if (status == dnnl_success && p->bias) status = dnnl_memory_desc_create_with_tag(&bias, 1, bias_dims, dnnl_f32, dnnl_x);
     if (status == dnnl_success) status = attributes_make(p, plain_y, &attributes);
     if (status == dnnl_success && p->direction != SKY_DNNL_FORWARD)
-        status = dnnl_convolution_forward_primitive_desc_create(&hint, engine, dnnl_forward_training, kind, x, filters, NULL, y, strides, dilates, pads, pads, attributes);
+        status = dnnl_convolution_forward_primitive_desc_create(&hint, engine, dnnl_forward_training, kind, x, filters, NULL, y, strides, dilates, pads, pads,
+                                                                attributes);
     if (status == dnnl_success) {
         switch (p->direction) {
         case SKY_DNNL_FORWARD:
-            status = dnnl_convolution_forward_primitive_desc_create(out, engine, p->inference ? dnnl_forward_inference : dnnl_forward_training, kind, x, filters, bias, y, strides,
-                                                                    dilates, pads, pads, attributes);
+            status = dnnl_convolution_forward_primitive_desc_create(out, engine, p->inference ? dnnl_forward_inference : dnnl_forward_training, kind, x,
+                                                                    filters, bias, y, strides, dilates, pads, pads, attributes);
             break;
         case SKY_DNNL_DGRAD:
             status = dnnl_convolution_backward_data_primitive_desc_create(out, engine, kind, x, filters, y, strides, dilates, pads, pads, hint, attributes);
             break;
         case SKY_DNNL_WGRAD:
-            status = dnnl_convolution_backward_weights_primitive_desc_create(out, engine, kind, x, filters, NULL, y, strides, dilates, pads, pads, hint, attributes);
+            status =
+                dnnl_convolution_backward_weights_primitive_desc_create(out, engine, kind, x, filters, NULL, y, strides, dilates, pads, pads, hint, attributes);
             break;
         }
     }

@@ -50,7 +50,8 @@ static void norm_block(const struct sky_kernel *kernel, const struct sky_run *ru
             running_var[d] = (float)((1 - momentum) * running_var[d] + momentum * square[d] / (double)(members - 1));
         }
         for (int64_t n = 0; n < members; n++)
-            for (int64_t d = 0; d < block.features; d++) y[n * width + d] = (float)((double)gamma[d] * ((double)x[n * width + d] - center[d]) * slope[d] + (double)beta[d]);
+            for (int64_t d = 0; d < block.features; d++)
+                y[n * width + d] = (float)((double)gamma[d] * ((double)x[n * width + d] - center[d]) * slope[d] + (double)beta[d]);
     }
 }
 
@@ -70,7 +71,8 @@ static void grad_block(const struct sky_kernel *kernel, const struct sky_run *ru
     double total[SKY_CHANNEL_BLOCK] = {0}, total_x[SKY_CHANNEL_BLOCK] = {0};
     for (int64_t g = 0; g < groups; g++) {
         const int64_t at = (block.head * rows + g * members) * width + block.first, statistic = (block.head * groups + g) * width + block.first;
-        const float *dy = (const float *)run->in[0] + at, *x = (const float *)run->in[1] + at, *mean = (const float *)run->in[2] + statistic, *invstd = (const float *)run->in[3] + statistic;
+        const float *dy = (const float *)run->in[0] + at, *x = (const float *)run->in[1] + at, *mean = (const float *)run->in[2] + statistic,
+                    *invstd = (const float *)run->in[3] + statistic;
         float *dx = (float *)run->out[0] + at;
         double sum[SKY_CHANNEL_BLOCK] = {0}, sum_x[SKY_CHANNEL_BLOCK] = {0};
         for (int64_t n = 0; n < members; n++)
@@ -81,7 +83,8 @@ static void grad_block(const struct sky_kernel *kernel, const struct sky_run *ru
         for (int64_t n = 0; n < members; n++)
             for (int64_t d = 0; d < block.features; d++) {
                 const double normal = ((double)x[n * width + d] - (double)mean[d]) * (double)invstd[d];
-                dx[n * width + d] = (float)((double)gamma[d] * (double)invstd[d] * ((double)dy[n * width + d] - (sum[d] + normal * sum_x[d]) / (double)members));
+                dx[n * width + d] =
+                    (float)((double)gamma[d] * (double)invstd[d] * ((double)dy[n * width + d] - (sum[d] + normal * sum_x[d]) / (double)members));
             }
         for (int64_t d = 0; d < block.features; d++) total[d] += sum[d], total_x[d] += sum_x[d];
     }

@@ -28,8 +28,8 @@ static sky_status prep_run(const struct sky_kernel *kernel, const struct sky_run
 {
     const struct sky_tensor *shape = sky_cpu_out(kernel, 0);
     const int64_t height = shape->dim[1], width = shape->dim[2];
-    const uint8_t *images = run->in[0];  /* [N,H,W,3] */
-    const int32_t *erased = run->in[1];  /* [N,4] top left height width, or NULL */
+    const uint8_t *images = run->in[0]; /* [N,H,W,3] */
+    const int32_t *erased = run->in[1]; /* [N,4] top left height width, or NULL */
     const struct sky_scalars *scalars = run->in[2];
     float *x = run->out[0], scale[3], shift[3]; /* [N,H,W,3] */
     for (int c = 0; c < 3; c++) {

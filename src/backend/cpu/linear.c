@@ -16,8 +16,8 @@ static sky_status linear_run(const struct sky_kernel *kernel, const struct sky_r
 #pragma omp parallel for num_threads(sky_cpu_threads(kernel)) schedule(static)
     for (int64_t i = 0; i < heads * pieces; i++) {
         const int64_t p = i / pieces, first = i % pieces * OUTPUTS;
-        sky_product_nt(x + p * rows * depth, w + (p * outputs + first) * depth, bias ? bias + p * outputs + first : NULL, rows, sky_min(OUTPUTS, outputs - first), depth,
-                       y + p * rows * outputs + first, outputs);
+        sky_product_nt(x + p * rows * depth, w + (p * outputs + first) * depth, bias ? bias + p * outputs + first : NULL, rows,
+                       sky_min(OUTPUTS, outputs - first), depth, y + p * rows * outputs + first, outputs);
     }
     return SKY_OK;
 }
@@ -43,12 +43,16 @@ static sky_status linear_grad_run(const struct sky_kernel *kernel, const struct 
 #pragma omp for schedule(static) nowait
         for (int64_t i = 0; i < heads * slices; i++) {
             const int64_t p = i / slices, first = i % slices * COLUMNS;
-            if (dx) sky_product_nn(dy + p * rows * outputs, w + p * outputs * depth + first, rows, sky_min(COLUMNS, depth - first), outputs, depth, dx + p * rows * depth + first);
+            if (dx)
+                sky_product_nn(dy + p * rows * outputs, w + p * outputs * depth + first, rows, sky_min(COLUMNS, depth - first), outputs, depth,
+                               dx + p * rows * depth + first);
         }
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < heads * pieces; i++) {
             const int64_t p = i / pieces, first = i % pieces * OUTPUTS, count = sky_min(OUTPUTS, outputs - first);
-            if (dw) sky_product_tn(dy + p * rows * outputs + first, outputs, x + p * rows * depth, rows, count, depth, run->accumulate, dw + (p * outputs + first) * depth);
+            if (dw)
+                sky_product_tn(dy + p * rows * outputs + first, outputs, x + p * rows * depth, rows, count, depth, run->accumulate,
+                               dw + (p * outputs + first) * depth);
             bias_gradient(dy + p * rows * outputs, rows, outputs, first, count, run->accumulate, db ? db + p * outputs : NULL);
         }
     }

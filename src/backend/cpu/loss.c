@@ -1,5 +1,6 @@
 /*
- * The two losses and their gradients, a row of logits (or a pair of rows) at a time: exponentials in single precision, sums in double, rows added up in their order.
+ * The two losses and their gradients, a row of logits (or a pair of rows) at a time: exponentials in single precision, sums in double, rows added up in their
+ * order.
  */
 #include "cpu.h"
 #include "skygem/config.h"
@@ -35,7 +36,8 @@ struct loss_shape {
 static struct loss_shape loss_shape_of(const struct sky_kernel *kernel, int64_t members, double factor)
 {
     const struct sky_tensor *logits = sky_cpu_in(kernel, 0);
-    return (struct loss_shape){logits->dim[0], logits->dim[1], logits->dim[2], factor / (double)members / (kernel->node->attr.loss.mean ? (double)logits->dim[0] : 1)};
+    return (struct loss_shape){logits->dim[0], logits->dim[1], logits->dim[2],
+                               factor / (double)members / (kernel->node->attr.loss.mean ? (double)logits->dim[0] : 1)};
 }
 
 /* One loss a row; ln p and p of two rows a thread. */
@@ -103,7 +105,8 @@ static void give_to_other(const float *restrict p, const float *restrict q, int6
 }
 
 /* By the target's own logits. */
-static void give_to_target(const float *restrict p, const float *restrict log_p, const float *restrict log_q, int64_t classes, double factor, double value, float *restrict to)
+static void give_to_target(const float *restrict p, const float *restrict log_p, const float *restrict log_q, int64_t classes, double factor, double value,
+                           float *restrict to)
 {
     for (int64_t k = 0; k < classes; k++) to[k] += (float)(factor * (double)p[k] * ((double)log_p[k] - (double)log_q[k] - value));
 }
@@ -114,7 +117,8 @@ static sky_status kl_run(const struct sky_kernel *kernel, const struct sky_run *
     const double temperature = attr->loss.temperature;
     const struct loss_shape shape = loss_shape_of(kernel, sky_cpu_in(kernel, 0)->dim[1] / 2, temperature * temperature);
     const int64_t pairs = shape.rows / 2, classes = shape.classes;
-    const bool to_drone = attr->loss.direction != SKY_KL_SATELLITE_DRONE, to_satellite = attr->loss.direction != SKY_KL_DRONE_SATELLITE; /* the target is drone, satellite */
+    const bool to_drone = attr->loss.direction != SKY_KL_SATELLITE_DRONE,
+               to_satellite = attr->loss.direction != SKY_KL_DRONE_SATELLITE; /* the target is drone, satellite */
     const double factor = attr->loss.weight * shape.share / temperature;
     const float *logits = run->in[0]; /* [P,N,K], satellite rows first */
     float *dlogits = run->out[1];     /* [P,N,K] or NULL */

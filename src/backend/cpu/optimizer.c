@@ -1,6 +1,6 @@
 /*
- * The update of the whole parameter arena in one pass, the gradients' sum of squares before it, and the moving average. Arenas are cut into fixed chunks, so nothing depends on the
- * number of threads.
+ * The update of the whole parameter arena in one pass, the gradients' sum of squares before it, and the moving average. Arenas are cut into fixed chunks, so
+ * nothing depends on the number of threads.
  */
 #include "base/memory.h"
 #include "cpu.h"
@@ -122,7 +122,8 @@ static sky_status sgd_run(const struct sky_kernel *kernel, const struct sky_run 
     struct sgd_state *state = kernel->state;
     const struct sky_scalars *scalars = run->in[4];
     const double sum_squares = *(const double *)run->in[3], clip_norm = kernel->node->attr.sgd.clip_norm;
-    const double norm = scalars->gradient_scale * sqrt(sum_squares), scale = scalars->gradient_scale * (clip_norm > 0 && norm > clip_norm ? clip_norm / norm : 1);
+    const double norm = scalars->gradient_scale * sqrt(sum_squares),
+                 scale = scalars->gradient_scale * (clip_norm > 0 && norm > clip_norm ? clip_norm / norm : 1);
     float *params = run->in[0], *momenta = run->in[2];
     const float *grads = run->in[1];
     double *report = run->out[0];

@@ -1,6 +1,6 @@
 /*
- * The inner loops of our own matrix products: a small tile of sums kept in registers while its operands go by. The right operand is packed in panels, SKY_PANEL_COLUMNS numbers a step;
- * the left one either likewise (SKY_PANEL_ROWS a step) or as plain rows.
+ * The inner loops of our own matrix products: a small tile of sums kept in registers while its operands go by. The right operand is packed in panels,
+ * SKY_PANEL_COLUMNS numbers a step; the left one either likewise (SKY_PANEL_ROWS a step) or as plain rows.
  */
 #ifndef SKY_BACKEND_CPU_PANEL_H
 #define SKY_BACKEND_CPU_PANEL_H
@@ -20,7 +20,8 @@ typedef float sky_lanes __attribute__((vector_size(SKY_PANEL_LANES * sizeof(floa
 typedef float sky_lanes_at __attribute__((vector_size(SKY_PANEL_LANES * sizeof(float)), aligned(sizeof(float)), may_alias)); /* at any float's address */
 
 /* sum [ROWS,COLUMNS] of row length `stride` = or += a b with a(i,d) = a[i * row + d * step], b [depth,COLUMNS]; b and sum aligned to a vector. */
-static inline __attribute__((always_inline)) void sky_panel_tile(const float *a, int64_t row, int64_t step, const float *b, int64_t depth, bool add, float *sum, int64_t stride)
+static inline __attribute__((always_inline)) void sky_panel_tile(const float *a, int64_t row, int64_t step, const float *b, int64_t depth, bool add, float *sum,
+                                                                 int64_t stride)
 {
     sky_lanes tile[SKY_PANEL_ROWS][SKY_PANEL_VECTORS];
     memset(tile, 0, sizeof tile);

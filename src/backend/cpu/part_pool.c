@@ -1,6 +1,7 @@
 /*
- * Pooling of every part of a map in one read, and its gradient. Rings are disjoint and their sums add up to parts, so one power a pixel serves all parts; only exponents that differ by
- * part take one walk a part. Powers range from 1e-96 (1e-6 to the 16th) up: their sums are double, their products carry an exponent of their own.
+ * Pooling of every part of a map in one read, and its gradient. Rings are disjoint and their sums add up to parts, so one power a pixel serves all parts; only
+ * exponents that differ by part take one walk a part. Powers range from 1e-96 (1e-6 to the 16th) up: their sums are double, their products carry an exponent of
+ * their own.
  */
 #include "base/memory.h"
 #include "cpu.h"
@@ -19,9 +20,9 @@ struct part_state {
     const struct sky_part_table *table;
     struct sky_map_shape map;
     int pooling;
-    bool by_part;          /* one exponent a part */
-    int64_t exponents;     /* 0: attr.part.p, 1, C or P */
-    uint8_t ring[];        /* [H,W] which ring holds the position */
+    bool by_part;      /* one exponent a part */
+    int64_t exponents; /* 0: attr.part.p, 1, C or P */
+    uint8_t ring[];    /* [H,W] which ring holds the position */
 };
 
 static sky_status part_prepare(struct sky_kernel *kernel, const struct sky_tensor *x, const struct sky_tensor *p)
@@ -225,8 +226,8 @@ struct coefficients {
 };
 
 /* Adds dy y^(1-p) / denominator of one part to its rings, and what of dp does not need the map: the holes and -dy y ln y / p. */
-static void add_part(const struct sky_part_table *table, int part, const float *restrict dy, const float *restrict y, int64_t channels, const float *restrict exponent,
-                     double (*rings)[BLOCK], double *restrict dp)
+static void add_part(const struct sky_part_table *table, int part, const float *restrict dy, const float *restrict y, int64_t channels,
+                     const float *restrict exponent, double (*rings)[BLOCK], double *restrict dp)
 {
     const double denominator = table->part[part].denominator, holes = table->part[part].holes;
     double passed[BLOCK];
@@ -234,7 +235,8 @@ static void add_part(const struct sky_part_table *table, int part, const float *
     for (int64_t c = 0; c < channels; c++) {
         const float p = exponent[c], less_high = sky_power_high(p - 1), less_low = (p - 1) - less_high;
         float n, n_hole;
-        const float fraction = sky_power(y[c] > 0 ? y[c] : gem_epsilon, -less_high, -less_low, &n), fraction_hole = sky_power(gem_epsilon, less_high, less_low, &n_hole);
+        const float fraction = sky_power(y[c] > 0 ? y[c] : gem_epsilon, -less_high, -less_low, &n),
+                    fraction_hole = sky_power(gem_epsilon, less_high, less_low, &n_hole);
         passed[c] = (double)dy[c] / denominator * sky_scale_double(fraction, n);
         const double hole = passed[c] * sky_scale_double(fraction_hole, n_hole) * (double)gem_epsilon * (double)sky_log2(gem_epsilon);
         dp[c] += 0.69314718055994531 / (double)p * (holes * hole - (double)dy[c] * (double)y[c] * (double)sky_log2(y[c] > 0 ? y[c] : gem_epsilon));
@@ -258,8 +260,8 @@ static inline void gem_pixel(const float *restrict x, int64_t channels, const fl
     }
 }
 
-static void gem_walk(const struct part_state *state, const struct slice *slice, int first, int last, const struct coefficients *by_ring, const float *high, const float *low, float *dx,
-                     double *dp)
+static void gem_walk(const struct part_state *state, const struct slice *slice, int first, int last, const struct coefficients *by_ring, const float *high,
+                     const float *low, float *dx, double *dp)
 {
     for (int64_t i = 0; i < state->map.positions; i++) {
         const int ring = state->ring[i];

@@ -1,5 +1,6 @@
 /*
- * Max pooling over windows and over the whole map, and the gradients of both. A window's maximum is kept with its place, so gradients gather without comparing again.
+ * Max pooling over windows and over the whole map, and the gradients of both. A window's maximum is kept with its place, so gradients gather without comparing
+ * again.
  */
 #include "cpu.h"
 #include "stream.h"
@@ -19,7 +20,8 @@ static inline struct window_range window_range_of(int64_t index, int64_t length,
 }
 
 /* One output row of channels [C] at (p, q) of one image x [H,W,C]. */
-static void max_pool_at(const struct sky_node *node, const float *restrict x, int64_t height, int64_t width, int64_t channels, int64_t p, int64_t q, float *restrict y, uint8_t *restrict index)
+static void max_pool_at(const struct sky_node *node, const float *restrict x, int64_t height, int64_t width, int64_t channels, int64_t p, int64_t q,
+                        float *restrict y, uint8_t *restrict index)
 {
     const struct window_range rows = window_range_of(p, height, node), columns = window_range_of(q, width, node);
     const int64_t top = p * node->attr.pool.stride - node->attr.pool.pad, left = q * node->attr.pool.stride - node->attr.pool.pad;
@@ -49,8 +51,8 @@ static sky_status max_pool_run(const struct sky_kernel *kernel, const struct sky
 {
     const struct sky_tensor *in = sky_cpu_in(kernel, 0), *out = sky_cpu_out(kernel, 0);
     const int64_t height = in->dim[1], width = in->dim[2], channels = in->dim[3], out_rows = out->dim[1], out_columns = out->dim[2];
-    const float *x = run->in[0];     /* [N,H,W,C] */
-    float *y = run->out[0];          /* [N,P,Q,C] */
+    const float *x = run->in[0];                            /* [N,H,W,C] */
+    float *y = run->out[0];                                 /* [N,P,Q,C] */
     uint8_t *index = run->out[1] ? run->out[1] : run->work; /* [N,P,Q,C] */
 #pragma omp parallel for num_threads(sky_cpu_threads(kernel)) schedule(static)
     for (int64_t row = 0; row < in->dim[0] * out_rows; row++)
@@ -62,8 +64,8 @@ static sky_status max_pool_run(const struct sky_kernel *kernel, const struct sky
 }
 
 /* One row of dx [C] at (h, w): the sum over the windows whose maximum was here. */
-static void max_pool_gather(const struct sky_node *node, const float *restrict dy, const uint8_t *restrict index, int64_t out_rows, int64_t out_columns, int64_t channels, int64_t h,
-                            int64_t w, float *restrict dx)
+static void max_pool_gather(const struct sky_node *node, const float *restrict dy, const uint8_t *restrict index, int64_t out_rows, int64_t out_columns,
+                            int64_t channels, int64_t h, int64_t w, float *restrict dx)
 {
     const int64_t window = node->attr.pool.window, stride = node->attr.pool.stride, pad = node->attr.pool.pad;
     const int64_t last_p = sky_min((h + pad) / stride, out_rows - 1), last_q = sky_min((w + pad) / stride, out_columns - 1);
@@ -120,7 +122,8 @@ static sky_status global_max_run(const struct sky_kernel *kernel, const struct s
 #pragma omp parallel for num_threads(sky_cpu_threads(kernel)) schedule(static)
     for (int64_t i = 0; i < map.images * blocks; i++) {
         const int64_t image = i / blocks, first = i % blocks * BLOCK, at = image * map.channels + first;
-        global_max_block(x + image * map.positions * map.channels + first, map.positions, map.channels, sky_min(BLOCK, map.channels - first), y + at, index + at);
+        global_max_block(x + image * map.positions * map.channels + first, map.positions, map.channels, sky_min(BLOCK, map.channels - first), y + at,
+                         index + at);
     }
     return SKY_OK;
 }

@@ -1,6 +1,6 @@
 /*
- * Register tiles of 16-lane vectors: 4 x 4 accumulators, wide enough to hide the multiply-adds' latency, small enough for 32 registers. Ragged edges go through the same code with
- * smaller tiles, and through scalar loops behind the last whole vector.
+ * Register tiles of 16-lane vectors: 4 x 4 accumulators, wide enough to hide the multiply-adds' latency, small enough for 32 registers. Ragged edges go through
+ * the same code with smaller tiles, and through scalar loops behind the last whole vector.
  */
 #include "product.h"
 
@@ -21,7 +21,8 @@ static inline float lanes_sum(const lanes *v)
     return part[0];
 }
 
-static inline __attribute__((always_inline)) void nt_tile(const float *x, const float *w, const float *bias, int64_t depth, float *y, int64_t ldy, const int rows, const int outputs)
+static inline __attribute__((always_inline)) void nt_tile(const float *x, const float *w, const float *bias, int64_t depth, float *y, int64_t ldy,
+                                                          const int rows, const int outputs)
 {
     lanes sum[TILE][TILE];
     memset(sum, 0, sizeof sum);
@@ -56,7 +57,8 @@ void sky_product_nt(const float *x, const float *w, const float *bias, int64_t r
 }
 
 /* rows x 4 vectors of y = or += g w over a run of w's rows */
-static inline __attribute__((always_inline)) void nn_tile(const float *g, const float *w, int64_t depth, int64_t run, int64_t width, bool add, float *y, const int rows)
+static inline __attribute__((always_inline)) void nn_tile(const float *g, const float *w, int64_t depth, int64_t run, int64_t width, bool add, float *y,
+                                                          const int rows)
 {
     lanes sum[TILE][TILE];
     memset(sum, 0, sizeof sum);
@@ -100,7 +102,8 @@ void sky_product_nn(const float *g, const float *w, int64_t rows, int64_t column
     if (whole < columns) nn_edge(g, w + whole, rows, columns - whole, depth, width, y + whole);
 }
 
-static inline __attribute__((always_inline)) void tn_tile(const float *g, int64_t ldg, const float *x, int64_t rows, int64_t columns, bool accumulate, float *dw, const int outputs)
+static inline __attribute__((always_inline)) void tn_tile(const float *g, int64_t ldg, const float *x, int64_t rows, int64_t columns, bool accumulate,
+                                                          float *dw, const int outputs)
 {
     lanes sum[TILE][TILE];
     memset(sum, 0, sizeof sum);

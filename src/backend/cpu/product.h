@@ -1,6 +1,6 @@
 /*
- * Matrix products with few rows (a batch of features) and matrices so large that reading them once is the cost: what linear and SE layers need. One thread a call, each output
- * summed by one thread in one order; callers split the outputs over threads. Row-major throughout.
+ * Matrix products with few rows (a batch of features) and matrices so large that reading them once is the cost: what linear and SE layers need. One thread a
+ * call, each output summed by one thread in one order; callers split the outputs over threads. Row-major throughout.
  */
 #ifndef SKY_BACKEND_CPU_PRODUCT_H
 #define SKY_BACKEND_CPU_PRODUCT_H

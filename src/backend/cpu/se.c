@@ -123,8 +123,8 @@ static sky_status gate_grad_run(const struct sky_kernel *kernel, const struct sk
 {
     const struct sky_tensor *in = sky_cpu_in(kernel, 2), *small = sky_cpu_in(kernel, 3);
     const int64_t images = in->dim[0], channels = in->dim[1], reduced = small->dim[1];
-    const float *sum_g = run->in[0], *sum_gz = run->in[1], *squeeze = run->in[2], *hidden = run->in[3], *gate = run->in[4], *w1 = run->in[5], *w2 = run->in[6], *gamma = run->in[7],
-                *beta = run->in[8];
+    const float *sum_g = run->in[0], *sum_gz = run->in[1], *squeeze = run->in[2], *hidden = run->in[3], *gate = run->in[4], *w1 = run->in[5], *w2 = run->in[6],
+                *gamma = run->in[7], *beta = run->in[8];
     float *dsqueeze = run->out[0], *dw1 = run->out[1], *db1 = run->out[2], *dw2 = run->out[3], *db2 = run->out[4];
     float *da = run->work, *dh = da + images * channels;
 #pragma omp parallel num_threads(sky_cpu_threads(kernel))

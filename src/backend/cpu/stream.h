@@ -1,6 +1,7 @@
 /*
- * Writes that go past the caches: a large map written in one pass is out of them again before anyone reads it, and an ordinary store would first read what it overwrites. Rows are made
- * in a small buffer and then streamed out. Where the processor has no such store, or rows are not whole cache lines, everything is written as usual.
+ * Writes that go past the caches: a large map written in one pass is out of them again before anyone reads it, and an ordinary store would first read what it
+ * overwrites. Rows are made in a small buffer and then streamed out. Where the processor has no such store, or rows are not whole cache lines, everything is
+ * written as usual.
  */
 #ifndef SKY_BACKEND_CPU_STREAM_H
 #define SKY_BACKEND_CPU_STREAM_H

@@ -1,6 +1,6 @@
 /*
- * exp, log2, powers and running maxima as plain arithmetic without branches, so that compilers vectorise the loops they stand in; good to about 2 units in the last place. Polynomials are minimax
- * fits (relative error 4e-9 and 2e-9). No tables, no library calls, no fast-math.
+ * exp, log2, powers and running maxima as plain arithmetic without branches, so that compilers vectorise the loops they stand in; good to about 2 units in the
+ * last place. Polynomials are minimax fits (relative error 4e-9 and 2e-9). No tables, no library calls, no fast-math.
  */
 #ifndef SKY_BACKEND_CPU_VECTOR_H
 #define SKY_BACKEND_CPU_VECTOR_H
@@ -63,8 +63,12 @@ static inline float sky_split(float x, float *exponent)
 static inline float sky_log2_mantissa(float mantissa)
 {
     const float f = mantissa - 1;
-    return f * (1.442695041f + f * (-0.7213473515f + f * (0.4808982411f + f * (-0.3606966493f + f * (0.288567407f + f * (-0.2396174055f + f * (0.2046006476f + f * (-0.1910627682f +
-                f * (0.186174795f + f * -0.1099493149f)))))))));
+    return f *
+           (1.442695041f +
+            f * (-0.7213473515f +
+                 f * (0.4808982411f +
+                      f * (-0.3606966493f +
+                           f * (0.288567407f + f * (-0.2396174055f + f * (0.2046006476f + f * (-0.1910627682f + f * (0.186174795f + f * -0.1099493149f)))))))));
 }
 
 /* x positive and normal */
@@ -76,8 +80,8 @@ static inline float sky_log2(float x)
 }
 
 /*
- * x^p = fraction * 2^n, never out of range; *n is a whole number. x positive and normal, p in two parts (sky_power_high) so that the exponent's product with p is exact: a power's error
- * would otherwise grow with its logarithm.
+ * x^p = fraction * 2^n, never out of range; *n is a whole number. x positive and normal, p in two parts (sky_power_high) so that the exponent's product with p
+ * is exact: a power's error would otherwise grow with its logarithm.
  */
 static inline float sky_power(float x, float p_high, float p_low, float *n)
 {

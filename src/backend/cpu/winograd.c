@@ -1,7 +1,8 @@
 /*
- * Winograd convolutions: pixels and filters are transformed, the 36 products of each tile become 36 matrix products over channels, and these are transformed back. Where tiles are many
- * and channels few each thread takes blocks of tiles from beginning to end in its own cache; else all tiles go through each stage together, so that the large transformed filters are
- * read once. Every result is summed by one thread in one order. Planes of the 36 products are padded apart: equal powers of two would fall on the same cache lines.
+ * Winograd convolutions: pixels and filters are transformed, the 36 products of each tile become 36 matrix products over channels, and these are transformed
+ * back. Where tiles are many and channels few each thread takes blocks of tiles from beginning to end in its own cache; else all tiles go through each stage
+ * together, so that the large transformed filters are read once. Every result is summed by one thread in one order. Planes of the 36 products are padded apart:
+ * equal powers of two would fall on the same cache lines.
  */
 #include "winograd.h"
 
@@ -66,8 +67,8 @@ static inline __attribute__((always_inline)) void store_some(const sky_lanes *fr
 }
 
 /* A size x size window of a map [H,W,C] of one image, zero outside of it, for up to LANES channels. */
-static inline __attribute__((always_inline)) void load_window(const float *map, int64_t height, int64_t width, int64_t channels, int64_t top, int64_t left, const int size, int64_t count,
-                                                              sky_lanes *window)
+static inline __attribute__((always_inline)) void load_window(const float *map, int64_t height, int64_t width, int64_t channels, int64_t top, int64_t left,
+                                                              const int size, int64_t count, sky_lanes *window)
 {
     for (int i = 0; i < size; i++)
         for (int j = 0; j < size; j++) {
@@ -78,11 +79,12 @@ static inline __attribute__((always_inline)) void load_window(const float *map, 
 }
 
 /* The 36 factors of one tile's pixels, for channels first .. first + count - 1. */
-static inline __attribute__((always_inline)) void pixels_of_tile(const struct sky_winograd *shape, const float *x, struct tile tile, int64_t first, sky_lanes factors[POINTS])
+static inline __attribute__((always_inline)) void pixels_of_tile(const struct sky_winograd *shape, const float *x, struct tile tile, int64_t first,
+                                                                 sky_lanes factors[POINTS])
 {
     sky_lanes window[POINTS], half[POINTS];
-    load_window(x + tile.image * shape->height * shape->width * shape->channels + first, shape->height, shape->width, shape->channels, tile.top - shape->pad, tile.left - shape->pad,
-                WINDOW, minimum(LANES, shape->channels - first), window);
+    load_window(x + tile.image * shape->height * shape->width * shape->channels + first, shape->height, shape->width, shape->channels, tile.top - shape->pad,
+                tile.left - shape->pad, WINDOW, minimum(LANES, shape->channels - first), window);
     for (int j = 0; j < WINDOW; j++) sky_pixels_line(window + j, WINDOW, half + j, WINDOW);
     for (int i = 0; i < WINDOW; i++) sky_pixels_line(half + i * WINDOW, 1, factors + i * WINDOW, 1);
 }
@@ -92,14 +94,15 @@ static inline __attribute__((always_inline)) void pixels_of_tile(const struct sk
 /* Sizes of the forward pass: pixels v [36,rows,v_stride], products m [36,rows,m_stride], filters [36,panels,C,COLUMNS]. */
 struct forward_plan {
     struct tiling tiling;
-    int64_t rows; /* tiles a block has, a multiple of SKY_PANEL_ROWS */
+    int64_t rows;  /* tiles a block has, a multiple of SKY_PANEL_ROWS */
     bool together; /* one block of all tiles, all threads on it; else a block a thread */
     int64_t v_stride, m_stride, v_plane, m_plane, panels, filter_plane;
 };
 
 static struct forward_plan forward_plan_of(const struct sky_winograd *shape)
 {
-    enum { FEW_FLOATS = 1 << 18, MANY_FLOATS = 1 << 19, FEWEST_ROWS = 56 }; /* of v and m: what a core's second-level cache holds beside the filters of one product */
+    /* Of v and m: what a core's second-level cache holds beside the filters of one product. */
+    enum { FEW_FLOATS = 1 << 18, MANY_FLOATS = 1 << 19, FEWEST_ROWS = 56 };
     struct forward_plan plan = {.tiling = tiling_of(shape)};
     plan.v_stride = round_up(shape->channels, LANES), plan.m_stride = round_up(shape->filters, SKY_PANEL_COLUMNS);
     plan.panels = plan.m_stride / SKY_PANEL_COLUMNS;
@@ -172,7 +175,8 @@ void sky_winograd_filters(const struct sky_winograd *shape, const float *w, bool
 }
 
 /* Stage 1: factors of tiles first .. first + count - 1, as rows from `row` on. */
-static void transform_pixels(const struct sky_winograd *shape, const struct forward_plan *plan, const float *x, int64_t first, int64_t count, int64_t row, float *v)
+static void transform_pixels(const struct sky_winograd *shape, const struct forward_plan *plan, const float *x, int64_t first, int64_t count, int64_t row,
+                             float *v)
 {
     for (int64_t t = 0; t < count; t++)
         for (int64_t c = 0; c < shape->channels; c += LANES) {
@@ -183,7 +187,8 @@ static void transform_pixels(const struct sky_winograd *shape, const struct forw
 }
 
 /* Stage 2: for `rows` rows the products of one point and one panel of filters. */
-static void multiply(const struct sky_winograd *shape, const struct forward_plan *plan, const float *v, const float *filters, int64_t rows, int64_t point, int64_t panel, float *m)
+static void multiply(const struct sky_winograd *shape, const struct forward_plan *plan, const float *v, const float *filters, int64_t rows, int64_t point,
+                     int64_t panel, float *m)
 {
     const float *right = filters + point * plan->filter_plane + panel * shape->channels * SKY_PANEL_COLUMNS;
     for (int64_t row = 0; row < rows; row += SKY_PANEL_ROWS)
@@ -192,9 +197,11 @@ static void multiply(const struct sky_winograd *shape, const struct forward_plan
 }
 
 /* Stage 3: one tile's results, for LANES filters from k on. */
-static inline void store_results(const struct sky_winograd *shape, const struct sky_winograd_output *output, struct tile tile, int64_t k, const sky_lanes results[TILE * TILE])
+static inline void store_results(const struct sky_winograd *shape, const struct sky_winograd_output *output, struct tile tile, int64_t k,
+                                 const sky_lanes results[TILE * TILE])
 {
-    const int64_t lanes = minimum(LANES, shape->filters - k), height = minimum(TILE, shape->out_height - tile.top), width = minimum(TILE, shape->out_width - tile.left);
+    const int64_t lanes = minimum(LANES, shape->filters - k), height = minimum(TILE, shape->out_height - tile.top),
+                  width = minimum(TILE, shape->out_width - tile.left);
     sky_lanes bias = {0}, residual = {0};
     if (output->bias) load_some(output->bias + k, lanes, &bias);
     for (int64_t i = 0; i < height; i++)
@@ -220,8 +227,8 @@ static void transform_results(const struct sky_winograd *shape, const struct for
         }
 }
 
-static void forward_together(const struct sky_winograd *shape, const struct forward_plan *plan, const float *x, const float *filters, const struct sky_winograd_output *output, float *v,
-                             float *m)
+static void forward_together(const struct sky_winograd *shape, const struct forward_plan *plan, const float *x, const float *filters,
+                             const struct sky_winograd_output *output, float *v, float *m)
 {
 #pragma omp parallel num_threads(shape->threads)
     {
@@ -234,8 +241,8 @@ static void forward_together(const struct sky_winograd *shape, const struct forw
     }
 }
 
-static void forward_block(const struct sky_winograd *shape, const struct forward_plan *plan, const float *x, const float *filters, const struct sky_winograd_output *output, int64_t first,
-                          float *v, float *m)
+static void forward_block(const struct sky_winograd *shape, const struct forward_plan *plan, const float *x, const float *filters,
+                          const struct sky_winograd_output *output, int64_t first, float *v, float *m)
 {
     const int64_t count = minimum(plan->rows, plan->tiling.count - first), rows = round_up(count, SKY_PANEL_ROWS);
     transform_pixels(shape, plan, x, first, count, 0, v);
@@ -269,7 +276,8 @@ struct wgrad_plan {
 
 static struct wgrad_plan wgrad_plan_of(const struct sky_winograd *shape)
 {
-    enum { BLOCK_FLOATS = 340 << 10, CACHED_SUMS = 1 << 20, FEW_ROWS = 64, MANY_ROWS = 256 }; /* few rows load and store the sums more often: when these stay in the caches */
+    /* Few rows load and store the sums more often: when these stay in the caches. */
+    enum { BLOCK_FLOATS = 340 << 10, CACHED_SUMS = 1 << 20, FEW_ROWS = 64, MANY_ROWS = 256 };
     struct wgrad_plan plan = {.tiling = tiling_of(shape)};
     plan.panels = round_up(shape->channels, SKY_PANEL_COLUMNS) / SKY_PANEL_COLUMNS, plan.groups = round_up(shape->filters, LANES) / SKY_PANEL_ROWS;
     plan.stride = plan.panels * SKY_PANEL_COLUMNS, plan.g_stride = plan.groups * SKY_PANEL_ROWS + PLANE_PAD;
@@ -290,7 +298,8 @@ size_t sky_winograd_wgrad_bytes(const struct sky_winograd *shape)
 }
 
 /* Pixels and gradients of one tile, as row `row` of the block. */
-static void transform_tile(const struct sky_winograd *shape, const struct wgrad_plan *plan, const float *x, const float *dy, int64_t index, int64_t row, float *v, float *g)
+static void transform_tile(const struct sky_winograd *shape, const struct wgrad_plan *plan, const float *x, const float *dy, int64_t index, int64_t row,
+                           float *v, float *g)
 {
     const struct tile tile = tile_at(&plan->tiling, index);
     sky_lanes factors[POINTS];
@@ -301,8 +310,8 @@ static void transform_tile(const struct sky_winograd *shape, const struct wgrad_
     }
     for (int64_t k = 0; k < shape->filters; k += LANES) {
         sky_lanes window[TILE * TILE], half[WINDOW * TILE];
-        load_window(dy + tile.image * shape->out_height * shape->out_width * shape->filters + k, shape->out_height, shape->out_width, shape->filters, tile.top, tile.left, TILE,
-                    minimum(LANES, shape->filters - k), window);
+        load_window(dy + tile.image * shape->out_height * shape->out_width * shape->filters + k, shape->out_height, shape->out_width, shape->filters, tile.top,
+                    tile.left, TILE, minimum(LANES, shape->filters - k), window);
         for (int j = 0; j < TILE; j++) sky_gradients_line(window + j, TILE, half + j, TILE);
         for (int i = 0; i < WINDOW; i++) sky_gradients_line(half + i * TILE, 1, factors + i * WINDOW, 1);
         for (int p = 0; p < POINTS; p++) *(sky_lanes *)(g + p * plan->g_plane + row * plan->g_stride + k) = factors[p];
@@ -310,10 +319,12 @@ static void transform_tile(const struct sky_winograd *shape, const struct wgrad_
 }
 
 /* Sums of products of one point and one panel of channels, over the tiles of a block. */
-static void multiply_transposed(const struct wgrad_plan *plan, const float *v, const float *g, int64_t rows, bool add, int64_t point, int64_t panel, float *sums)
+static void multiply_transposed(const struct wgrad_plan *plan, const float *v, const float *g, int64_t rows, bool add, int64_t point, int64_t panel,
+                                float *sums)
 {
     for (int64_t group = 0; group < plan->groups; group++)
-        sky_panel_tile(g + point * plan->g_plane + group * SKY_PANEL_ROWS, 1, plan->g_stride, v + point * plan->v_plane + panel * plan->rows * SKY_PANEL_COLUMNS, rows, add,
+        sky_panel_tile(g + point * plan->g_plane + group * SKY_PANEL_ROWS, 1, plan->g_stride,
+                       v + point * plan->v_plane + panel * plan->rows * SKY_PANEL_COLUMNS, rows, add,
                        sums + point * plan->sum_plane + group * SKY_PANEL_ROWS * plan->stride + panel * SKY_PANEL_COLUMNS, plan->stride);
 }
 

@@ -1,6 +1,6 @@
 /*
- * 3x3 convolutions of stride 1 by Winograd's minimal filtering F(4x4, 3x3) on NHWC maps: a quarter of the multiplications, for an error of about 1.5e-6 instead of 3e-7 (relative rms).
- * The data gradient is such a convolution too, with the filters turned round; the filter gradient has its own form.
+ * 3x3 convolutions of stride 1 by Winograd's minimal filtering F(4x4, 3x3) on NHWC maps: a quarter of the multiplications, for an error of about 1.5e-6 instead
+ * of 3e-7 (relative rms). The data gradient is such a convolution too, with the filters turned round; the filter gradient has its own form.
  */
 #ifndef SKY_BACKEND_CPU_WINOGRAD_H
 #define SKY_BACKEND_CPU_WINOGRAD_H
@@ -19,7 +19,7 @@ struct sky_winograd {
 
 bool sky_winograd_is_fast(void); /* on this build: else a library's direct convolution is the better choice */
 
-size_t sky_winograd_filter_bytes(const struct sky_winograd *shape); /* transformed filters */
+size_t sky_winograd_filter_bytes(const struct sky_winograd *shape);  /* transformed filters */
 size_t sky_winograd_forward_bytes(const struct sky_winograd *shape); /* scratch */
 size_t sky_winograd_wgrad_bytes(const struct sky_winograd *shape);
 

@@ -1,6 +1,7 @@
 /*
- * The small transforms of F(4x4, 3x3), each of one vector of channels: 6x6 pixels, 4x4 results and 3x3 taps to and from the 36 products. Interpolation points 0, +-sqrt(1/2), +-sqrt(2)
- * and infinity: their squares are exact, and the error is less than half of that with the usual +-1, +-2. Every transform is applied down the columns, then along the rows.
+ * The small transforms of F(4x4, 3x3), each of one vector of channels: 6x6 pixels, 4x4 results and 3x3 taps to and from the 36 products. Interpolation points
+ * 0, +-sqrt(1/2), +-sqrt(2) and infinity: their squares are exact, and the error is less than half of that with the usual +-1, +-2. Every transform is applied
+ * down the columns, then along the rows.
  */
 #ifndef SKY_BACKEND_CPU_WINOGRAD_TRANSFORM_H
 #define SKY_BACKEND_CPU_WINOGRAD_TRANSFORM_H
@@ -26,7 +27,8 @@ static inline __attribute__((always_inline)) void sky_pixels_line(const sky_lane
 /* Six products to four results. */
 static inline __attribute__((always_inline)) void sky_results_line(const sky_lanes *m, int ms, sky_lanes *y, int ys)
 {
-    const sky_lanes even_a = m[ms] + m[2 * ms], odd_a = SKY_POINT_A * (m[ms] - m[2 * ms]), even_b = m[3 * ms] + m[4 * ms], odd_b = SKY_POINT_B * (m[3 * ms] - m[4 * ms]);
+    const sky_lanes even_a = m[ms] + m[2 * ms], odd_a = SKY_POINT_A * (m[ms] - m[2 * ms]), even_b = m[3 * ms] + m[4 * ms],
+                    odd_b = SKY_POINT_B * (m[3 * ms] - m[4 * ms]);
     y[0] = m[0] + (even_a + even_b);
     y[ys] = odd_a + odd_b;
     y[2 * ys] = 0.5f * even_a + 2.0f * even_b;
@@ -51,7 +53,8 @@ static inline __attribute__((always_inline)) void sky_taps_line(const sky_lanes 
 {
     const float share_a = -2.0f / 3, share_b = 1.0f / 6;
     const sky_lanes w0 = w[0], w1 = w[ws], w2 = w[2 * ws];
-    const sky_lanes even_a = share_a * (w0 + 0.5f * w2), odd_a = (share_a * SKY_POINT_A) * w1, even_b = share_b * (w0 + 2.0f * w2), odd_b = (share_b * SKY_POINT_B) * w1;
+    const sky_lanes even_a = share_a * (w0 + 0.5f * w2), odd_a = (share_a * SKY_POINT_A) * w1, even_b = share_b * (w0 + 2.0f * w2),
+                    odd_b = (share_b * SKY_POINT_B) * w1;
     y[0] = w0;
     y[ys] = even_a + odd_a;
     y[2 * ys] = even_a - odd_a;
