@@ -22,15 +22,6 @@ static sky_status linear_run(const struct sky_kernel *kernel, const struct sky_r
     return SKY_OK;
 }
 
-static void bias_gradient(const float *dy, int64_t rows, int64_t outputs, int64_t first, int64_t count, bool accumulate, float *db)
-{
-    for (int64_t k = first; k < first + count; k++) {
-        double sum = 0;
-        for (int64_t n = 0; n < rows; n++) sum += (double)dy[n * outputs + k];
-        sky_give(db, k, sum, accumulate);
-    }
-}
-
 static sky_status linear_grad_run(const struct sky_kernel *kernel, const struct sky_run *run)
 {
     const struct sky_tensor *in = sky_cpu_in(kernel, 1), *matrix = sky_cpu_in(kernel, 2);
@@ -53,7 +44,7 @@ static sky_status linear_grad_run(const struct sky_kernel *kernel, const struct 
             if (dw)
                 sky_product_tn(dy + p * rows * outputs + first, outputs, x + p * rows * depth, rows, count, depth, run->accumulate,
                                dw + (p * outputs + first) * depth);
-            bias_gradient(dy + p * rows * outputs, rows, outputs, first, count, run->accumulate, db ? db + p * outputs : NULL);
+            sky_column_sums(dy + p * rows * outputs, rows, outputs, first, count, run->accumulate, db ? db + p * outputs : NULL);
         }
     }
     return SKY_OK;

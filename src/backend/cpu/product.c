@@ -4,6 +4,8 @@
  */
 #include "product.h"
 
+#include "cpu.h"
+
 #include <string.h>
 
 enum { LANES = 16, TILE = 4, RUN = 16 };
@@ -137,5 +139,14 @@ void sky_product_tn(const float *g, int64_t ldg, const float *x, int64_t rows, i
 #pragma omp simd
             for (int64_t c = whole; c < columns; c++) to[c] += weight * x[n * columns + c];
         }
+    }
+}
+
+void sky_column_sums(const float *rows, int64_t count, int64_t width, int64_t first, int64_t columns, bool accumulate, float *out)
+{
+    for (int64_t c = first; c < first + columns; c++) {
+        double sum = 0;
+        for (int64_t n = 0; n < count; n++) sum += (double)rows[n * width + c];
+        sky_give(out, c, sum, accumulate);
     }
 }

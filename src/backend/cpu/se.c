@@ -110,15 +110,6 @@ static sky_status gate_grad_prepare(struct sky_kernel *kernel)
     return SKY_OK;
 }
 
-static void column_sums(const float *rows, int64_t count, int64_t width, int64_t first, int64_t columns, bool accumulate, float *out)
-{
-    for (int64_t c = first; c < first + columns; c++) {
-        double sum = 0;
-        for (int64_t n = 0; n < count; n++) sum += (double)rows[n * width + c];
-        sky_give(out, c, sum, accumulate);
-    }
-}
-
 static sky_status gate_grad_run(const struct sky_kernel *kernel, const struct sky_run *run)
 {
     const struct sky_tensor *in = sky_cpu_in(kernel, 2), *small = sky_cpu_in(kernel, 3);
@@ -146,12 +137,12 @@ static sky_status gate_grad_run(const struct sky_kernel *kernel, const struct sk
             const int64_t first = i * PIECE, count = sky_min(PIECE, channels - first);
             sky_product_nn(dh, w1 + first, images, count, reduced, channels, dsqueeze + first);
             if (dw2) sky_product_tn(da + first, channels, hidden, images, count, reduced, run->accumulate, dw2 + first * reduced);
-            column_sums(da, images, channels, first, count, run->accumulate, db2);
+            sky_column_sums(da, images, channels, first, count, run->accumulate, db2);
         }
 #pragma omp for schedule(static)
         for (int64_t r = 0; r < reduced; r++) {
             if (dw1) sky_product_tn(dh + r, reduced, squeeze, images, 1, channels, run->accumulate, dw1 + r * channels);
-            column_sums(dh, images, reduced, r, 1, run->accumulate, db1);
+            sky_column_sums(dh, images, reduced, r, 1, run->accumulate, db1);
         }
     }
     return SKY_OK;
