@@ -35,6 +35,7 @@ enum sky_kl_direction { SKY_KL_DRONE_SATELLITE, SKY_KL_SATELLITE_DRONE, SKY_KL_S
 enum sky_reduction { SKY_REDUCE_SUM, SKY_REDUCE_MEAN };
 enum sky_schedule_kind { SKY_SCHEDULE_STEP, SKY_SCHEDULE_MULTISTEP, SKY_SCHEDULE_COSINE, SKY_SCHEDULE_CONSTANT };
 enum sky_nonfinite_policy { SKY_NONFINITE_STOP, SKY_NONFINITE_SKIP };
+enum sky_precision { SKY_PRECISION_FP32, SKY_PRECISION_TF32, SKY_PRECISION_BF16, SKY_PRECISION_FP16 };
 enum sky_direction { SKY_DIRECTION_DRONE_TO_SATELLITE, SKY_DIRECTION_SATELLITE_TO_DRONE, SKY_DIRECTION_BOTH };
 enum sky_protocol { SKY_PROTOCOL_FULL, SKY_PROTOCOL_NO_DISTRACTORS };
 enum sky_backend_choice { SKY_BACKEND_AUTO, SKY_BACKEND_CPU, SKY_BACKEND_CUDA, SKY_BACKEND_REF };
@@ -106,12 +107,14 @@ struct sky_config {
     } schedule;
     struct {
         int64_t epochs, batch_size /* places (pairs) a step */, accumulate;
+        int precision;
         double ema; /* 0 = off */
         int64_t checkpoint_every /* epochs */, keep_checkpoints, eval_every /* epochs, 0 = only at the end */;
         int on_nonfinite;
     } train;
     struct {
         int64_t batch_size;
+        int precision; /* enum sky_precision, of the evaluation alone */
         bool flip;
         int direction;
         int protocols[2]; /* enum sky_protocol */

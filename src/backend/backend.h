@@ -8,9 +8,11 @@
 #include "graph/graph.h"
 
 struct sky_device_options {
+    int index;          /* which of several devices */
     int threads;        /* >= 1 */
     bool winograd;      /* allow Winograd for 3x3 stride-1 convolutions */
     bool deterministic;
+    bool tf32;          /* matrix products of f32 tensors may round their inputs to 10 bits (tensor cores) */
     bool constant_parameters; /* inference: filters may be packed once per ONCE phase */
 };
 

@@ -1,21 +1,32 @@
 /*
  * Which back end runs, and with what options: `auto` takes CUDA when it is compiled in and a device answers, else the CPU. A back end asked for by name is taken or
- * refused, never replaced.
+ * refused, never replaced; so is a precision.
  */
 #include "select.h"
 
 #include "base/threads.h"
+#include "cuda_device.h"
 
-sky_status sky_backend_choose(const struct sky_config *config, const struct sky_backend **backend, struct sky_device_options *options)
+static sky_status choose_backend(const struct sky_config *config, const struct sky_backend **backend)
 {
-    *options = (struct sky_device_options){.threads = config->device.threads ? (int)config->device.threads : sky_thread_count_default(),
-                                           .winograd = config->device.winograd,
-                                           .deterministic = config->device.deterministic};
+    const int index = (int)config->device.index;
     switch (config->device.backend) {
     case SKY_BACKEND_REF: *backend = &sky_backend_ref; return SKY_OK;
-    case SKY_BACKEND_CUDA:
-        sky_fail(SKY_DEVICE, "device.backend", "this program was built without the CUDA back end");
-        return sky_hint("use [device] backend = cpu, or build where the CUDA toolkit, cuDNN and NCCL are found; `skygem doctor` tells what is missing");
-    default: *backend = &sky_backend_cpu; return SKY_OK;
+    case SKY_BACKEND_CPU: *backend = &sky_backend_cpu; return SKY_OK;
+    case SKY_BACKEND_CUDA: SKY_TRY(sky_cuda_find(index)); *backend = sky_cuda_backend(); return SKY_OK;
+    default: *backend = sky_cuda_find(index) == SKY_OK ? sky_cuda_backend() : &sky_backend_cpu; return SKY_OK;
     }
+}
+
+sky_status sky_backend_choose(const struct sky_config *config, int precision, const struct sky_backend **backend, struct sky_device_options *options)
+{
+    *options = (struct sky_device_options){.index = (int)config->device.index,
+                                           .threads = config->device.threads ? (int)config->device.threads : sky_thread_count_default(),
+                                           .winograd = config->device.winograd,
+                                           .deterministic = config->device.deterministic,
+                                           .tf32 = precision != SKY_PRECISION_FP32};
+    SKY_TRY(choose_backend(config, backend));
+    if (precision == SKY_PRECISION_FP32 || *backend != &sky_backend_cpu) return SKY_OK;
+    sky_fail(SKY_CONFIG, "precision", "the CPU back end computes in fp32 only");
+    return sky_hint("set [train] precision = fp32 ([eval] precision for evaluation), or run on a machine with a GPU; `skygem doctor` tells why none is used here");
 }

@@ -7,7 +7,10 @@
 #include "backend.h"
 #include "skygem/config.h"
 
-/* SKY_DEVICE when the back end asked for is not in this program or finds no device. */
-sky_status sky_backend_choose(const struct sky_config *config, const struct sky_backend **backend, struct sky_device_options *options);
+/*
+ * precision: that of the training or of the evaluation (enum sky_precision). SKY_DEVICE when the back end asked for is not in this program or finds no device, SKY_CONFIG when it cannot
+ * compute in this precision.
+ */
+sky_status sky_backend_choose(const struct sky_config *config, int precision, const struct sky_backend **backend, struct sky_device_options *options);
 
 #endif

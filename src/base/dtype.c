@@ -1,5 +1,5 @@
 /*
- * The table and the conversion behind dtype.h.
+ * The table and the conversions behind dtype.h.
  */
 #include "dtype.h"
 
@@ -36,4 +36,35 @@ float sky_half_to_float(uint16_t half)
     }
     memcpy(&value, &bits, sizeof value);
     return value;
+}
+
+uint16_t sky_float_to_half(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
+    const uint32_t size = bits & 0x7fffffffu;
+    if (size > 0x7f800000u) return sign | 0x7e00;                /* NaN */
+    if (size >= 0x477ff000u) return sign | 0x7c00;               /* rounds to 65536 or more */
+    const int shift = size < 0x38800000u ? 126 - (int)(size >> 23) : 13; /* below 2^-14 the result is subnormal: a multiple of 2^-24 */
+    if (shift > 24) return sign;
+    const uint32_t whole = shift > 13 ? (size & 0x7fffffu) | 0x800000u : size - 0x38000000u;
+    const uint32_t half = 1u << (shift - 1), rest = whole & (2 * half - 1), kept = whole >> shift;
+    return (uint16_t)(sign | (kept + (rest > half || (rest == half && (kept & 1)))));
+}
+
+float sky_bf16_to_float(uint16_t bits)
+{
+    const uint32_t wide = (uint32_t)bits << 16;
+    float value;
+    memcpy(&value, &wide, sizeof value);
+    return value;
+}
+
+uint16_t sky_float_to_bf16(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
 }

@@ -66,7 +66,7 @@ static sky_status open_subject(struct subject *s, const struct sky_args *args)
     status = sky_config_read(&s->config, args->operand_count ? args->operands[0] : NULL, overrides, override_count);
     free(overrides);
     SKY_TRY(status);
-    SKY_TRY(sky_backend_choose(&s->config, &backend, &options));
+    SKY_TRY(sky_backend_choose(&s->config, s->infer ? s->config.eval.precision : s->config.train.precision, &backend, &options));
     options.constant_parameters = s->infer;
     SKY_TRY(sky_alloc(&s->seconds, (size_t)s->runs, sizeof *s->seconds, "benchmark samples"));
     SKY_TRY(sky_model_build(&s->model, &s->config, s->infer ? SKY_MODEL_INFER : SKY_MODEL_TRAIN, s->infer ? s->config.eval.batch_size : s->config.train.batch_size, CLASSES, 0, SKY_F32, NULL));

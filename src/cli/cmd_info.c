@@ -38,7 +38,7 @@ static sky_status run_info(const struct sky_args *args)
     SKY_TRY_DONE(sky_args_list(args, "set", &overrides, &override_count));
     SKY_TRY_DONE(sky_experiment_path(args->operands[0], &path));
     SKY_TRY_DONE(sky_config_read(&config, path, overrides, override_count));
-    SKY_TRY_DONE(sky_backend_choose(&config, &backend, &device));
+    SKY_TRY_DONE(sky_backend_choose(&config, infer ? config.eval.precision : config.train.precision, &backend, &device));
     SKY_TRY_DONE(sky_summary_classes(&config, PUBLISHED_CLASSES, &classes, &assumed));
     SKY_TRY_DONE(sky_model_build(&model, &config, infer ? SKY_MODEL_INFER : SKY_MODEL_TRAIN, infer ? config.eval.batch_size : config.train.batch_size, infer ? 0 : classes, 0, SKY_F32, NULL));
     SKY_TRY_DONE(sky_executor_create(&executor, backend, &device, &model.graph, NULL));

@@ -132,7 +132,7 @@ sky_status sky_summary_dry_run(const struct sky_config *config)
     struct sky_text text = {0};
     int64_t classes = 0;
     sky_status status = SKY_OK;
-    SKY_TRY(sky_backend_choose(config, &backend, &options));
+    SKY_TRY(sky_backend_choose(config, config->train.precision, &backend, &options));
     SKY_TRY_DONE(describe_data(config, &classes, &text));
     SKY_TRY_DONE(sky_model_build(&model, config, SKY_MODEL_TRAIN, config->train.batch_size, classes, 0, SKY_F32, NULL));
     SKY_TRY_DONE(sky_executor_create(&executor, backend, &options, &model.graph, NULL));

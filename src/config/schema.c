@@ -23,6 +23,7 @@ static const char *const schedules[] = {"step", "multistep", "cosine", "constant
 static const char *const nonfinite_policies[] = {"stop", "skip", NULL};
 static const char *const directions[] = {"drone2satellite", "satellite2drone", "both", NULL};
 static const char *const protocols[] = {"full", "no-distractors", NULL};
+static const char *const precisions[] = {"fp32", "tf32", "bf16", "fp16", NULL};
 static const char *const backends[] = {"auto", "cpu", "cuda", "ref", NULL};
 static const char *const backbones[] = {"resnet18", "resnet34", "resnet50", "resnet101", "se_resnet18", "se_resnet34", "se_resnet50", "se_resnet101", NULL};
 
@@ -126,6 +127,8 @@ const struct sky_key sky_schema[] = {
     {AT(train, epochs), SKY_KEY_INT, "120", "epochs", RANGE(1, 1000000), HASHED, .doc = "length of the training"},
     {AT(train, batch_size), SKY_KEY_INT, "8", "places", RANGE(2, 65536), HASHED, .doc = "places in a step, two images each; batch norm needs at least 2"},
     {AT(train, accumulate), SKY_KEY_INT, "1", "steps", RANGE(1, 65536), HASHED, .doc = "gradients of so many batches are added up for one update"},
+    {AT(train, precision), SKY_KEY_CHOICE, "fp32", "", .choices = precisions, HASHED,
+     .doc = "of maps and convolutions; tf32, bf16 and fp16 need the CUDA back end (weights, statistics, losses and update stay fp32)"},
     {AT(train, ema), SKY_KEY_NUMBER, "0", "", BELOW(0, 1), HASHED, .doc = "moving average of the weights, used in evaluation: share kept a step; 0 = off"},
     {AT(train, checkpoint_every), SKY_KEY_INT, "10", "epochs", RANGE(1, 1000000), .doc = "between checkpoints; one is always written at the end"},
     {AT(train, keep_checkpoints), SKY_KEY_INT, "3", "", RANGE(1, 1000000), .doc = "older checkpoints are removed, but never the best"},
@@ -134,6 +137,7 @@ const struct sky_key sky_schema[] = {
      .doc = "a loss or gradient that is not a number stops the run, or the update is left out"},
 
     {AT(eval, batch_size), SKY_KEY_INT, "32", "images", RANGE(1, 65536), .doc = "images at a time"},
+    {AT(eval, precision), SKY_KEY_CHOICE, "fp32", "", .choices = precisions, .doc = "of the evaluation: fp32 gives the same features on every back end, the others are faster on CUDA"},
     {AT(eval, flip), SKY_KEY_BOOL, "yes", "", .doc = "features are the sum over image and mirror image; both scores are reported"},
     {AT(eval, direction), SKY_KEY_CHOICE, "both", "", .choices = directions, .doc = "which view asks"},
     {"eval", "protocol", offsetof(struct sky_config, eval.protocols), SKY_KEY_CHOICES, "full, no-distractors", "", .choices = protocols,

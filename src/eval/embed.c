@@ -19,7 +19,7 @@ sky_status sky_embedder_open(struct sky_embedder *embedder, const struct sky_con
     sky_status status = SKY_OK;
     memset(embedder, 0, sizeof *embedder);
     embedder->flip = config->eval.flip;
-    SKY_TRY(sky_backend_choose(config, &backend, &options));
+    SKY_TRY(sky_backend_choose(config, config->eval.precision, &backend, &options));
     options.constant_parameters = true;
     SKY_TRY(sky_model_build(&embedder->model, config, SKY_MODEL_INFER, config->eval.batch_size, 0, view, SKY_F32, trained));
     SKY_TRY_DONE(sky_alloc(&embedder->raw, 2 * (size_t)embedder->model.graph.tensors[embedder->model.features].count, sizeof *embedder->raw, "features of a batch"));

@@ -72,7 +72,9 @@ void sky_backward_give(struct sky_backward *backward, sky_value value, sky_value
 sky_value sky_backward_parameter(struct sky_backward *backward, sky_value parameter)
 {
     struct sky_graph *graph = backward->graph;
-    if (parameter < 0 || graph->failed != SKY_OK || graph->tensors[parameter].arena != SKY_ARENA_PARAMS) return SKY_NONE;
+    if (parameter < 0 || graph->failed != SKY_OK) return SKY_NONE;
+    if (graph->tensors[parameter].shadow_of >= 0) parameter = graph->tensors[parameter].shadow_of;
+    if (graph->tensors[parameter].arena != SKY_ARENA_PARAMS) return SKY_NONE;
     const struct sky_tensor tensor = graph->tensors[parameter]; /* a copy: the table may move */
     if (tensor.gradient >= 0) return sky_graph_fail(graph, SKY_INTERNAL, tensor.name, "a parameter is used by two nodes: its gradient has one writer only");
     char name[300];
@@ -93,7 +95,7 @@ int64_t sky_backward_node(struct sky_backward *backward, int64_t forward, enum s
 static void find_needs(struct sky_backward *backward, const sky_value *wanted, int wanted_count)
 {
     const struct sky_graph *graph = backward->graph;
-    for (int64_t i = 0; i < backward->value_count; i++) backward->needs[i] = graph->tensors[i].arena == SKY_ARENA_PARAMS && !graph->tensors[i].whole;
+    for (int64_t i = 0; i < backward->value_count; i++) backward->needs[i] = (graph->tensors[i].arena == SKY_ARENA_PARAMS || graph->tensors[i].arena == SKY_ARENA_SHADOW) && !graph->tensors[i].whole;
     for (int i = 0; i < wanted_count; i++) backward->needs[wanted[i]] = true;
     for (int64_t n = 0; n < graph->node_count; n++) {
         const struct sky_node *node = &graph->nodes[n];

@@ -14,7 +14,7 @@
 
 const char *sky_arena_name(enum sky_arena arena)
 {
-    static const char *const names[SKY_ARENA_COUNT] = {"parameters", "gradients", "momentum", "ema", "buffers", "derived", "input", "activations"};
+    static const char *const names[SKY_ARENA_COUNT] = {"parameters", "gradients", "momentum", "ema", "shadow", "buffers", "derived", "input", "activations"};
     return names[arena];
 }
 
@@ -27,7 +27,7 @@ const char *sky_group_name(enum sky_group group)
 sky_status sky_graph_init(struct sky_graph *graph, enum sky_dtype dtype)
 {
     memset(graph, 0, sizeof *graph);
-    graph->dtype = dtype;
+    graph->dtype = graph->map_dtype = dtype;
     const int64_t bytes = sizeof(struct sky_scalars);
     graph->scalars = sky_graph_input(graph, "scalars", SKY_U8, 1, &bytes);
     return graph->failed;
@@ -88,7 +88,7 @@ sky_value sky_graph_tensor(struct sky_graph *graph, const char *name, enum sky_d
     tensor->dtype = dtype, tensor->arena = arena, tensor->rank = rank, tensor->count = count;
     for (int i = 0; i < SKY_MAX_RANK; i++) tensor->dim[i] = i < rank ? dim[i] : 1;
     tensor->bytes = (size_t)count * sky_dtype_bytes(dtype);
-    tensor->gradient = SKY_NONE, tensor->parameter = -1, tensor->producer = -1;
+    tensor->gradient = tensor->shadow_of = SKY_NONE, tensor->parameter = -1, tensor->producer = -1;
     return (sky_value)graph->tensor_count++;
 }
 
@@ -100,7 +100,7 @@ sky_value sky_graph_input(struct sky_graph *graph, const char *name, enum sky_dt
 sky_value sky_graph_whole_arena(struct sky_graph *graph, enum sky_arena arena)
 {
     const int64_t one = 1;
-    const sky_value value = sky_graph_tensor(graph, sky_arena_name(arena), graph->dtype, arena, 1, &one);
+    const sky_value value = sky_graph_tensor(graph, sky_arena_name(arena), arena == SKY_ARENA_SHADOW ? graph->map_dtype : graph->dtype, arena, 1, &one);
     if (value >= 0) graph->tensors[value].whole = true;
     return value;
 }
@@ -125,6 +125,15 @@ sky_value sky_graph_parameter(struct sky_graph *graph, const struct sky_paramete
     return graph->failed == SKY_OK ? value : SKY_NONE;
 }
 
+sky_value sky_graph_shadow(struct sky_graph *graph, sky_value parameter)
+{
+    if (parameter < 0 || graph->map_dtype == graph->dtype) return parameter;
+    const struct sky_tensor master = graph->tensors[parameter]; /* a copy: the table may move */
+    const sky_value value = sky_graph_tensor(graph, master.name, graph->map_dtype, SKY_ARENA_SHADOW, master.rank, master.dim);
+    if (value >= 0) graph->tensors[value].shadow_of = parameter;
+    return value;
+}
+
 void sky_graph_keep(struct sky_graph *graph, sky_value value)
 {
     if (value >= 0) graph->tensors[value].keep = true;
@@ -147,7 +156,7 @@ static void create_outputs(struct sky_graph *graph, struct sky_node *node, const
         }
         char name[512];
         snprintf(name, sizeof name, i ? "%s:%d" : "%s", node->name, i);
-        const enum sky_dtype dtype = shape->dtype == SKY_F32 && !shape->exact ? graph->dtype : shape->dtype;
+        const enum sky_dtype own = shape->rank == 4 ? graph->map_dtype : graph->dtype, dtype = shape->dtype == SKY_F32 && !shape->exact ? own : shape->dtype;
         node->out[i] = sky_graph_tensor(graph, name, dtype, node->phase == SKY_PHASE_ONCE ? SKY_ARENA_DERIVED : SKY_ARENA_ACT, shape->rank, shape->dim);
     }
 }

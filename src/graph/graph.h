@@ -28,6 +28,7 @@ enum sky_arena {
     SKY_ARENA_GRADS,
     SKY_ARENA_MOMENTUM,
     SKY_ARENA_EMA,
+    SKY_ARENA_SHADOW,  /* parameters in the maps' lower precision, where that differs; PARAMS' element offsets */
     SKY_ARENA_BUFFERS, /* BN running statistics */
     SKY_ARENA_DERIVED, /* made once from parameters: filters with BN folded in */
     SKY_ARENA_INPUT,   /* written by the host before each run: images, labels, scalars */
@@ -56,6 +57,7 @@ struct sky_tensor {
     size_t offset;     /* in its arena, 64-byte aligned; valid after sky_graph_plan */
     sky_value gradient; /* of a parameter: its tensor in GRADS, once the backward pass exists */
     int parameter;     /* index into graph->parameters, or -1 */
+    sky_value shadow_of; /* in SHADOW: the parameter that this is a copy of; SKY_NONE elsewhere */
     int64_t producer;  /* the node that writes it, or -1 */
     bool whole;        /* stands for its whole arena; its size is known after sky_graph_plan */
 };
@@ -101,7 +103,8 @@ struct sky_node {
 };
 
 struct sky_graph {
-    enum sky_dtype dtype; /* of activations and parameters: f32, or f64 on the reference back end */
+    enum sky_dtype dtype; /* of parameters, statistics and everything else but maps: f32, or f64 on the reference back end */
+    enum sky_dtype map_dtype; /* of maps and of the filters that convolutions read, that is of every rank-4 tensor an operation makes: dtype, bf16 or f16 */
     struct sky_tensor *tensors;
     int64_t tensor_count, tensor_capacity;
     struct sky_node *nodes; /* in execution order */
@@ -123,9 +126,11 @@ struct sky_scalars {
     uint32_t mirror; /* 1: IMAGE_PREP mirrors every image (the second pass of the flip test) */
     float lr[SKY_GROUP_COUNT];
     float ema_decay;
-    float gradient_scale; /* gradients are multiplied by it in the update: 1 / accumulated micro-batches */
+    float gradient_scale; /* gradients are multiplied by it in the update: 1 / (accumulated micro-batches * loss_scale) */
+    float loss_scale;     /* the losses' gradients are multiplied by it where the graph has f16 maps, so that small ones are not lost */
 };
 
+/* map_dtype starts as dtype; a builder that wants low-precision maps sets it before the first node. */
 sky_status sky_graph_init(struct sky_graph *graph, enum sky_dtype dtype);
 void sky_graph_free(struct sky_graph *graph);
 
@@ -134,7 +139,9 @@ sky_status sky_graph_check(const struct sky_graph *graph);
 sky_value sky_graph_fail(struct sky_graph *graph, sky_status status, const char *where, const char *what);
 
 sky_value sky_graph_tensor(struct sky_graph *graph, const char *name, enum sky_dtype dtype, enum sky_arena arena, int rank, const int64_t *dim);
-/* A rank-1 tensor standing for the whole of PARAMS, GRADS, MOMENTUM or EMA, and asking for that arena to exist. */
+/* The parameter as convolutions read it: itself, or its copy of type map_dtype in SHADOW where that differs. Its gradient is the parameter's. */
+sky_value sky_graph_shadow(struct sky_graph *graph, sky_value parameter);
+/* A rank-1 tensor standing for the whole of PARAMS, GRADS, MOMENTUM, EMA or SHADOW, and asking for that arena to exist. */
 sky_value sky_graph_whole_arena(struct sky_graph *graph, enum sky_arena arena);
 sky_value sky_graph_input(struct sky_graph *graph, const char *name, enum sky_dtype dtype, int rank, const int64_t *dim);
 /* Declares a parameter or buffer; `parameter` gives everything but value, and its names are copied. */

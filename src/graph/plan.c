@@ -68,9 +68,10 @@ static void size_whole_arenas(struct sky_graph *graph)
     if (any_gradient) graph->arena_bytes[SKY_ARENA_GRADS] = bytes;
     for (int64_t i = 0; i < graph->tensor_count; i++) {
         struct sky_tensor *tensor = &graph->tensors[i];
-        if (!tensor->whole) continue;
-        tensor->offset = 0, tensor->bytes = bytes, tensor->count = tensor->dim[0] = graph->param_elements;
-        graph->arena_bytes[tensor->arena] = bytes;
+        const size_t element_bytes = sky_dtype_bytes(tensor->dtype);
+        if (tensor->shadow_of >= 0) tensor->offset = graph->tensors[tensor->shadow_of].offset / sky_dtype_bytes(graph->dtype) * element_bytes;
+        if (tensor->whole) tensor->offset = 0, tensor->count = tensor->dim[0] = graph->param_elements, tensor->bytes = (size_t)tensor->count * element_bytes;
+        if (tensor->whole || tensor->shadow_of >= 0) graph->arena_bytes[tensor->arena] = (size_t)graph->param_elements * element_bytes;
     }
 }
 

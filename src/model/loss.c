@@ -5,7 +5,8 @@
 
 static sky_value add_loss(struct sky_graph *graph, enum sky_op op, const char *name, const union sky_attributes *attr, sky_value logits, sky_value labels, struct sky_seed *seed)
 {
-    const int64_t node = sky_graph_node(graph, op, SKY_PHASE_FORWARD, name, attr, (const sky_value[]){logits, labels}, op == SKY_OP_LOSS_CE ? 2 : 1);
+    const sky_value scalars = graph->map_dtype == SKY_F16 ? graph->scalars : SKY_NONE, ce[3] = {logits, labels, scalars}, kl[2] = {logits, scalars};
+    const int64_t node = sky_graph_node(graph, op, SKY_PHASE_FORWARD, name, attr, op == SKY_OP_LOSS_CE ? ce : kl, op == SKY_OP_LOSS_CE ? 3 : 2);
     *seed = (struct sky_seed){logits, sky_graph_out(graph, node, 1)};
     sky_graph_keep(graph, sky_graph_out(graph, node, 0));
     return sky_graph_out(graph, node, 0);
@@ -31,7 +32,12 @@ sky_status sky_build_training(struct sky_model *model, const struct sky_config *
     struct sky_segment *segments = sky_graph_memory(graph, sizeof *segments * (size_t)graph->parameter_count);
     const union sky_attributes sgd = {.sgd = {.momentum = config->optimizer.momentum, .clip_norm = config->optimizer.clip_norm, .nesterov = config->optimizer.nesterov, .segments = segments}};
     const sky_value in[5] = {params, grads, momentum, sky_graph_out(graph, squares, 0), graph->scalars};
-    const int64_t update = sky_graph_node(graph, SKY_OP_SGD, SKY_PHASE_UPDATE, "sgd", &sgd, in, 5);
+    sky_value out[2] = {SKY_NONE, SKY_NONE};
+    if (graph->map_dtype != graph->dtype) {
+        out[1] = sky_graph_whole_arena(graph, SKY_ARENA_SHADOW);
+        sky_graph_node_into(graph, SKY_OP_CAST, SKY_PHASE_ONCE, "shadow", NULL, &params, 1, &out[1]);
+    }
+    const int64_t update = sky_graph_node_into(graph, SKY_OP_SGD, SKY_PHASE_UPDATE, "sgd", &sgd, in, 5, out);
     model->report = sky_graph_out(graph, update, 0);
     sky_graph_keep(graph, model->report);
     if (config->train.ema > 0) {

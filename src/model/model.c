@@ -50,6 +50,12 @@ static struct sky_maps build_trunks(struct sky_model *model, struct sky_builder 
     return (struct sky_maps){concat_rows(&model->graph, "layer3", maps[0].layer3, maps[1].layer3), concat_rows(&model->graph, "layer4", maps[0].layer4, maps[1].layer4)};
 }
 
+/* Single precision's two kinds differ in how matrices are multiplied, not in what is stored. */
+static enum sky_dtype map_type_of(enum sky_precision precision)
+{
+    return precision == SKY_PRECISION_BF16 ? SKY_BF16 : precision == SKY_PRECISION_FP16 ? SKY_F16 : SKY_F32;
+}
+
 sky_status sky_model_build(struct sky_model *model, const struct sky_config *config, enum sky_model_mode mode, int64_t places, int64_t classes, int view, enum sky_dtype dtype,
                            const struct sky_model *layout_of)
 {
@@ -57,6 +63,7 @@ sky_status sky_model_build(struct sky_model *model, const struct sky_config *con
     SKY_TRY(sky_model_check_backbone(config->model.backbone));
     sky_status status = sky_graph_init(&model->graph, dtype);
     if (status != SKY_OK) goto done;
+    if (dtype == SKY_F32) model->graph.map_dtype = map_type_of((enum sky_precision)(mode == SKY_MODEL_TRAIN ? config->train.precision : config->eval.precision));
     model->mode = mode, model->rows = mode == SKY_MODEL_TRAIN ? SKY_VIEW_COUNT * places : places, model->classes = classes, model->embedding = config->model.embedding;
     struct sky_builder builder = {.graph = &model->graph, .config = config, .infer = mode == SKY_MODEL_INFER};
     const struct sky_heads heads = sky_build_heads(&builder, build_trunks(model, &builder, view), classes);

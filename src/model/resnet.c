@@ -53,7 +53,7 @@ static struct normed conv_bn(struct sky_builder *b, sky_value x, const char *con
         out.z = sky_graph_out(graph, sky_graph_node(graph, SKY_OP_CONV, SKY_PHASE_FORWARD, conv_name, &conv, in, 4), 0);
         return out;
     }
-    out.z = sky_graph_out(graph, sky_graph_node(graph, SKY_OP_CONV, SKY_PHASE_FORWARD, conv_name, &conv, (const sky_value[]){x, w}, 2), 0);
+    out.z = sky_graph_out(graph, sky_graph_node(graph, SKY_OP_CONV, SKY_PHASE_FORWARD, conv_name, &conv, (const sky_value[]){x, sky_graph_shadow(graph, w)}, 2), 0);
     const int64_t stats = sky_graph_node(graph, SKY_OP_BN_STATS, SKY_PHASE_FORWARD, bn_name, &bn, (const sky_value[]){out.z, running_mean, running_var}, 3);
     out.image_mean = sky_graph_out(graph, stats, 0), out.mean = sky_graph_out(graph, stats, 1), out.invstd = sky_graph_out(graph, stats, 2);
     return out;

@@ -2,7 +2,9 @@
  * The contract of every operation: inputs, outputs, shapes, attributes, formulas. A back end implements exactly this; src/backend/ref is its plain form.
  *
  * Letters: N images (both views in one batch: G groups of N/G images, view order satellite, drone), H W map, C channels, K output channels or classes, P heads/parts, D features.
- * [x] is optional (SKY_NONE). "GRADS" marks outputs in the gradient arena: a run with `accumulate` set adds to them, otherwise overwrites. T is graph->dtype.
+ * [x] is optional (SKY_NONE). "GRADS" marks outputs in the gradient arena: a run with `accumulate` set adds to them, otherwise overwrites. T is graph->dtype,
+ * or graph->map_dtype for tensors of rank 4: maps, and the filters that convolutions read (parameters' copies in SHADOW). Where these are bf16 or f16, arithmetic is f32 all the same, and a
+ * result is rounded once, when it is stored; gradients of filters are T of the parameter.
  * ReLU keeps NaN in training (BN_APPLY, SE_GATE, BLOCK_TAIL), so that a broken step is seen. Maxima take the first of equal values; what they make of NaN is open.
  *
  * IMAGE_PREP       images u8 [N,H,W,3], [erased i32 [N,4] top left height width], scalars -> x T [N,H,W,3]
@@ -46,17 +48,19 @@
  * HEAD_BN_GRAD     dy, x, mean, invstd, gamma -> dx, dgamma GRADS, dbeta GRADS
  * HEAD_BN_INFER    x, gamma, beta, running_mean, running_var -> y
  * DROPOUT          x, scalars -> y. Element e is kept when its number u >= rate and scaled by 1/(1-rate): u = word e%4 of Philox(seed, DROPOUT, step, attr.dropout.layer, e/4) * 2^-32.
- * LOSS_CE          logits [P,N,K], labels i32 [N] -> loss [1], dlogits [P,N,K].  loss = sum_P sum_G mean over the group's rows of CE; label smoothing e: (1-e) CE + e mean_k(-log p_k).
- *                  attr.loss.mean: sum_P becomes mean_P. dlogits = weight * d loss; the reported loss is before the weight. A label outside 0 .. K-1 fails the run (SKY_DATA).
- * LOSS_KL          logits [P,N,K] with G = 2 -> loss [1], dlogits.  Per head: T^2/(N/2) sum_n sum_k p (ln p - ln q), p = softmax(logits of the target view / T), q of the other; then as LOSS_CE
+ * LOSS_CE          logits [P,N,K], labels i32 [N], [scalars] -> loss [1], dlogits [P,N,K].  loss = sum_P sum_G mean over the group's rows of CE; label smoothing e: (1-e) CE + e mean_k(-log p_k).
+ *                  attr.loss.mean: sum_P becomes mean_P. dlogits = weight * d loss, times scalars.loss_scale where scalars is given; the reported loss is before both. A label outside 0 .. K-1 fails the run (SKY_DATA).
+ * LOSS_KL          logits [P,N,K] with G = 2, [scalars] -> loss [1], dlogits.  Per head: T^2/(N/2) sum_n sum_k p (ln p - ln q), p = softmax(logits of the target view / T), q of the other; then as LOSS_CE
  *                  over heads. attr.loss.direction (enum sky_kl_direction: target drone, target satellite, both summed), detach: no gradient into p.
  * ADD              a, b -> y. y may be a's memory.
  * SUM_SQUARES      x (any shape) -> y f64 [1]. Fixed chunks, so the same for any number of threads.
- * SGD              params, grads, momentum (whole arenas, [count]), sum_squares f64 [1], scalars -> report f64 [4]: gradient norm, 1 if the update was left out, clamped elements, 0.
+ * SGD              params, grads, momentum (whole arenas, [count]), sum_squares f64 [1], scalars -> report f64 [4]: gradient norm, 1 if the update was left out, clamped elements, 0;
+ *                  [shadow T of maps (whole arena): params as they are afterwards].
  *                  g = grads * scale (gradient_scale, and clip_norm/norm when clip_norm > 0 and norm exceeds it) + weight_decay w; m = momentum m + g;
  *                  w -= lr (nesterov ? g + momentum m : m); clamp. Not finite sum: nothing changes. attr.sgd.segments: one row a parameter;
  *                  padding between them stays as it is. norm = gradient_scale sqrt(sum_squares), before clipping.
  * EMA              params, ema (whole arenas), scalars -> report f64 [1] (0): ema = decay ema + (1-decay) params
+ * CAST             params (whole arena) -> shadow T of maps (whole arena)
  */
 #ifndef SKY_OPS_OPS_H
 #define SKY_OPS_OPS_H

@@ -14,13 +14,14 @@ static const char *sgd_shape(const struct sky_graph *graph, const struct sky_nod
 {
     if (node->in[4] != graph->scalars) return "the fifth input must be the graph's scalars";
     out[0] = sky_shape_exact(SKY_F64, 1, 4, 1, 1, 1);
+    if (graph->map_dtype != graph->dtype) out[1] = sky_shape_exact(graph->map_dtype, 1, sky_in(graph, node, 0)->count, 1, 1, 1);
     return NULL;
 }
 
-/* Reads and writes parameters and momentum, reads gradients. */
+/* Reads and writes parameters and momentum, reads gradients, writes the copy in lower precision. */
 static struct sky_cost sgd_cost(const struct sky_graph *graph, const struct sky_node *node)
 {
-    return (struct sky_cost){.bytes = 5 * (double)sky_in(graph, node, 0)->bytes};
+    return (struct sky_cost){.bytes = 5 * (double)sky_in(graph, node, 0)->bytes + (node->out[1] == SKY_NONE ? 0 : (double)sky_out(graph, node, 1)->bytes)};
 }
 
 static struct sky_cost ema_cost(const struct sky_graph *graph, const struct sky_node *node)

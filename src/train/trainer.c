@@ -53,7 +53,7 @@ sky_status sky_trainer_open(struct sky_trainer **out, const struct sky_config *c
     SKY_TRY(sky_alloc(&trainer, 1, sizeof *trainer, "a trainer"));
     trainer->config = config;
     if (run_folder) SKY_TRY_DONE(sky_strdup(&trainer->run_folder, run_folder, "the run folder"));
-    SKY_TRY_DONE(sky_backend_choose(config, &backend, &options));
+    SKY_TRY_DONE(sky_backend_choose(config, config->train.precision, &backend, &options));
     SKY_TRY_DONE(open_data(trainer));
     SKY_TRY_DONE(sky_model_build(&trainer->model, config, SKY_MODEL_TRAIN, config->train.batch_size, trainer->set.class_count, 0, SKY_F32, NULL));
     SKY_TRY_DONE(sky_executor_create(&trainer->executor, backend, &options, &trainer->model.graph, NULL));

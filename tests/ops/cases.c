@@ -27,7 +27,7 @@ static void conv(struct ops_subject *s)
     const union sky_attributes attr = {.conv = {.stride = (int)ops_int(s, "stride", 1), .pad = (int)ops_int(s, "pad", r / 2), .relu = ops_int(s, "relu", 0)}};
     const bool with_bias = ops_int(s, "bias", 0), with_residual = ops_int(s, "residual", 0);
     const sky_value x = ops_wanted(s, "x", OPS_NORMAL, 0, 1, OPS_DIM(n, h, w, c));
-    const sky_value filters = ops_parameter(s, "w", OPS_NORMAL, 0, 1 / sqrt((double)(r * columns * c)), OPS_DIM(k, r, columns, c));
+    const sky_value filters = ops_filters(s, "w", OPS_NORMAL, 0, 1 / sqrt((double)(r * columns * c)), OPS_DIM(k, r, columns, c));
     const sky_value bias = with_bias ? ops_input(s, "bias", OPS_NORMAL, 0, 1, OPS_DIM(k)) : SKY_NONE;
     const int64_t p = (h + 2 * attr.conv.pad - r) / attr.conv.stride + 1, q = (w + 2 * attr.conv.pad - columns) / attr.conv.stride + 1;
     const sky_value residual = with_residual ? ops_input(s, "residual", OPS_NORMAL, 0, 1, OPS_DIM(n, p, q, k)) : SKY_NONE;
@@ -65,7 +65,7 @@ static void bn_fold(struct ops_subject *s)
 {
     const int64_t k = ops_int(s, "k", 5), r = ops_int(s, "r", 3), c = ops_int(s, "c", 3);
     const union sky_attributes attr = bn_attributes(s);
-    const sky_value w = ops_input(s, "w", OPS_NORMAL, 0, 1, OPS_DIM(k, r, r, c)), gamma = ops_input(s, "gamma", OPS_NORMAL, 1, 0.5, OPS_DIM(k));
+    const sky_value w = ops_input_of(s, "w", s->graph.dtype, OPS_NORMAL, 0, 1, OPS_DIM(k, r, r, c)), gamma = ops_input(s, "gamma", OPS_NORMAL, 1, 0.5, OPS_DIM(k));
     const sky_value beta = ops_input(s, "beta", OPS_NORMAL, 0, 1, OPS_DIM(k)), mean = ops_input(s, "mean", OPS_NORMAL, 0, 1, OPS_DIM(k));
     const sky_value var = ops_input(s, "var", OPS_UNIFORM, 0, 2, OPS_DIM(k));
     ops_node(s, SKY_OP_BN_FOLD, &attr, OPS_IN(w, gamma, beta, mean, var));
@@ -204,9 +204,11 @@ static void loss(struct ops_subject *s, enum sky_op op)
     const union sky_attributes attr = loss_attributes(s);
     const sky_value logits = ops_wanted(s, "logits", OPS_NORMAL, ops_number(s, "shift", 0), ops_number(s, "dev", 1.5), OPS_DIM(p, n, k));
     const sky_value labels = op == SKY_OP_LOSS_CE ? ops_input_of(s, "labels", SKY_I32, OPS_BELOW, (double)k, 0, OPS_DIM(n)) : SKY_NONE;
+    const double scale = ops_number(s, "scale", 0); /* 0: the node has no scalars */
+    const sky_value scalars = scale > 0 ? s->graph.scalars : SKY_NONE, ce[3] = {logits, labels, scalars}, kl[2] = {logits, scalars};
     s->rough = attr.loss.detach; /* then the gradient is not that of the loss: vectors_test checks it */
-    const sky_value in[2] = {logits, labels};
-    ops_loss(s, ops_node(s, op, &attr, in, op == SKY_OP_LOSS_CE ? 2 : 1), attr.loss.weight);
+    s->scalars.loss_scale = (float)scale;
+    ops_loss(s, op == SKY_OP_LOSS_CE ? ops_node(s, op, &attr, ce, 3) : ops_node(s, op, &attr, kl, 2), attr.loss.weight * (scale > 0 ? scale : 1));
 }
 
 static void loss_ce(struct ops_subject *s)
@@ -235,7 +237,8 @@ static void sum_squares(struct ops_subject *s)
 
 static void sgd(struct ops_subject *s)
 {
-    const int64_t segment_count = ops_int(s, "segments", 3), length = ops_int(s, "length", 37), room = (length + 15) / 16 * 16, count = segment_count * room;
+    const bool shadow = s->graph.map_dtype != s->graph.dtype; /* it has no padding that stays as it is */
+    const int64_t segment_count = ops_int(s, "segments", 3), wanted = ops_int(s, "length", 37), length = shadow ? (wanted + 15) / 16 * 16 : wanted, room = (length + 15) / 16 * 16, count = segment_count * room;
     const int broken = (int)ops_int(s, "broken", 0);
     const double decay = ops_number(s, "decay", 5e-4), low = ops_number(s, "low", 0), high = ops_number(s, "high", 0);
     s->scalars.gradient_scale = (float)ops_number(s, "scale", 1);
@@ -257,6 +260,13 @@ static void ema(struct ops_subject *s)
     s->scalars.ema_decay = (float)ops_number(s, "decay", 0.99);
     const sky_value params = ops_input(s, "params", OPS_NORMAL, 0, 1, OPS_DIM(count)), average = ops_input(s, "ema", OPS_NORMAL, 0, 1, OPS_DIM(count));
     ops_node(s, SKY_OP_EMA, NULL, OPS_IN(params, average, s->graph.scalars));
+}
+
+/* There is nothing to convert where maps have the parameters' type. */
+static void cast(struct ops_subject *s)
+{
+    const sky_value params = ops_input(s, "params", OPS_NORMAL, 0, ops_number(s, "dev", 1), OPS_DIM(ops_int(s, "count", 100)));
+    if (s->graph.map_dtype != s->graph.dtype) ops_node(s, SKY_OP_CAST, NULL, OPS_IN(params));
 }
 
 static void part_attention(struct ops_subject *s)
@@ -287,5 +297,6 @@ const struct ops_builder ops_op_builders[] = {
     {"GLOBAL_MAX", global_max}, {"UPSAMPLE", upsample},   {"PART_POOL", part_pool},   {"PART_ATTENTION", part_attention}, {"CONCAT", concat},
     {"LINEAR", linear},         {"HEAD_BN", head_bn},     {"HEAD_BN_INFER", head_bn_infer}, {"DROPOUT", dropout}, {"LOSS_CE", loss_ce},
     {"LOSS_KL", loss_kl},       {"ADD", add},             {"SUM_SQUARES", sum_squares}, {"SGD", sgd},       {"EMA", ema},
+    {"CAST", cast},
     {NULL, NULL},
 };

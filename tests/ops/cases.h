@@ -1,13 +1,13 @@
 /*
  * The case table of all operations: each line of cases.def names a subject (an operation, or a small chain of them) and gives its sizes and options as text.
- * ops_subject_build turns a line into a graph, in f32 or f64, with the gradient nodes appended where the subject has a gradient. Nothing here runs anything.
+ * ops_subject_build turns a line into a graph, in f32 (with f32, bf16 or f16 maps) or f64, with the gradient nodes appended where the subject has a gradient. Nothing here runs anything.
  */
 #ifndef SKY_TESTS_OPS_CASES_H
 #define SKY_TESTS_OPS_CASES_H
 
 #include "graph/graph.h"
 
-enum { OPS_MAX_SOURCES = 48, OPS_MAX_OUTPUTS = 8 };
+enum { OPS_MAX_SOURCES = 64, OPS_MAX_OUTPUTS = 8 };
 
 struct ops_case {
     const char *name; /* of the subject: "CONV", "SE_BLOCK" */
@@ -66,6 +66,7 @@ struct ops_subject {
     bool winograd;     /* winograd=1 */
 };
 
+/* dtype: SKY_F64, or the type of the maps (SKY_F32, SKY_BF16, SKY_F16) of a graph in f32. A case's own map=bf16|f16 wins over SKY_F32. */
 sky_status ops_subject_build(struct ops_subject *subject, const struct ops_case *from, enum sky_dtype dtype);
 void ops_subject_free(struct ops_subject *subject);
 
@@ -79,10 +80,12 @@ int64_t ops_int(struct ops_subject *subject, const char *name, int64_t otherwise
 double ops_number(struct ops_subject *subject, const char *name, double otherwise);
 int ops_word(struct ops_subject *subject, const char *name, const char *const *words, int count, int otherwise);
 
-/* New tensors: a plain input, an input whose gradient is wanted, a parameter, a buffer (of the graph's type), an input of another type. Dimensions end with 0. */
+/* New tensors, those of rank 4 in the maps' type: a plain input, an input whose gradient is wanted, a parameter, a buffer (of the graph's type), an input of another type. Dimensions end with 0. */
 sky_value ops_input(struct ops_subject *subject, const char *name, enum ops_fill fill, double a, double b, const int64_t *dim);
 sky_value ops_wanted(struct ops_subject *subject, const char *name, enum ops_fill fill, double a, double b, const int64_t *dim);
 sky_value ops_parameter(struct ops_subject *subject, const char *name, enum ops_fill fill, double a, double b, const int64_t *dim);
+/* Filters as convolutions read them: a parameter, or its copy in the maps' type (the parameter itself is then read by nobody). */
+sky_value ops_filters(struct ops_subject *subject, const char *name, enum ops_fill fill, double a, double b, const int64_t *dim);
 sky_value ops_buffer(struct ops_subject *subject, const char *name, enum ops_fill fill, double a, double b, const int64_t *dim);
 sky_value ops_input_of(struct ops_subject *subject, const char *name, enum sky_dtype dtype, enum ops_fill fill, double a, double b, const int64_t *dim);
 #define OPS_DIM(...) ((const int64_t[]){__VA_ARGS__, 0})

@@ -123,7 +123,7 @@ static sky_value add_conv(struct ops_subject *s, const char *name, sky_value x, 
     const struct sky_tensor *tensor = sky_graph_get(&s->graph, x);
     const int64_t c = tensor ? tensor->dim[3] : 1;
     const union sky_attributes attr = {.conv = {.stride = stride, .pad = (int)(r / 2)}};
-    const sky_value w = ops_parameter(s, name, OPS_NORMAL, 0, sqrt(2 / (double)(r * r * c)), OPS_DIM(k, r, r, c));
+    const sky_value w = ops_filters(s, name, OPS_NORMAL, 0, sqrt(2 / (double)(r * r * c)), OPS_DIM(k, r, r, c));
     return ops_out(s, ops_node(s, SKY_OP_CONV, &attr, OPS_IN(x, w, SKY_NONE, SKY_NONE)), 0);
 }
 

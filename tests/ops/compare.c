@@ -66,8 +66,7 @@ static struct contents before_run(struct ops_bench *bench, int64_t n, uint64_t s
     for (int k = 0; k < node->out_count; k++) {
         if (node->out[k] < 0) continue;
         const struct sky_tensor *tensor = &bench->subject->graph.tensors[node->out[k]];
-        const bool is_float = tensor->dtype == SKY_F32 || tensor->dtype == SKY_F64;
-        memset(contents.out[k], is_float ? UNWRITTEN_FLOAT : UNWRITTEN_INTEGER, tensor->bytes);
+        memset(contents.out[k], ops_is_float(tensor->dtype) ? UNWRITTEN_FLOAT : UNWRITTEN_INTEGER, tensor->bytes);
         struct sky_rng rng = sky_rng_make(seed, SKY_RNG_TEST, (uint32_t)n, (uint32_t)k);
         for (int64_t i = 0; accumulates(bench->subject, node->out[k]) && i < tensor->count; i++) ((float *)contents.out[k])[i] = (float)sky_rng_normal(&rng);
     }
@@ -76,11 +75,17 @@ static struct contents before_run(struct ops_bench *bench, int64_t n, uint64_t s
 
 static bool is_unwritten(const struct sky_tensor *tensor, const void *data, int64_t i)
 {
-    const unsigned char byte = tensor->dtype == SKY_F32 || tensor->dtype == SKY_F64 ? UNWRITTEN_FLOAT : UNWRITTEN_INTEGER;
+    const unsigned char byte = ops_is_float(tensor->dtype) ? UNWRITTEN_FLOAT : UNWRITTEN_INTEGER;
     const size_t size = sky_dtype_bytes(tensor->dtype);
     for (size_t b = 0; b < size; b++)
         if (((const unsigned char *)data)[(size_t)i * size + b] != byte) return false;
     return true;
+}
+
+/* A low-precision result is rounded once: where double and float arithmetic differ, to the neighbour. */
+static double rounding(enum sky_dtype dtype)
+{
+    return dtype == SKY_BF16 ? 0x1p-8 : dtype == SKY_F16 ? 0x1p-11 : 0;
 }
 
 /* Integers must be equal; NaN and Inf must be where the reference has them; the rest within tolerance * (|element| + the tensor's largest) + floor. */
@@ -92,7 +97,8 @@ static bool same_values(const struct ops_subject *subject, const struct sky_tens
         const double value = fabs(ops_element(tensor->dtype, want, i));
         if (isfinite(value) && value > largest) largest = value;
     }
-    const bool is_float = tensor->dtype == SKY_F32 || tensor->dtype == SKY_F64;
+    const bool is_float = ops_is_float(tensor->dtype);
+    const double tolerance = fmax(subject->tolerance, rounding(tensor->dtype));
     for (int64_t i = 0; i < tensor->count; i++) {
         const double a = ops_element(tensor->dtype, want, i), b = ops_element(tensor->dtype, got, i);
         if (is_unwritten(tensor, got, i)) {
@@ -105,7 +111,7 @@ static bool same_values(const struct ops_subject *subject, const struct sky_tens
             return false;
         }
         if (isinf(a)) continue;
-        const double error = fabs(a - b), allowed = is_float ? subject->tolerance * (fabs(a) + largest) + subject->floor + DBL_MIN : 0, ratio = is_float ? error / allowed : error;
+        const double error = fabs(a - b), allowed = is_float ? tolerance * (fabs(a) + largest) + subject->floor + DBL_MIN : 0, ratio = is_float ? error / allowed : error;
         if (!(error <= allowed) && !(ratio <= worst)) worst = ratio, at = i;
     }
     if (at < 0) return true;
@@ -237,14 +243,24 @@ static void test_case(const struct ops_options *options, const struct sky_backen
     ops_bench_close(&other);
 }
 
+/* Whether low-precision maps make it another case. */
+static bool has_maps(const struct ops_subject *subject)
+{
+    for (int64_t i = 0; i < subject->graph.tensor_count; i++)
+        if (subject->graph.tensors[i].dtype == subject->graph.map_dtype) return true;
+    return false;
+}
+
 static void for_each(const struct ops_options *options, bool perf, void (*work)(const struct ops_options *, const struct sky_backend *, const struct ops_subject *))
 {
     for (int b = 0; b < options->backend_count; b++)
-        for (int c = 0; c < ops_case_count; c++) {
+        for (int c = 0; c < ops_case_count * options->map_count; c++) {
             struct ops_subject subject;
+            const struct ops_case *from = &ops_cases[c % ops_case_count];
+            const enum sky_dtype map = options->maps[c / ops_case_count];
             if (options->backend && strcmp(options->backend, options->backends[b]->name) != 0) continue;
-            if (!ops_selected(options, &ops_cases[c], perf) || !ops_build(&subject, &ops_cases[c], SKY_F32)) continue;
-            work(options, options->backends[b], &subject);
+            if (!ops_selected(options, from, perf) || !ops_build(&subject, from, map)) continue;
+            if (map == SKY_F32 || has_maps(&subject)) work(options, options->backends[b], &subject);
             ops_subject_free(&subject);
         }
 }

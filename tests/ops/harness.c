@@ -12,10 +12,17 @@ double ops_element(enum sky_dtype dtype, const void *data, int64_t i)
     switch (dtype) {
     case SKY_F64: return ((const double *)data)[i];
     case SKY_F32: return ((const float *)data)[i];
+    case SKY_BF16: return (double)sky_bf16_to_float(((const uint16_t *)data)[i]);
+    case SKY_F16: return (double)sky_half_to_float(((const uint16_t *)data)[i]);
     case SKY_I32: return ((const int32_t *)data)[i];
     case SKY_U8: return ((const uint8_t *)data)[i];
     default: return NAN;
     }
+}
+
+bool ops_is_float(enum sky_dtype dtype)
+{
+    return dtype == SKY_F32 || dtype == SKY_F64 || dtype == SKY_BF16 || dtype == SKY_F16;
 }
 
 static bool has_operation(const struct ops_case *from, const char *name)
@@ -93,9 +100,27 @@ static int run_modes(const char *list, const struct ops_options *options)
     return check_done();
 }
 
-int ops_main(int argc, char **argv, const struct sky_backend *const *backends, int backend_count, const char *default_modes)
+/* "f32,bf16,f16" to types. */
+static bool read_maps(const char *list, struct ops_options *options)
+{
+    options->map_count = 0;
+    while (*list) {
+        const size_t length = strcspn(list, ",");
+        int dtype = 0;
+        while (dtype < SKY_DTYPE_COUNT && (strlen(sky_dtype_name((enum sky_dtype)dtype)) != length || strncmp(sky_dtype_name((enum sky_dtype)dtype), list, length) != 0)) dtype++;
+        if (dtype != SKY_F32 && dtype != SKY_BF16 && dtype != SKY_F16) return false;
+        if (options->map_count == OPS_MAX_MAPS) return false;
+        options->maps[options->map_count++] = (enum sky_dtype)dtype;
+        list += length;
+        if (*list) list++;
+    }
+    return options->map_count > 0;
+}
+
+int ops_main(int argc, char **argv, const struct sky_backend *const *backends, int backend_count, const char *default_modes, const char *default_maps)
 {
     struct ops_options options = {.backends = backends, .backend_count = backend_count, .seed = 1, .threads = 2};
+    read_maps(default_maps, &options);
     const char *list = default_modes;
     for (int i = 1; i < argc; i++) {
         const char *option = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
@@ -113,8 +138,8 @@ int ops_main(int argc, char **argv, const struct sky_backend *const *backends, i
         else if (strcmp(option, "-c") == 0) options.text = value;
         else if (strcmp(option, "--seed") == 0) options.seed = strtoull(value, NULL, 10);
         else if (strcmp(option, "--threads") == 0) options.threads = atoi(value);
-        else {
-            printf("unknown option %s: see harness.h\n", option);
+        else if (strcmp(option, "--map") != 0 || !read_maps(value, &options)) {
+            printf("unknown option or value: %s: see harness.h\n", option);
             return 2;
         }
         i++;

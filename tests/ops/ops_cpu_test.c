@@ -6,5 +6,5 @@
 int main(int argc, char **argv)
 {
     const struct sky_backend *const backends[] = {&sky_backend_cpu};
-    return ops_main(argc, argv, backends, 1, "test,bitwise,support");
+    return ops_main(argc, argv, backends, 1, "test,bitwise,support", "f32");
 }

@@ -57,7 +57,7 @@ static int harness_status(enum fault fault, const char *mode, const char *name, 
         const char *arguments[] = {"ops", "-p", mode, "-o", name, "-c", text};
         dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);
         planted = fault;
-        const int result = ops_main(7, (char **)arguments, backends, 1, "test");
+        const int result = ops_main(7, (char **)arguments, backends, 1, "test", "f32");
         fflush(stdout);
         _exit(result);
     }

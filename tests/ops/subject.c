@@ -101,7 +101,7 @@ sky_value ops_input_of(struct ops_subject *subject, const char *name, enum sky_d
 
 sky_value ops_input(struct ops_subject *subject, const char *name, enum ops_fill fill, double a, double b, const int64_t *dim)
 {
-    return ops_input_of(subject, name, subject->graph.dtype, fill, a, b, dim);
+    return ops_input_of(subject, name, rank_of(dim) == 4 ? subject->graph.map_dtype : subject->graph.dtype, fill, a, b, dim);
 }
 
 sky_value ops_wanted(struct ops_subject *subject, const char *name, enum ops_fill fill, double a, double b, const int64_t *dim)
@@ -121,6 +121,12 @@ static sky_value declare(struct ops_subject *subject, const char *name, bool is_
 sky_value ops_parameter(struct ops_subject *subject, const char *name, enum ops_fill fill, double a, double b, const int64_t *dim)
 {
     return declare(subject, name, false, fill, a, b, dim);
+}
+
+sky_value ops_filters(struct ops_subject *subject, const char *name, enum ops_fill fill, double a, double b, const int64_t *dim)
+{
+    const sky_value parameter = declare(subject, name, false, fill, a, b, dim), copy = sky_graph_shadow(&subject->graph, parameter);
+    return copy == parameter ? parameter : add_source(subject, copy, fill, a, b);
 }
 
 sky_value ops_buffer(struct ops_subject *subject, const char *name, enum ops_fill fill, double a, double b, const int64_t *dim)
@@ -181,13 +187,18 @@ static sky_status append_gradient(struct ops_subject *subject)
     return SKY_OK;
 }
 
+static const char *const map_words[] = {"f32", "bf16", "f16"};
+static const enum sky_dtype map_types[] = {SKY_F32, SKY_BF16, SKY_F16};
+
 sky_status ops_subject_build(struct ops_subject *subject, const struct ops_case *from, enum sky_dtype dtype)
 {
     memset(subject, 0, sizeof *subject);
     subject->from = from;
-    SKY_TRY(sky_graph_init(&subject->graph, dtype));
+    SKY_TRY(sky_graph_init(&subject->graph, dtype == SKY_F64 ? SKY_F64 : SKY_F32));
+    const int own_map = ops_word(subject, "map", map_words, 3, 0);
+    if (dtype != SKY_F64) subject->graph.map_dtype = dtype == SKY_F32 ? map_types[own_map] : dtype;
     add_source(subject, subject->graph.scalars, OPS_SCALARS, 0, 0);
-    subject->scalars = (struct sky_scalars){.seed = 12345, .step = 7, .lr = {0.001f, 0.01f, 0.1f}, .ema_decay = 0.99f, .gradient_scale = 1};
+    subject->scalars = (struct sky_scalars){.seed = 12345, .step = 7, .lr = {0.001f, 0.01f, 0.1f}, .ema_decay = 0.99f, .gradient_scale = 1, .loss_scale = 1};
     subject->tolerance = ops_number(subject, "tol", 1e-5), subject->floor = ops_number(subject, "floor", 0);
     subject->accumulate = ops_int(subject, "acc", 0);
     subject->alias = ops_int(subject, "alias", 0);
@@ -214,6 +225,8 @@ static void store(enum sky_dtype dtype, void *to, int64_t i, double value)
 {
     if (dtype == SKY_F64) ((double *)to)[i] = value;
     if (dtype == SKY_F32) ((float *)to)[i] = (float)value;
+    if (dtype == SKY_BF16) ((uint16_t *)to)[i] = sky_float_to_bf16((float)value);
+    if (dtype == SKY_F16) ((uint16_t *)to)[i] = sky_float_to_half((float)value);
     if (dtype == SKY_I32) ((int32_t *)to)[i] = (int32_t)value;
     if (dtype == SKY_U8) ((uint8_t *)to)[i] = (uint8_t)value;
 }

@@ -32,7 +32,7 @@ static void cpu_close(struct sky_device *device)
 static const char *f32_only(const struct sky_graph *graph, const struct sky_node *node)
 {
     (void)node;
-    return graph->dtype == SKY_F32 ? NULL : "it computes in f32 only";
+    return graph->dtype == SKY_F32 && graph->map_dtype == SKY_F32 ? NULL : "it computes in f32 only";
 }
 
 /* Each file of this folder gives its operations as rows; the back end's table goes through these four functions. */

@@ -55,12 +55,18 @@ static double sum_in_order(const double *values, int64_t count)
     return sum;
 }
 
+/* Of the loss in its gradient; scalars is NULL where gradients are not scaled. */
+static double gradient_weight(const struct sky_kernel *kernel, const struct sky_scalars *scalars)
+{
+    return kernel->node->attr.loss.weight * (scalars ? (double)scalars->loss_scale : 1);
+}
+
 static sky_status ce_run(const struct sky_kernel *kernel, const struct sky_run *run)
 {
     const struct sky_tensor *tensor = sky_cpu_in(kernel, 0);
     const struct loss_shape shape = loss_shape_of(kernel, tensor->dim[1] / kernel->node->attr.loss.groups, 1);
     const double smoothing = kernel->node->attr.loss.smoothing, even = smoothing / (double)shape.classes;
-    const float scale = (float)(kernel->node->attr.loss.weight * shape.share);
+    const float scale = (float)(gradient_weight(kernel, run->in[2]) * shape.share);
     const float *logits = run->in[0];   /* [P,N,K] */
     const int32_t *labels = run->in[1]; /* [N] */
     float *dlogits = run->out[1];       /* [P,N,K] or NULL */
@@ -119,7 +125,7 @@ static sky_status kl_run(const struct sky_kernel *kernel, const struct sky_run *
     const int64_t pairs = shape.rows / 2, classes = shape.classes;
     const bool to_drone = attr->loss.direction != SKY_KL_SATELLITE_DRONE,
                to_satellite = attr->loss.direction != SKY_KL_DRONE_SATELLITE; /* the target is drone, satellite */
-    const double factor = attr->loss.weight * shape.share / temperature;
+    const double factor = gradient_weight(kernel, run->in[1]) * shape.share / temperature;
     const float *logits = run->in[0]; /* [P,N,K], satellite rows first */
     float *dlogits = run->out[1];     /* [P,N,K] or NULL */
     double *losses = run->work;       /* [P,N/2] */

@@ -15,12 +15,19 @@ static double log_sum_exp(const struct ref_tensor *logits, int64_t row, double t
     return largest + log(sum);
 }
 
+/* What the gradient is multiplied by: the loss's weight, and the scale that keeps small f16 gradients. */
+static double gradient_weight(const struct sky_kernel *kernel, const struct sky_scalars *scalars)
+{
+    return kernel->node->attr.loss.weight * (scalars ? (double)scalars->loss_scale : 1);
+}
+
 sky_status ref_LOSS_CE(const struct sky_kernel *kernel, const struct sky_run *run)
 {
     const struct ref_tensor logits = ref_in(kernel, run, 0), loss = ref_out(kernel, run, 0), dlogits = ref_out(kernel, run, 1);
     const int32_t *labels = run->in[1]; /* [N] */
     const int64_t heads = logits.dim[0], rows = logits.dim[1], classes = logits.dim[2], members = rows / kernel->node->attr.loss.groups;
     const double smoothing = kernel->node->attr.loss.smoothing, share = 1 / (double)members / (kernel->node->attr.loss.mean ? (double)heads : 1); /* of one row in the loss */
+    const double weight = gradient_weight(kernel, run->in[2]);
     double total = 0;
     for (int64_t row = 0; row < heads * rows; row++) {
         const int64_t label = labels[row % rows];
@@ -29,7 +36,7 @@ sky_status ref_LOSS_CE(const struct sky_kernel *kernel, const struct sky_run *ru
         for (int64_t k = 0; k < classes; k++) {
             const double value = ref_get(&logits, row * classes + k), target = (k == label ? 1 - smoothing : 0) + smoothing / (double)classes;
             total += target * (whole - value) * share;
-            if (dlogits.data) ref_set(&dlogits, row * classes + k, kernel->node->attr.loss.weight * share * (exp(value - whole) - target));
+            if (dlogits.data) ref_set(&dlogits, row * classes + k, weight * share * (exp(value - whole) - target));
         }
     }
     ref_set(&loss, 0, total);
@@ -44,6 +51,7 @@ sky_status ref_LOSS_KL(const struct sky_kernel *kernel, const struct sky_run *ru
     const int64_t heads = logits.dim[0], rows = logits.dim[1], classes = logits.dim[2], pairs = rows / 2;
     const double temperature = attr->loss.temperature, share = temperature * temperature / (double)pairs / (attr->loss.mean ? (double)heads : 1);
     const double drone_target = attr->loss.direction != SKY_KL_SATELLITE_DRONE, satellite_target = attr->loss.direction != SKY_KL_DRONE_SATELLITE, attached = !attr->loss.detach;
+    const double weight = gradient_weight(kernel, run->in[1]);
     double total = 0;
     for (int64_t i = 0; i < heads * pairs; i++) {
         const int64_t satellite = (i / pairs * rows + i % pairs) * classes, drone = satellite + pairs * classes; /* first elements of the two rows */
@@ -57,7 +65,7 @@ sky_status ref_LOSS_KL(const struct sky_kernel *kernel, const struct sky_run *ru
         for (int64_t k = 0; dlogits.data && k < classes; k++) {
             const double log_s = ref_get(&logits, satellite + k) / temperature - satellite_whole, log_d = ref_get(&logits, drone + k) / temperature - drone_whole;
             const double as_s = satellite_target * attached * exp(log_s) * (log_s - log_d - from_satellite), as_d = drone_target * attached * exp(log_d) * (log_d - log_s - from_drone);
-            const double factor = attr->loss.weight * share / temperature, difference = exp(log_s) - exp(log_d);
+            const double factor = weight * share / temperature, difference = exp(log_s) - exp(log_d);
             ref_set(&dlogits, satellite + k, factor * (drone_target * difference + as_s));
             ref_set(&dlogits, drone + k, factor * (as_d - satellite_target * difference));
         }

@@ -14,14 +14,15 @@ sky_status ref_SUM_SQUARES(const struct sky_kernel *kernel, const struct sky_run
 
 sky_status ref_SGD(const struct sky_kernel *kernel, const struct sky_run *run)
 {
-    const struct ref_tensor params = ref_in(kernel, run, 0), grads = ref_in(kernel, run, 1), momenta = ref_in(kernel, run, 2);
+    const struct ref_tensor params = ref_in(kernel, run, 0), grads = ref_in(kernel, run, 1), momenta = ref_in(kernel, run, 2), shadow = ref_out(kernel, run, 1);
     const double sum_squares = *(const double *)run->in[3], momentum = kernel->node->attr.sgd.momentum, clip_norm = kernel->node->attr.sgd.clip_norm;
     const struct sky_scalars *scalars = run->in[4];
     double *report = run->out[0]; /* f64 [4]: gradient norm, left out, clamped elements, 0 */
     double scale = scalars->gradient_scale;
     const double norm = scale * sqrt(sum_squares);
     report[0] = norm, report[1] = !isfinite(sum_squares), report[2] = report[3] = 0;
-    if (!isfinite(sum_squares)) return SKY_OK;
+    for (int64_t i = 0; shadow.data && report[1] != 0 && i < shadow.count; i++) ref_set(&shadow, i, ref_get(&params, i));
+    if (report[1] != 0) return SKY_OK;
     if (clip_norm > 0 && norm > clip_norm) scale *= clip_norm / norm;
     for (int64_t s = 0; s < kernel->node->attr.sgd.segment_count; s++) {
         const struct sky_segment *segment = &kernel->node->attr.sgd.segments[s];
@@ -36,6 +37,7 @@ sky_status ref_SGD(const struct sky_kernel *kernel, const struct sky_run *run)
             }
             ref_set(&momenta, i, m);
             ref_set(&params, i, next);
+            if (shadow.data) ref_set(&shadow, i, next);
         }
     }
     return SKY_OK;

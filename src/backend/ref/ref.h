@@ -1,5 +1,5 @@
 /*
- * What the reference kernels share: a view of one tensor that reads and writes doubles whatever the stored type, so that every kernel is written once and runs in f32 and f64.
+ * What the reference kernels share: a view of one tensor that reads and writes doubles whatever the stored type, so that every kernel is written once and runs in f64, f32 and with bf16 or f16 maps.
  *
  * All arithmetic is double; a result is rounded once, when it is stored. One thread, no vector code, no private layouts: these files are the specification that the other back
  * ends are judged by. Views own nothing.
@@ -37,13 +37,22 @@ static inline struct ref_tensor ref_out(const struct sky_kernel *kernel, const s
 
 static inline double ref_get(const struct ref_tensor *tensor, int64_t index)
 {
-    return tensor->dtype == SKY_F64 ? ((const double *)tensor->data)[index] : (double)((const float *)tensor->data)[index];
+    switch (tensor->dtype) {
+    case SKY_F64: return ((const double *)tensor->data)[index];
+    case SKY_BF16: return (double)sky_bf16_to_float(((const uint16_t *)tensor->data)[index]);
+    case SKY_F16: return (double)sky_half_to_float(((const uint16_t *)tensor->data)[index]);
+    default: return (double)((const float *)tensor->data)[index];
+    }
 }
 
 static inline void ref_set(const struct ref_tensor *tensor, int64_t index, double value)
 {
-    if (tensor->dtype == SKY_F64) ((double *)tensor->data)[index] = value;
-    else ((float *)tensor->data)[index] = (float)value;
+    switch (tensor->dtype) {
+    case SKY_F64: ((double *)tensor->data)[index] = value; break;
+    case SKY_BF16: ((uint16_t *)tensor->data)[index] = sky_float_to_bf16((float)value); break;
+    case SKY_F16: ((uint16_t *)tensor->data)[index] = sky_float_to_half((float)value); break;
+    default: ((float *)tensor->data)[index] = (float)value;
+    }
 }
 
 /* For GRADS outputs: adds when the run accumulates; does nothing when the output is not wanted. */

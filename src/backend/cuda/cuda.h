@@ -1,0 +1,47 @@
+/*
+ * What the files of the CUDA back end share. No CUDA header is needed here: files that only call launchers (bind_*.c) are also compiled for the tests that run kernels on the host.
+ */
+#ifndef SKY_BACKEND_CUDA_CUDA_H
+#define SKY_BACKEND_CUDA_CUDA_H
+
+#include "backend/backend.h"
+#include "kernels.h"
+
+struct cudnnContext;
+struct cublasContext;
+struct sky_plan_cache; /* cudnn_plan.h */
+
+/* An opened device (sky_device.state). */
+struct sky_cuda {
+    sky_stream stream;            /* everything runs here, in order */
+    struct cudnnContext *cudnn;   /* cudnnHandle_t */
+    struct cublasContext *cublas; /* cublasHandle_t */
+    struct sky_plan_cache *plans; /* convolutions planned so far */
+    size_t workspace_cap;         /* most scratch that a convolution or a product may ask for */
+    int multiprocessors;
+};
+
+static inline struct sky_cuda *sky_cuda_of(const struct sky_kernel *kernel)
+{
+    return kernel->device->state;
+}
+
+static inline const struct sky_tensor *sky_cuda_in(const struct sky_kernel *kernel, int index)
+{
+    return sky_graph_get(kernel->graph, kernel->node->in[index]);
+}
+
+static inline const struct sky_tensor *sky_cuda_out(const struct sky_kernel *kernel, int index)
+{
+    return sky_graph_get(kernel->graph, kernel->node->out[index]);
+}
+
+/* A launcher's result as a status that names the node. */
+sky_status sky_cuda_launched(const struct sky_kernel *kernel, int error);
+
+/* One row an operation of ops.def, each in its family's file. */
+#define SKY_OP(name, inputs, outputs, file, doc) extern const struct sky_operation sky_cuda_##name;
+#include "ops/ops.def"
+#undef SKY_OP
+
+#endif
