@@ -5,7 +5,7 @@
 #include "select.h"
 
 #include "base/threads.h"
-#include "cuda_device.h"
+#include "with_cuda.h"
 
 static sky_status choose_backend(const struct sky_config *config, const struct sky_backend **backend)
 {

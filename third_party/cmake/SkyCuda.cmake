@@ -41,7 +41,7 @@ endif()
 
 function(sky_use_cuda target)
   if(NOT SKY_HAVE_CUDA)
-    target_sources(${target} PRIVATE src/backend/cuda_absent.c)
+    target_sources(${target} PRIVATE src/backend/without_cuda.c)
   else()
     target_sources(${target} PRIVATE ${SKY_CUDA_SOURCES})
     target_include_directories(${target} PRIVATE kernels)

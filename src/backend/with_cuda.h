@@ -1,8 +1,8 @@
 /*
- * The CUDA back end as seen by a program that may have been built without it: one of cuda/device.c and cuda_absent.c is compiled.
+ * The CUDA back end as seen by a program that may have been built without it: one of cuda/device.c and without_cuda.c is compiled.
  */
-#ifndef SKY_BACKEND_CUDA_DEVICE_H
-#define SKY_BACKEND_CUDA_DEVICE_H
+#ifndef SKY_BACKEND_WITH_CUDA_H
+#define SKY_BACKEND_WITH_CUDA_H
 
 #include "backend.h"
 

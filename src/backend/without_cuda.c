@@ -1,7 +1,7 @@
 /*
  * What a program built without CUDA says of it.
  */
-#include "cuda_device.h"
+#include "with_cuda.h"
 
 const struct sky_backend *sky_cuda_backend(void)
 {
