@@ -27,6 +27,10 @@ int sky_cuda_add(sky_stream stream, enum sky_dtype type, const void *a, const vo
 int sky_cuda_cast(sky_stream stream, const float *x, enum sky_dtype type, void *y, int64_t count);            /* f32 to bf16 or f16, nearest even */
 int sky_cuda_cast_accumulate(sky_stream stream, enum sky_dtype type, const void *x, float *y, int64_t count, bool accumulate); /* y = x, or y += x */
 
+/* rows.cu */
+int sky_cuda_repeat_rows(sky_stream stream, const float *row, float *y, int64_t heads, int64_t rows, int64_t columns); /* y [P,N,K] = row [P,K] */
+int sky_cuda_sum_rows(sky_stream stream, const float *x, float *sum, int64_t heads, int64_t rows, int64_t columns, bool accumulate); /* sum [P,K] over N of x [P,N,K] */
+
 #ifdef __cplusplus
 }
 #endif

@@ -125,6 +125,7 @@ struct sky_config {
         int64_t index, threads; /* threads 0 = cores */
         bool winograd;
         bool deterministic;
+        bool cuda_graph;
     } device;
     struct {
         int64_t every; /* steps */
@@ -132,6 +133,7 @@ struct sky_config {
     struct {
         char *record; /* folder; NULL = off */
         int64_t record_steps;
+        bool sync;
     } debug;
     struct sky_config_origin *origins; /* where each value came from (a schema row each); internal */
 };

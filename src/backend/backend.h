@@ -13,6 +13,8 @@ struct sky_device_options {
     bool winograd;      /* allow Winograd for 3x3 stride-1 convolutions */
     bool deterministic;
     bool tf32;          /* matrix products of f32 tensors may round their inputs to 10 bits (tensor cores) */
+    bool capture;       /* a run of nodes may be recorded and replayed, where the back end can */
+    bool wait;          /* wait for each node and blame it for a failure of the device: slow, for finding faults */
     bool constant_parameters; /* inference: filters may be packed once per ONCE phase */
 };
 
@@ -59,11 +61,18 @@ struct sky_backend {
     void (*arena_free)(struct sky_device *device, void *memory, size_t bytes);
     sky_status (*copy_in)(struct sky_device *device, void *to, const void *from_host, size_t bytes);
     sky_status (*copy_out)(struct sky_device *device, void *to_host, const void *from, size_t bytes);
+    sky_status (*copy_within)(struct sky_device *device, void *to, const void *from, size_t bytes); /* both on the device */
     sky_status (*synchronize)(struct sky_device *device);
+    /* Optional, all or none: a run of nodes recorded once and replayed with one call. While it is recorded nothing runs. */
+    sky_status (*record_begin)(struct sky_device *device);
+    sky_status (*record_end)(struct sky_device *device, void **recording); /* also after a failed node, to leave recording: *recording may come out NULL */
+    sky_status (*replay)(struct sky_device *device, void *recording);
+    void (*recording_free)(struct sky_device *device, void *recording);
     const struct sky_operation *operations; /* [SKY_OP_COUNT]; run NULL: not implemented */
 };
 
 extern const struct sky_backend sky_backend_ref; /* plain C, double accumulation, f32 and f64: the readable specification */
 extern const struct sky_backend sky_backend_cpu; /* oneDNN, OpenMP, f32 */
+/* CUDA: with_cuda.h, since a program may have been built without it. */
 
 #endif

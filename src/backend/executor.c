@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { WARM_UP_RUNS = 2 }; /* before a recording: libraries load their code at the first use */
+
 static sky_status unsupported(const struct sky_executor *executor, const struct sky_node *node, const char *reason)
 {
     char where[400];
@@ -87,6 +89,12 @@ void sky_executor_destroy(struct sky_executor *executor)
         }
         for (int a = 0; a < SKY_ARENA_COUNT; a++)
             if (executor->arena[a] && !executor->borrowed[a]) backend->arena_free(&executor->device, executor->arena[a], executor->graph->arena_bytes[a]);
+        for (int first = 0; first < SKY_PHASE_COUNT; first++)
+            for (int last = first; last < SKY_PHASE_COUNT; last++)
+                for (int accumulate = 0; accumulate < 2; accumulate++) {
+                    void *recording = executor->recordings[first][last][accumulate].recording;
+                    if (recording) backend->recording_free(&executor->device, recording);
+                }
         if (executor->work) backend->arena_free(&executor->device, executor->work, executor->work_bytes);
         backend->close(&executor->device);
     }
@@ -114,12 +122,43 @@ sky_status sky_executor_run_node(struct sky_executor *executor, int64_t index, b
     return SKY_OK;
 }
 
+static sky_status run_nodes(struct sky_executor *executor, enum sky_phase first, enum sky_phase last, bool accumulate)
+{
+    for (int phase = (int)first; phase <= (int)last; phase++)
+        for (int64_t n = 0; n < executor->graph->node_count; n++)
+            if (executor->graph->nodes[n].phase == (enum sky_phase)phase) SKY_TRY(sky_executor_run_node(executor, n, accumulate));
+    return SKY_OK;
+}
+
+static sky_status record(struct sky_executor *executor, enum sky_phase first, enum sky_phase last, bool accumulate, void **recording)
+{
+    const struct sky_backend *backend = executor->device.backend;
+    SKY_TRY(backend->record_begin(&executor->device));
+    const sky_status status = run_nodes(executor, first, last, accumulate);
+    if (status == SKY_OK) return backend->record_end(&executor->device, recording);
+    const struct sky_error kept = *sky_error_last();
+    void *unwanted = NULL;
+    if (backend->record_end(&executor->device, &unwanted) == SKY_OK) backend->recording_free(&executor->device, unwanted);
+    return sky_error_set(&kept);
+}
+
+sky_status sky_executor_run_through(struct sky_executor *executor, enum sky_phase first, enum sky_phase last, bool accumulate)
+{
+    struct sky_recording *known = &executor->recordings[first][last][accumulate];
+    const struct sky_device *device = &executor->device;
+    if (first == SKY_PHASE_ONCE) executor->device.generation++;
+    const bool may_record = device->options.capture && !device->options.wait && device->backend->replay && first != SKY_PHASE_ONCE && !executor->seconds;
+    if (!may_record || known->runs < WARM_UP_RUNS) {
+        known->runs++;
+        return run_nodes(executor, first, last, accumulate);
+    }
+    if (!known->recording) SKY_TRY(record(executor, first, last, accumulate, &known->recording));
+    return device->backend->replay(&executor->device, known->recording);
+}
+
 sky_status sky_executor_run(struct sky_executor *executor, enum sky_phase phase, bool accumulate)
 {
-    if (phase == SKY_PHASE_ONCE) executor->device.generation++;
-    for (int64_t n = 0; n < executor->graph->node_count; n++)
-        if (executor->graph->nodes[n].phase == phase) SKY_TRY(sky_executor_run_node(executor, n, accumulate));
-    return SKY_OK;
+    return sky_executor_run_through(executor, phase, phase, accumulate);
 }
 
 sky_status sky_executor_write(struct sky_executor *executor, sky_value value, const void *from)

@@ -7,6 +7,12 @@
 
 #include "backend.h"
 
+/* A run of phases that has been seen before may be replayed instead of being launched node by node. */
+struct sky_recording {
+    int runs; /* node by node so far */
+    void *recording;
+};
+
 struct sky_executor {
     struct sky_graph *graph; /* borrowed */
     struct sky_device device;
@@ -15,6 +21,7 @@ struct sky_executor {
     bool borrowed[SKY_ARENA_COUNT];
     void *work;
     size_t work_bytes;
+    struct sky_recording recordings[SKY_PHASE_COUNT][SKY_PHASE_COUNT][2]; /* by first phase, last phase, accumulate */
     double *seconds; /* [node_count] summed run time of each node while timing is on; NULL otherwise */
 };
 
@@ -24,6 +31,8 @@ sky_status sky_executor_create(struct sky_executor *executor, const struct sky_b
 void sky_executor_destroy(struct sky_executor *executor);
 
 sky_status sky_executor_run(struct sky_executor *executor, enum sky_phase phase, bool accumulate);
+/* Phases first .. last in order. The third run on, a back end that can records them once and replays that: the same kernels on the same memory, so the same bits. */
+sky_status sky_executor_run_through(struct sky_executor *executor, enum sky_phase first, enum sky_phase last, bool accumulate);
 sky_status sky_executor_run_node(struct sky_executor *executor, int64_t node, bool accumulate);
 
 void *sky_executor_pointer(const struct sky_executor *executor, sky_value value); /* in the device's memory */

@@ -24,7 +24,9 @@ sky_status sky_backend_choose(const struct sky_config *config, int precision, co
                                            .threads = config->device.threads ? (int)config->device.threads : sky_thread_count_default(),
                                            .winograd = config->device.winograd,
                                            .deterministic = config->device.deterministic,
-                                           .tf32 = precision != SKY_PRECISION_FP32};
+                                           .tf32 = precision != SKY_PRECISION_FP32,
+                                           .capture = config->device.cuda_graph,
+                                           .wait = config->debug.sync};
     SKY_TRY(choose_backend(config, backend));
     if (precision == SKY_PRECISION_FP32 || *backend != &sky_backend_cpu) return SKY_OK;
     sky_fail(SKY_CONFIG, "precision", "the CPU back end computes in fp32 only");

@@ -40,16 +40,25 @@ static void close_subject(struct subject *s)
 static sky_status fill_inputs(struct subject *s)
 {
     struct sky_rng rng = sky_rng_make(1, SKY_RNG_TEST, 0, 0);
+    const struct sky_scalars scalars = {.seed = 1, .lr = {1e-5f, 1e-4f, 1e-4f}, .gradient_scale = 1, .loss_scale = 1};
+    const int64_t image_bytes = s->model.graph.tensors[s->model.images[0]].count;
+    uint8_t *images = NULL;
+    int32_t *labels = NULL;
+    sky_status status = SKY_OK;
+    SKY_TRY_DONE(sky_executor_write(&s->executor, s->model.graph.scalars, &scalars));
+    SKY_TRY_DONE(sky_alloc(&images, (size_t)image_bytes, 1, "benchmark images"));
+    SKY_TRY_DONE(sky_alloc(&labels, (size_t)s->model.rows, sizeof *labels, "benchmark labels"));
     for (int t = 0; t < s->model.trunks; t++) {
-        uint8_t *images = sky_executor_pointer(&s->executor, s->model.images[t]);
-        const int64_t count = s->model.graph.tensors[s->model.images[t]].count;
-        for (int64_t i = 0; i < count; i++) images[i] = (uint8_t)sky_rng_u32(&rng);
+        for (int64_t i = 0; i < image_bytes; i++) images[i] = (uint8_t)sky_rng_u32(&rng);
+        SKY_TRY_DONE(sky_executor_write(&s->executor, s->model.images[t], images));
     }
-    if (s->infer) return SKY_OK;
-    int32_t *labels = sky_executor_pointer(&s->executor, s->model.labels);
+    if (s->infer) goto done;
     for (int64_t i = 0; i < s->model.rows; i++) labels[i] = (int32_t)(i % (s->model.rows / 2));
-    const struct sky_scalars scalars = {.seed = 1, .lr = {1e-5f, 1e-4f, 1e-4f}, .gradient_scale = 1};
-    return sky_executor_write(&s->executor, s->model.graph.scalars, &scalars);
+    SKY_TRY_DONE(sky_executor_write(&s->executor, s->model.labels, labels));
+done:
+    free(images);
+    free(labels);
+    return status;
 }
 
 static sky_status open_subject(struct subject *s, const struct sky_args *args)

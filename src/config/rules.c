@@ -77,6 +77,12 @@ static void check_nesterov(const struct sky_config *c, struct sky_text *problem)
         sky_text_append(problem, "looks ahead along the momentum, but optimizer.momentum = 0; set nesterov = no");
 }
 
+static void check_record(const struct sky_config *c, struct sky_text *problem)
+{
+    if (c->debug.record && (c->train.precision == SKY_PRECISION_BF16 || c->train.precision == SKY_PRECISION_FP16))
+        sky_text_append(problem, "keeps what the network is fed in fp32; set train.precision = fp32 (or tf32)");
+}
+
 const struct sky_config_rule sky_config_rules[] = {
     {{"data.image_size"}, check_image_size},
     {{"loss.kl", "data.sampler"}, check_kl_sampler},
@@ -87,5 +93,6 @@ const struct sky_config_rule sky_config_rules[] = {
     {{"schedule.milestones", "schedule.kind"}, check_milestones},
     {{"schedule.warmup_epochs", "schedule.kind", "train.epochs"}, check_warmup},
     {{"optimizer.nesterov", "optimizer.momentum"}, check_nesterov},
+    {{"debug.record", "train.precision"}, check_record},
 };
 const int sky_config_rule_count = sizeof sky_config_rules / sizeof *sky_config_rules;

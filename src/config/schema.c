@@ -148,10 +148,12 @@ const struct sky_key sky_schema[] = {
     {AT(device, threads), SKY_KEY_INT, "0", "threads", RANGE(0, 1024), .doc = "of the arithmetic on the CPU; 0 = one a core"},
     {AT(device, winograd), SKY_KEY_BOOL, "no", "", HASHED, .doc = "faster 3x3 convolutions with a slightly larger rounding error"},
     {AT(device, deterministic), SKY_KEY_BOOL, "yes", "", .doc = "same bits in every run, even where that is slower"},
+    {AT(device, cuda_graph), SKY_KEY_BOOL, "yes", "", .doc = "CUDA: a whole step is recorded once and launched as one graph; the same bits, fewer launches"},
 
     {AT(log, every), SKY_KEY_INT, "20", "steps", RANGE(1, 1000000), .doc = "between progress lines"},
 
     {AT(debug, record), SKY_KEY_PATH, "none", "", .doc = "folder for inputs and losses of the first steps, to replay them elsewhere"},
+    {AT(debug, sync), SKY_KEY_BOOL, "no", "", .doc = "CUDA: wait after each operation, so that a fault of the device is reported by its own layer; slow"},
     {AT(debug, record_steps), SKY_KEY_INT, "10", "steps", RANGE(1, 100000), .doc = "how many are recorded"},
 };
 const int sky_schema_count = sizeof sky_schema / sizeof *sky_schema;

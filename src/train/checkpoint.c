@@ -36,7 +36,7 @@ static void print_images_sum(const struct sky_train_set *set, char out[16])
 sky_status sky_trainer_write_checkpoint(struct sky_trainer *trainer)
 {
     struct sky_tensor_list list = {0};
-    char *folder = NULL, *path = NULL, *experiment = NULL, step[32], epoch[32], hash[16], counts[64], classes[32], images[16];
+    char *folder = NULL, *path = NULL, *experiment = NULL, step[32], epoch[32], hash[16], counts[64], classes[32], images[16], scale[64];
     uint32_t config_hash = 0;
     sky_status status = SKY_OK;
     if (!trainer->run_folder) return sky_fail(SKY_USAGE, "checkpoint", "this trainer has no run folder");
@@ -50,10 +50,11 @@ sky_status sky_trainer_write_checkpoint(struct sky_trainer *trainer)
     snprintf(epoch, sizeof epoch, "%lld", (long long)(trainer->step / trainer->steps_per_epoch));
     snprintf(hash, sizeof hash, "%08x", config_hash);
     snprintf(counts, sizeof counts, "%lld %lld %lld", (long long)trainer->skipped_updates, (long long)trainer->skipped_images, (long long)trainer->clamped);
+    snprintf(scale, sizeof scale, "%.0f %lld", trainer->scale.value, (long long)trainer->scale.streak);
     print_images_sum(&trainer->set, images);
     snprintf(classes, sizeof classes, "%lld", (long long)trainer->model.classes);
     const struct sky_file_text texts[] = {{"format", "skygem checkpoint 1"}, {"skygem", SKYGEM_VERSION}, {"step", step},     {"epoch", epoch},         {"config_hash", hash},
-                                          {"counts", counts},                {"classes", classes},       {"images", images}, {"config", experiment}};
+                                          {"counts", counts},                {"classes", classes},       {"images", images}, {"loss_scale", scale}, {"config", experiment}};
     SKY_TRY_DONE(sky_checkpoint_write(path, list.tensors, list.count, texts, sizeof texts / sizeof *texts));
     SKY_TRY_DONE(sky_checkpoint_prune(folder, trainer->config->train.keep_checkpoints));
     sky_log(SKY_LOG_INFO, "checkpoint %s", path);
@@ -96,14 +97,17 @@ static sky_status check_data(const struct sky_trainer *trainer, const struct sky
 static sky_status restore(struct sky_trainer *trainer, const struct sky_safetensors *file)
 {
     struct sky_executor *executor = &trainer->executor;
-    const char *counts = sky_safetensors_text(file, "counts");
-    long long updates = 0, images = 0, clamped = 0;
+    const char *counts = sky_safetensors_text(file, "counts"), *scale = sky_safetensors_text(file, "loss_scale");
+    long long updates = 0, images = 0, clamped = 0, streak = 0;
+    double value = 1;
     SKY_TRY(check_hash(trainer, file));
     SKY_TRY(check_data(trainer, file));
     SKY_TRY(sky_parameters_read(&trainer->model, executor, file, SKY_ARENA_PARAMS, ""));
     SKY_TRY(sky_parameters_read(&trainer->model, executor, file, SKY_ARENA_MOMENTUM, "momentum/"));
     if (executor->arena[SKY_ARENA_EMA]) SKY_TRY(sky_parameters_read(&trainer->model, executor, file, SKY_ARENA_EMA, "ema/"));
     if (!counts || sscanf(counts, "%lld %lld %lld", &updates, &images, &clamped) != 3) return sky_fail(SKY_FORMAT, file->path, "its counters are missing");
+    if (trainer->scale.moves && (!scale || sscanf(scale, "%lf %lld", &value, &streak) != 2 || !(value >= 1))) return sky_fail(SKY_FORMAT, file->path, "its loss scale is missing");
+    trainer->scale.value = value, trainer->scale.streak = streak;
     trainer->skipped_updates = updates, trainer->skipped_images = trainer->skipped_before = images, trainer->clamped = clamped;
     return SKY_OK;
 }

@@ -14,15 +14,24 @@ struct finding {
     int64_t element;         /* -1: nothing found yet */
 };
 
+static float element(enum sky_dtype dtype, const void *data, int64_t i)
+{
+    switch (dtype) {
+    case SKY_BF16: return sky_bf16_to_float(((const uint16_t *)data)[i]);
+    case SKY_F16: return sky_half_to_float(((const uint16_t *)data)[i]);
+    default: return ((const float *)data)[i];
+    }
+}
+
 static sky_status look(struct sky_trainer *trainer, sky_value value, const char *kind, const char *name, struct finding *found)
 {
     const struct sky_tensor *tensor = value < 0 ? NULL : &trainer->model.graph.tensors[value];
-    float *host = NULL;
-    if (!tensor || tensor->dtype != SKY_F32 || found->element >= 0) return SKY_OK;
-    SKY_TRY(sky_alloc(&host, (size_t)tensor->count, sizeof *host, "a tensor to look at"));
+    void *host = NULL;
+    if (!tensor || found->element >= 0 || (tensor->dtype != SKY_F32 && tensor->dtype != SKY_BF16 && tensor->dtype != SKY_F16)) return SKY_OK;
+    SKY_TRY(sky_alloc(&host, tensor->bytes, 1, "a tensor to look at"));
     const sky_status status = sky_executor_read(&trainer->executor, value, host);
     for (int64_t i = 0; status == SKY_OK && i < tensor->count && found->element < 0; i++)
-        if (!isfinite(host[i])) *found = (struct finding){kind, name, i};
+        if (!isfinite(element(tensor->dtype, host, i))) *found = (struct finding){kind, name, i};
     free(host);
     return status;
 }

@@ -60,8 +60,10 @@ sky_status sky_trainer_open(struct sky_trainer **out, const struct sky_config *c
     SKY_TRY_DONE(sky_parameters_initialise(&trainer->model, &trainer->executor, (uint64_t)config->experiment.seed));
     if (config->model.weights && !resume) SKY_TRY_DONE(sky_parameters_load(&trainer->model, &trainer->executor, config->model.weights));
     SKY_TRY_DONE(sky_parameters_start_average(&trainer->executor));
-    SKY_TRY_DONE(sky_alloc(&trainer->buffers, 1, trainer->model.graph.arena_bytes[SKY_ARENA_BUFFERS], "running statistics"));
+    trainer->scale = sky_loss_scale_start(trainer->model.graph.map_dtype);
+    SKY_TRY_DONE(backend->arena_alloc(&trainer->executor.device, trainer->model.graph.arena_bytes[SKY_ARENA_BUFFERS], "running statistics", &trainer->buffers));
     if (resume) SKY_TRY_DONE(sky_trainer_resume(trainer));
+    SKY_TRY_DONE(sky_executor_run(&trainer->executor, SKY_PHASE_ONCE, false));
     if (config->debug.record) SKY_TRY_DONE(sky_trainer_record_start(trainer));
     *out = trainer;
     return SKY_OK;
@@ -74,12 +76,12 @@ void sky_trainer_close(struct sky_trainer *trainer)
 {
     if (!trainer) return;
     sky_loader_destroy(trainer->loader);
+    if (trainer->buffers) trainer->executor.device.backend->arena_free(&trainer->executor.device, trainer->buffers, trainer->model.graph.arena_bytes[SKY_ARENA_BUFFERS]);
     sky_executor_destroy(&trainer->executor);
     sky_model_free(&trainer->model);
     sky_pack_close(trainer->pack);
     sky_sampler_destroy(trainer->sampler);
     sky_train_set_close(&trainer->set);
-    free(trainer->buffers);
     free(trainer->run_folder);
     free(trainer);
 }
@@ -104,7 +106,7 @@ static struct sky_scalars scalars_of(const struct sky_trainer *trainer, int64_t 
     const struct sky_config *config = trainer->config;
     const int64_t parts = config->train.accumulate;
     struct sky_scalars scalars = {.seed = (uint64_t)config->experiment.seed, .step = (uint64_t)(trainer->step * parts + part), .ema_decay = (float)config->train.ema,
-                                  .gradient_scale = 1 / (float)parts};
+                                  .gradient_scale = (float)(1 / ((double)parts * trainer->scale.value)), .loss_scale = (float)trainer->scale.value};
     sky_schedule_rates(config, trainer->step, trainer->steps_per_epoch, scalars.lr);
     return scalars;
 }
@@ -136,13 +138,13 @@ sky_status sky_trainer_copy_in(struct sky_trainer *trainer, const struct sky_bat
 static sky_status keep_buffers(struct sky_trainer *trainer)
 {
     struct sky_executor *executor = &trainer->executor;
-    return executor->device.backend->copy_out(&executor->device, trainer->buffers, executor->arena[SKY_ARENA_BUFFERS], executor->graph->arena_bytes[SKY_ARENA_BUFFERS]);
+    return executor->device.backend->copy_within(&executor->device, trainer->buffers, executor->arena[SKY_ARENA_BUFFERS], executor->graph->arena_bytes[SKY_ARENA_BUFFERS]);
 }
 
 sky_status sky_trainer_restore_buffers(struct sky_trainer *trainer)
 {
     struct sky_executor *executor = &trainer->executor;
-    return executor->device.backend->copy_in(&executor->device, executor->arena[SKY_ARENA_BUFFERS], trainer->buffers, executor->graph->arena_bytes[SKY_ARENA_BUFFERS]);
+    return executor->device.backend->copy_within(&executor->device, executor->arena[SKY_ARENA_BUFFERS], trainer->buffers, executor->graph->arena_bytes[SKY_ARENA_BUFFERS]);
 }
 
 /* Reads one loss value, SKY_NONE as 0, and adds its share. */
@@ -164,12 +166,11 @@ static sky_status run_step(struct sky_trainer *trainer, const struct sky_batch *
     SKY_TRY(keep_buffers(trainer));
     for (int64_t part = 0; part < parts; part++) {
         SKY_TRY(sky_trainer_copy_in(trainer, batch, part));
-        SKY_TRY(sky_executor_run(executor, SKY_PHASE_FORWARD, false));
-        SKY_TRY(sky_executor_run(executor, SKY_PHASE_BACKWARD, part > 0));
+        SKY_TRY(sky_executor_run_through(executor, SKY_PHASE_FORWARD, parts == 1 ? SKY_PHASE_UPDATE : SKY_PHASE_BACKWARD, part > 0));
         SKY_TRY(add_loss(trainer, trainer->model.loss_ce, 1 / (double)parts, &report->loss_ce));
         SKY_TRY(add_loss(trainer, trainer->model.loss_kl, 1 / (double)parts, &report->loss_kl));
     }
-    SKY_TRY(sky_executor_run(executor, SKY_PHASE_UPDATE, false));
+    if (parts > 1) SKY_TRY(sky_executor_run(executor, SKY_PHASE_UPDATE, false));
     double update[4]; /* gradient norm, left out, clamped, 0 */
     SKY_TRY(sky_executor_read(executor, trainer->model.report, update));
     report->loss = config->loss.ce * report->loss_ce + config->loss.kl * report->loss_kl;
@@ -189,9 +190,10 @@ sky_status sky_trainer_step(struct sky_trainer *trainer, struct sky_step_report 
     SKY_TRY(sky_loader_next(trainer->loader, &batch));
     report->data_seconds = sky_now() - start;
     sky_status status = run_step(trainer, &batch, report);
-    if (status == SKY_OK && report->update_skipped) {
-        trainer->skipped_updates++;
-        if (trainer->config->train.on_nonfinite == SKY_NONFINITE_STOP) status = sky_trainer_blame(trainer, &batch);
+    if (status == SKY_OK) {
+        const bool explained = sky_loss_scale_step(&trainer->scale, report->update_skipped);
+        trainer->skipped_updates += report->update_skipped;
+        if (report->update_skipped && !explained && trainer->config->train.on_nonfinite == SKY_NONFINITE_STOP) status = sky_trainer_blame(trainer, &batch);
     }
     report->images = trainer->model.rows * trainer->config->train.accumulate;
     report->skipped_updates = trainer->skipped_updates, report->clamped = trainer->clamped;

@@ -7,6 +7,7 @@
 #include "backend/executor.h"
 #include "backend/select.h"
 #include "data/loader.h"
+#include "loss_scale.h"
 #include "model/model.h"
 #include "skygem/trainer.h"
 
@@ -19,7 +20,8 @@ struct sky_trainer {
     struct sky_loader *loader; /* created at the first step */
     struct sky_model model;
     struct sky_executor executor;
-    void *buffers; /* host copy of the running statistics before the step, put back when its update is left out */
+    void *buffers; /* on the device: the running statistics before the step, put back when its update is left out */
+    struct sky_loss_scale scale;
     int64_t steps_per_epoch, step_count, step;
     int64_t skipped_updates, skipped_images, clamped;
     int64_t skipped_before; /* images, until the loader began to count */

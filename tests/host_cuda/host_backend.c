@@ -1,10 +1,10 @@
 /*
- * The CUDA back end's own operations with their kernels run on the host: the same bindings, the same kernel sources. What NVIDIA's libraries compute (convolutions, matrix
- * products) is taken from the reference. Memory is the host's. Every device that is opened runs a block's threads in another order, so that a missing barrier shows as other bits.
+ * The CUDA back end's own operations with their kernels run on the host: the same bindings, the same kernel sources. Convolutions, which cuDNN computes, are
+ * taken from the reference; matrix products, which cuBLAS computes, are plain loops. Memory is the host's. Every device that is opened runs a block's threads in another order, so that a missing barrier shows as other bits.
  */
 #include "host_backend.h"
 
-#include "backend/cuda/cuda.h"
+#include "backend/cuda/product.h"
 #include "backend/host.h"
 #include "host_order.h"
 
@@ -38,9 +38,23 @@ static const struct sky_operation *const own[SKY_OP_COUNT] = {
 #undef SKY_OP
 };
 
-static bool is_of_a_library(enum sky_op op)
+static bool is_convolution(enum sky_op op)
 {
-    return op == SKY_OP_CONV || op == SKY_OP_CONV_DGRAD || op == SKY_OP_CONV_WGRAD || op == SKY_OP_LINEAR || op == SKY_OP_LINEAR_GRAD;
+    return op == SKY_OP_CONV || op == SKY_OP_CONV_DGRAD || op == SKY_OP_CONV_WGRAD;
+}
+
+sky_status sky_cuda_product(const struct sky_cuda *cuda, const char *where, const struct sky_product *p)
+{
+    (void)cuda, (void)where;
+    for (int64_t i = 0; i < p->batch * p->rows * p->columns; i++) {
+        const int64_t batch = i / (p->rows * p->columns), row = i / p->columns % p->rows, column = i % p->columns;
+        const float *a = p->a + batch * p->rows * p->inner, *b = p->b + batch * p->inner * p->columns;
+        double sum = p->accumulate ? (double)p->c[i] : 0;
+        for (int64_t k = 0; k < p->inner; k++)
+            sum += (double)a[p->a_transposed ? k * p->rows + row : row * p->inner + k] * (double)b[p->b_transposed ? column * p->inner + k : k * p->columns + column];
+        p->c[i] = (float)sum;
+    }
+    return SKY_OK;
 }
 
 const struct sky_backend *host_cuda_backend(void)
@@ -55,11 +69,12 @@ const struct sky_backend *host_cuda_backend(void)
         .arena_free = sky_host_arena_free,
         .copy_in = sky_host_copy,
         .copy_out = sky_host_copy,
+        .copy_within = sky_host_copy,
         .synchronize = sky_host_synchronize,
         .operations = operations,
     };
     for (int op = 0; op < SKY_OP_COUNT; op++) {
-        if (is_of_a_library((enum sky_op)op)) operations[op] = sky_backend_ref.operations[op];
+        if (is_convolution((enum sky_op)op)) operations[op] = sky_backend_ref.operations[op];
         else if (own[op]) operations[op] = *own[op];
     }
     return &backend;

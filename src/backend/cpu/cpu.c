@@ -74,6 +74,7 @@ const struct sky_backend sky_backend_cpu = {
     .arena_free = sky_host_arena_free,
     .copy_in = sky_host_copy,
     .copy_out = sky_host_copy,
+    .copy_within = sky_host_copy,
     .synchronize = sky_host_synchronize,
     .operations = operations,
 };

@@ -16,6 +16,7 @@ struct sky_cuda {
     sky_stream stream;            /* everything runs here, in order */
     struct cudnnContext *cudnn;   /* cudnnHandle_t */
     struct cublasContext *cublas; /* cublasHandle_t */
+    void *cublas_workspace;
     struct sky_plan_cache *plans; /* convolutions planned so far */
     size_t workspace_cap;         /* most scratch that a convolution or a product may ask for */
     int multiprocessors;
