@@ -1,0 +1,239 @@
+/*
+ * Every convolution of every shipped experiment, in training and inference and in each precision, planned by cuDNN against described GPUs: no GPU and no driver
+ * is needed. Each must have a deterministic engine within the cap on scratch memory, and the tables must be those that lie beside this file; with another
+ * cuDNN than theirs only what is supported is compared. plan_check --write makes the tables anew.
+ */
+#include "backend/cuda/plan_check.h"
+#include "base/fs.h"
+#include "base/threads.h"
+#include "check.h"
+#include "model/model.h"
+
+static const char *const devices[] = {"h200", "a100"};
+enum { DEVICES = sizeof devices / sizeof *devices };
+
+static char *path_of(const char *name, const char *ending)
+{
+    struct sky_text text = {0};
+    sky_text_format(&text, "%s/tests/plans/%s%s", SKY_SOURCE_DIR, name, ending);
+    CHECK_OK(sky_text_status(&text, "a path"));
+    return text.text;
+}
+
+/* ---- the experiments' convolutions ---- */
+
+static void add_model(struct sky_plan_check *check, const struct sky_config *config, enum sky_model_mode mode)
+{
+    const bool train = mode == SKY_MODEL_TRAIN;
+    struct sky_model model;
+    if (!CHECK_OK(sky_model_build(&model, config, mode, train ? config->train.batch_size : config->eval.batch_size, train ? 701 : 0, SKY_VIEW_SATELLITE,
+                                  SKY_F32, NULL)))
+        return;
+    CHECK_OK(sky_plan_check_add(check, &model.graph));
+    CHECK(check->count > 0);
+    sky_model_free(&model);
+}
+
+static int add_experiments(struct sky_plan_check *check, const char *folder)
+{
+    struct sky_listing listing = {0};
+    int found = 0;
+    if (!CHECK_OK(sky_folder_list(folder, &listing))) return 0;
+    for (int64_t i = 0; i < listing.count; i++) {
+        const struct sky_entry *entry = &listing.entries[i];
+        const size_t length = strlen(entry->name);
+        char *path = NULL;
+        struct sky_config config;
+        if (!CHECK_OK(sky_path_join(&path, folder, entry->name))) break;
+        if (entry->is_folder) found += add_experiments(check, path);
+        else if (length > 4 && !strcmp(entry->name + length - 4, ".ini") && CHECK_OK(sky_config_read(&config, path, NULL, 0))) {
+            add_model(check, &config, SKY_MODEL_TRAIN);
+            add_model(check, &config, SKY_MODEL_INFER);
+            sky_config_free(&config);
+            found++;
+        }
+        free(path);
+    }
+    sky_listing_free(&listing);
+    return found;
+}
+
+/* ---- planning: the devices side by side ---- */
+
+struct job {
+    const struct sky_plan_check *check;
+    char *json;
+    struct sky_text table;
+    struct sky_plan_check_result result;
+};
+
+static sky_status plan(void *context, int worker, int64_t number, int slot)
+{
+    struct job *job = &((struct job *)context)[number];
+    (void)worker, (void)slot;
+    return sky_plan_check_run(job->check, job->json, &job->table, &job->result);
+}
+
+static void plan_all(struct job *jobs)
+{
+    struct sky_pool *pool = NULL;
+    if (!CHECK_OK(sky_pool_create(&pool, DEVICES, DEVICES, 0, DEVICES, plan, jobs))) return;
+    for (int d = 0; d < DEVICES; d++) {
+        int64_t number;
+        int slot;
+        if (!CHECK_OK(sky_pool_next(pool, &number, &slot))) break;
+        sky_pool_release(pool, slot);
+    }
+    sky_pool_destroy(pool);
+}
+
+/* ---- the choice ---- */
+
+static const struct sky_plan *planned(struct sky_plan_cache *cache, const struct sky_conv_problem *problem)
+{
+    const struct sky_plan *plan = NULL;
+    CHECK_OK(sky_plan_find(cache, problem, &plan));
+    return plan;
+}
+
+/* Each rule takes candidates away, and what is chosen keeps to it. */
+static void test_rules(const char *json)
+{
+    const struct sky_plan_rules fp32 = {.deterministic = true, .workspace_cap = SKY_PLAN_WORKSPACE_CAP};
+    struct sky_plan_rules tf32 = fp32, varying = fp32, frugal = fp32;
+    tf32.tf32 = true, varying.deterministic = false, frugal.workspace_cap = 1000;
+    struct sky_plan_cache *strict = NULL, *others[3] = {NULL};
+    const struct sky_conv_problem stem = {SKY_CONV_DGRAD, SKY_F32, 8, 128, 128, 3, 64, 7, 7, 64, 64, 2, 3, false, false, false};
+    struct sky_conv_problem other = stem;
+    other.images = 4;
+    CHECK_OK(sky_plan_cache_describe(&strict, json, &fp32));
+    CHECK_OK(sky_plan_cache_describe(&others[0], json, &tf32));
+    CHECK_OK(sky_plan_cache_describe(&others[1], json, &varying));
+    CHECK_OK(sky_plan_cache_describe(&others[2], json, &frugal));
+    const struct sky_plan *plan = check_failed ? NULL : planned(strict, &stem);
+    for (int i = 0; i < 3 && plan; i++) {
+        const struct sky_plan *by_rule = planned(others[i], &stem);
+        if (by_rule && i < 2) CHECK(by_rule->allowed > plan->allowed);
+        if (by_rule && i == 2) CHECK(by_rule->allowed < plan->allowed && by_rule->workspace_bytes <= frugal.workspace_cap);
+    }
+    if (plan) CHECK(plan->allowed <= plan->deterministic && plan->deterministic <= plan->candidates && plan->workspace_bytes <= fp32.workspace_cap);
+    if (plan) CHECK(planned(strict, &stem) == plan && planned(strict, &other) != plan); /* once */
+    sky_plan_cache_close(strict);
+    for (int i = 0; i < 3; i++) sky_plan_cache_close(others[i]);
+}
+
+static void test_refusals(const char *json)
+{
+    const struct sky_plan_rules rules = {.deterministic = true, .workspace_cap = SKY_PLAN_WORKSPACE_CAP};
+    struct sky_plan_cache *cache = NULL;
+    const struct sky_plan *plan;
+    struct sky_conv_problem problem = {SKY_CONV_DGRAD_BN, SKY_BF16, 8, 16, 16, 64, 64, 3, 3, 16, 16, 1, 1, false, false, false};
+    CHECK_FAILS(sky_plan_cache_describe(&cache, "{}", &rules), SKY_DEVICE, "cuDNN");
+    CHECK(cache == NULL);
+    CHECK_OK(sky_plan_cache_describe(&cache, json, &rules));
+    CHECK_FAILS(sky_plan_find(cache, &problem, &plan), SKY_UNSUPPORTED, "cuDNN has no engine: of 0 candidates");
+    problem.form = SKY_CONV_FORWARD, problem.out_height = 17; /* not what this convolution gives */
+    CHECK_FAILS(sky_plan_find(cache, &problem, &plan), SKY_DEVICE, "fprop 8x16x16x64 -> 17x16x64, 3x3 stride 1 pad 1 in bf16");
+    printf("%s: %s\n", sky_error_last()->where, sky_error_last()->what);
+    sky_plan_cache_close(cache);
+}
+
+/* ---- tables ---- */
+
+/* The next line of *rest without its end; false behind the last one. */
+static bool next_line(const char **rest, char *line, size_t line_bytes)
+{
+    const char *end = strchr(*rest, '\n');
+    if (!end) return false;
+    snprintf(line, line_bytes, "%.*s", (int)(end - *rest), *rest);
+    *rest = end + 1;
+    return true;
+}
+
+/* Every cell down to "+", "-" or ".": what is supported, whatever the engine. In place: a cell is longer than what it becomes. */
+static void reduce(char *line)
+{
+    char *to = strchr(line, '|');
+    for (const char *cell = to; cell; cell = strchr(cell + 1, '|')) {
+        const char mark = cell[2] == '-' || cell[2] == '.' ? cell[2] : '+';
+        *to++ = '|', *to++ = mark;
+    }
+    if (to) *to = 0;
+}
+
+/* Rows that differ, are missing or too many; the first of ours in `first`. Of tables of different versions only what is supported is compared. */
+static int differences(const char *table, const char *committed, char first[512])
+{
+    char ours[512] = "", theirs[512] = "";
+    if (!next_line(&table, ours, sizeof ours) || !next_line(&committed, theirs, sizeof theirs)) return 1;
+    const bool same_library = !strcmp(ours, theirs);
+    int different = 0;
+    for (;;) {
+        const bool we = next_line(&table, ours, sizeof ours), they = next_line(&committed, theirs, sizeof theirs);
+        if (!we && !they) return different;
+        if (!same_library && we) reduce(ours);
+        if (!same_library && they) reduce(theirs);
+        if (we && they && !strcmp(ours, theirs)) continue;
+        if (!different++) snprintf(first, 512, "%s", we ? ours : "(no row)");
+    }
+}
+
+static void test_differences(void)
+{
+    char first[512] = "";
+    CHECK(differences("# 1\na | 2/2 e1 | -\n", "# 1\na | 2/2 e1 | -\n", first) == 0);
+    CHECK(differences("# 1\na | 2/2 e1 | -\n", "# 1\na | 2/2 e2 | -\n", first) == 1 && !strcmp(first, "a | 2/2 e1 | -"));
+    CHECK(differences("# 1\na | 2/2 e1 | -\n", "# 2\na | 3/3 e2 | -\n", first) == 0);
+    CHECK(differences("# 1\na | 2/2 e1 | -\n", "# 2\na | 3/3 e2 | 1/1 e3\n", first) == 1);
+    CHECK(differences("# 1\na | . | 2/2\n", "# 2\na | - | 1/1 e3\n", first) == 1);
+    CHECK(differences("# 1\na | -\nb | -\n", "# 1\na | -\n", first) == 1 && !strcmp(first, "b | -"));
+    CHECK(differences("# 1\n", "# 1\na | -\n", first) == 1);
+    CHECK(differences("", "# 1\n", first) == 1);
+}
+
+static void judge(const char *device, const struct job *job, bool write)
+{
+    char *path = path_of(device, ".txt"), *committed = NULL;
+    size_t bytes;
+    printf("%s: %lld plans of %lld shapes\n", device, (long long)job->result.planned, (long long)job->check->count);
+    check_that(job->result.missing == 0 && job->result.planned > 0, device, __FILE__, __LINE__, job->result.first_missing.what);
+    if (job->result.missing)
+        printf("%s: %lld convolutions without a plan, first %s\n", device, (long long)job->result.missing, job->result.first_missing.where);
+    if (write) CHECK_OK(sky_file_write_atomic(path, job->table.text, job->table.length));
+    else if (CHECK_OK(sky_file_read(path, 1 << 20, &committed, &bytes))) {
+        char first[512] = "";
+        const int different = differences(job->table.text, committed, first);
+        if (strncmp(job->table.text, committed, strcspn(committed, "\n")))
+            printf("%s: its table is of another cuDNN: only what is supported is compared\n", device);
+        check_that(!different, "rows as in the table (plan_check --write makes it anew)", __FILE__, __LINE__, first);
+    }
+    free(committed);
+    free(path);
+}
+
+int main(int argc, char **argv)
+{
+    const bool write = argc > 1 && !strcmp(argv[1], "--write");
+    struct sky_plan_check check = {0};
+    struct job jobs[DEVICES] = {{0}};
+    const int experiments = add_experiments(&check, SKY_SOURCE_DIR "/experiments");
+    CHECK(experiments > 0);
+    for (int d = 0; d < DEVICES; d++) {
+        size_t bytes;
+        char *path = path_of(devices[d], ".json");
+        jobs[d].check = &check;
+        CHECK_OK(sky_file_read(path, 1 << 16, &jobs[d].json, &bytes));
+        free(path);
+    }
+    test_differences();
+    if (!check_failed) test_rules(jobs[0].json);
+    if (!check_failed) test_refusals(jobs[0].json);
+    if (!check_failed) plan_all(jobs);
+    for (int d = 0; d < DEVICES && !check_failed; d++) judge(devices[d], &jobs[d], write);
+    for (int d = 0; d < DEVICES; d++) {
+        free(jobs[d].json);
+        sky_text_free(&jobs[d].table);
+    }
+    sky_plan_check_free(&check);
+    return check_done();
+}
