@@ -11,7 +11,7 @@
  *                  x = (image/255 - mean[c]) / std[c], computed as image * (1/(255 std)) - mean/std; erased pixels are 0; scalars.mirror flips left-right (erased rectangles too).
  * CONV             x [N,H,W,C], w [K,R,S,C], [bias [K]], [residual [N,P,Q,K]] -> y [N,P,Q,K];  P = (H + 2 pad - R)/stride + 1. y = relu?(conv + bias + residual).
  * CONV_DGRAD       dy [N,P,Q,K], w -> dx [N,H,W,C] (attr.conv.height, width: of x)
- * CONV_WGRAD       x, dy -> dw GRADS [K,R,S,C]
+ * CONV_WGRAD       x, dy -> dw GRADS [K,R,S,C]; from bf16 or f16 maps dw may be rounded to their type before it is stored or added
  * BN_STATS         z [N,H,W,C], running_mean [C], running_var [C] -> image_mean [N,C], mean [G,C], invstd [G,C]
  *                  biased variance per group over (N/G)*H*W positions; invstd = 1/sqrt(var + epsilon). When attr.bn.update: running = (1-momentum) running + momentum * (mean | unbiased var),
  *                  once a group in order, in place. Sums by merging per-image means and centred squares (no E[x^2]-E[x]^2).

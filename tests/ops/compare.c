@@ -82,9 +82,11 @@ static bool is_unwritten(const struct sky_tensor *tensor, const void *data, int6
     return true;
 }
 
-/* A low-precision result is rounded once: where double and float arithmetic differ, to the neighbour. */
-static double rounding(enum sky_dtype dtype)
+/* A low-precision result is rounded once: where double and float arithmetic differ, to the neighbour. A filter's gradient may be rounded to the maps' type. */
+static double rounding(const struct sky_graph *graph, const struct sky_tensor *tensor)
 {
+    const bool filter_gradient = tensor->producer >= 0 && graph->nodes[tensor->producer].op == SKY_OP_CONV_WGRAD;
+    const enum sky_dtype dtype = filter_gradient ? graph->map_dtype : tensor->dtype;
     return dtype == SKY_BF16 ? 0x1p-8 : dtype == SKY_F16 ? 0x1p-11 : 0;
 }
 
@@ -98,7 +100,7 @@ static bool same_values(const struct ops_subject *subject, const struct sky_tens
         if (isfinite(value) && value > largest) largest = value;
     }
     const bool is_float = ops_is_float(tensor->dtype);
-    const double tolerance = fmax(subject->tolerance, rounding(tensor->dtype));
+    const double tolerance = fmax(subject->tolerance, rounding(&subject->graph, tensor));
     for (int64_t i = 0; i < tensor->count; i++) {
         const double a = ops_element(tensor->dtype, want, i), b = ops_element(tensor->dtype, got, i);
         if (is_unwritten(tensor, got, i)) {

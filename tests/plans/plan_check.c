@@ -8,9 +8,10 @@
 #include "base/threads.h"
 #include "check.h"
 #include "model/model.h"
+#include "ops/cases.h"
 
 static const char *const devices[] = {"h200", "a100"};
-enum { DEVICES = sizeof devices / sizeof *devices };
+enum { DEVICES = sizeof devices / sizeof *devices, CASES = DEVICES, JOBS }; /* jobs: the experiments a device, and the operations' cases on the first */
 
 static char *path_of(const char *name, const char *ending)
 {
@@ -58,11 +59,24 @@ static int add_experiments(struct sky_plan_check *check, const char *folder)
     return found;
 }
 
-/* ---- planning: the devices side by side ---- */
+/* What tests/ops runs on a GPU: odd shapes and channel counts. */
+static void add_cases(struct sky_plan_check *check)
+{
+    for (int i = 0; i < ops_case_count; i++) {
+        struct ops_subject subject = {0};
+        if (strcmp(ops_cases[i].name, "CONV") || ops_cases[i].perf) continue;
+        if (CHECK_OK(ops_subject_build(&subject, &ops_cases[i], SKY_F32))) CHECK_OK(sky_plan_check_add(check, &subject.graph));
+        ops_subject_free(&subject);
+    }
+    CHECK(check->count > 50);
+}
+
+/* ---- planning: two jobs side by side ---- */
 
 struct job {
+    const char *name;
     const struct sky_plan_check *check;
-    char *json;
+    const char *json;
     struct sky_text table;
     struct sky_plan_check_result result;
 };
@@ -77,8 +91,8 @@ static sky_status plan(void *context, int worker, int64_t number, int slot)
 static void plan_all(struct job *jobs)
 {
     struct sky_pool *pool = NULL;
-    if (!CHECK_OK(sky_pool_create(&pool, DEVICES, DEVICES, 0, DEVICES, plan, jobs))) return;
-    for (int d = 0; d < DEVICES; d++) {
+    if (!CHECK_OK(sky_pool_create(&pool, 2, JOBS, 0, JOBS, plan, jobs))) return;
+    for (int j = 0; j < JOBS; j++) {
         int64_t number;
         int slot;
         if (!CHECK_OK(sky_pool_next(pool, &number, &slot))) break;
@@ -138,6 +152,34 @@ static void test_refusals(const char *json)
     sky_plan_cache_close(cache);
 }
 
+/* As far as it goes without a device: the pointers are taken, once while they stay the same, and the library then refuses to run. */
+static void test_running(const char *json)
+{
+    const struct sky_plan_rules rules = {.deterministic = true, .workspace_cap = SKY_PLAN_WORKSPACE_CAP};
+    const struct sky_conv_problem problem = {SKY_CONV_FORWARD, SKY_F16, 8, 16, 16, 64, 64, 3, 3, 16, 16, 1, 1, false, false, false};
+    struct sky_plan_cache *cache = NULL;
+    struct sky_plan_pack pack = {0};
+    float memory[64];
+    void *pointers[SKY_CONV_TENSOR_COUNT] = {[SKY_CONV_X] = memory, [SKY_CONV_W] = memory + 16, [SKY_CONV_Y] = memory + 32};
+    CHECK_OK(sky_plan_cache_describe(&cache, json, &rules));
+    const struct sky_plan *plan = check_failed ? NULL : planned(cache, &problem);
+    if (plan) {
+        CHECK_FAILS(sky_plan_run(plan, NULL, &pack, pointers, memory), SKY_DEVICE, "cuDNN, running");
+        const cudnnBackendDescriptor_t first = pack.pack;
+        CHECK(first != NULL && pack.pointers[SKY_CONV_Y] == memory + 32);
+        CHECK_FAILS(sky_plan_run(plan, NULL, &pack, pointers, memory), SKY_DEVICE, "cuDNN, running");
+        CHECK(pack.pack == first);
+        pointers[SKY_CONV_Y] = memory + 48;
+        CHECK_FAILS(sky_plan_run(plan, NULL, &pack, pointers, memory), SKY_DEVICE, "cuDNN, running");
+        CHECK(pack.pointers[SKY_CONV_Y] == memory + 48);
+        pointers[SKY_CONV_W] = NULL;
+        CHECK_FAILS(sky_plan_run(plan, NULL, &pack, pointers, memory), SKY_INTERNAL, "has no pointer");
+        CHECK(pack.pack == NULL);
+    }
+    sky_plan_pack_free(&pack);
+    sky_plan_cache_close(cache);
+}
+
 /* ---- tables ---- */
 
 /* The next line of *rest without its end; false behind the last one. */
@@ -191,20 +233,23 @@ static void test_differences(void)
     CHECK(differences("", "# 1\n", first) == 1);
 }
 
-static void judge(const char *device, const struct job *job, bool write)
+static void judge_plans(const struct job *job)
 {
-    char *path = path_of(device, ".txt"), *committed = NULL;
-    size_t bytes;
-    printf("%s: %lld plans of %lld shapes\n", device, (long long)job->result.planned, (long long)job->check->count);
-    check_that(job->result.missing == 0 && job->result.planned > 0, device, __FILE__, __LINE__, job->result.first_missing.what);
+    printf("%s: %lld plans of %lld shapes\n", job->name, (long long)job->result.planned, (long long)job->check->count);
+    check_that(job->result.missing == 0 && job->result.planned > 0, job->name, __FILE__, __LINE__, job->result.first_missing.what);
     if (job->result.missing)
-        printf("%s: %lld convolutions without a plan, first %s\n", device, (long long)job->result.missing, job->result.first_missing.where);
+        printf("%s: %lld convolutions without a plan, first %s\n", job->name, (long long)job->result.missing, job->result.first_missing.where);
+}
+
+static void judge_table(const struct job *job, bool write)
+{
+    char *path = path_of(job->name, ".txt"), *committed = NULL, first[512] = "";
+    size_t bytes;
     if (write) CHECK_OK(sky_file_write_atomic(path, job->table.text, job->table.length));
     else if (CHECK_OK(sky_file_read(path, 1 << 20, &committed, &bytes))) {
-        char first[512] = "";
         const int different = differences(job->table.text, committed, first);
         if (strncmp(job->table.text, committed, strcspn(committed, "\n")))
-            printf("%s: its table is of another cuDNN: only what is supported is compared\n", device);
+            printf("%s: its table is of another cuDNN: only what is supported is compared\n", job->name);
         check_that(!different, "rows as in the table (plan_check --write makes it anew)", __FILE__, __LINE__, first);
     }
     free(committed);
@@ -214,26 +259,29 @@ static void judge(const char *device, const struct job *job, bool write)
 int main(int argc, char **argv)
 {
     const bool write = argc > 1 && !strcmp(argv[1], "--write");
-    struct sky_plan_check check = {0};
-    struct job jobs[DEVICES] = {{0}};
-    const int experiments = add_experiments(&check, SKY_SOURCE_DIR "/experiments");
-    CHECK(experiments > 0);
+    struct sky_plan_check experiments = {0}, cases = {0};
+    struct job jobs[JOBS] = {[CASES] = {.name = "cases", .check = &cases}};
+    char *json[DEVICES] = {NULL};
+    CHECK(add_experiments(&experiments, SKY_SOURCE_DIR "/experiments") > 0);
+    add_cases(&cases);
     for (int d = 0; d < DEVICES; d++) {
         size_t bytes;
         char *path = path_of(devices[d], ".json");
-        jobs[d].check = &check;
-        CHECK_OK(sky_file_read(path, 1 << 16, &jobs[d].json, &bytes));
+        CHECK_OK(sky_file_read(path, 1 << 16, &json[d], &bytes));
+        jobs[d].name = devices[d], jobs[d].check = &experiments, jobs[d].json = json[d];
         free(path);
     }
+    jobs[CASES].json = json[0];
     test_differences();
-    if (!check_failed) test_rules(jobs[0].json);
-    if (!check_failed) test_refusals(jobs[0].json);
+    if (!check_failed) test_rules(json[0]);
+    if (!check_failed) test_refusals(json[0]);
+    if (!check_failed) test_running(json[0]);
     if (!check_failed) plan_all(jobs);
-    for (int d = 0; d < DEVICES && !check_failed; d++) judge(devices[d], &jobs[d], write);
-    for (int d = 0; d < DEVICES; d++) {
-        free(jobs[d].json);
-        sky_text_free(&jobs[d].table);
-    }
-    sky_plan_check_free(&check);
+    for (int j = 0; j < JOBS && !check_failed; j++) judge_plans(&jobs[j]);
+    for (int d = 0; d < DEVICES && !check_failed; d++) judge_table(&jobs[d], write);
+    for (int j = 0; j < JOBS; j++) sky_text_free(&jobs[j].table);
+    for (int d = 0; d < DEVICES; d++) free(json[d]);
+    sky_plan_check_free(&experiments);
+    sky_plan_check_free(&cases);
     return check_done();
 }

@@ -295,6 +295,7 @@ static sky_status pack_make(const struct sky_plan *plan, struct sky_plan_pack *p
     sky_plan_pack_free(pack);
     for (int role = 0; role < SKY_CONV_TENSOR_COUNT; role++) {
         if (!(plan->graph.tensors >> role & 1)) continue;
+        if (!pointers[role]) return sky_fail(SKY_INTERNAL, where, "tensor %d of the convolution has no pointer", role);
         uids[count] = role + 1, values[count++] = pointers[role];
     }
     SKY_TRY(create(&pack->pack, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, where));
