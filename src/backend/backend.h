@@ -5,6 +5,7 @@
 #ifndef SKY_BACKEND_BACKEND_H
 #define SKY_BACKEND_BACKEND_H
 
+#include "ceilings.h"
 #include "graph/graph.h"
 
 struct sky_device_options {
@@ -68,6 +69,11 @@ struct sky_backend {
     sky_status (*record_end)(struct sky_device *device, void **recording); /* also after a failed node, to leave recording: *recording may come out NULL */
     sky_status (*replay)(struct sky_device *device, void *recording);
     void (*recording_free)(struct sky_device *device, void *recording);
+    /* Optional, both or none, where a run returns before its work is done: notes the moment at which the device gets here as `slot`; the time between two slots, waiting for the later one. */
+    sky_status (*mark)(struct sky_device *device, int64_t slot);
+    sky_status (*marked_seconds)(struct sky_device *device, int64_t from, int64_t to, double *seconds);
+    /* What the device can do at most, measured now, in the precision it was opened with and for maps of this type. */
+    sky_status (*ceilings)(struct sky_device *device, enum sky_dtype map_dtype, struct sky_ceilings *out);
     const struct sky_operation *operations; /* [SKY_OP_COUNT]; run NULL: not implemented */
 };
 

@@ -116,9 +116,30 @@ sky_status sky_executor_run_node(struct sky_executor *executor, int64_t index, b
     struct sky_run run = {.work = executor->work, .accumulate = accumulate};
     for (int i = 0; i < node->in_count; i++) run.in[i] = sky_executor_pointer(executor, node->in[i]);
     for (int i = 0; i < node->out_count; i++) run.out[i] = sky_executor_pointer(executor, node->out[i]);
-    const double start = executor->seconds ? sky_now() : 0;
-    SKY_TRY(executor->device.backend->operations[node->op].run(&executor->kernels[index], &run));
-    if (executor->seconds) executor->seconds[index] += sky_now() - start;
+    return executor->device.backend->operations[node->op].run(&executor->kernels[index], &run);
+}
+
+/* A back end that runs behind the host's back marks its own times, read when a run of phases is over. */
+static sky_status run_timed(struct sky_executor *executor, int64_t index, bool accumulate)
+{
+    struct sky_device *device = &executor->device;
+    const double start = sky_now();
+    if (device->backend->mark) SKY_TRY(device->backend->mark(device, 2 * index));
+    SKY_TRY(sky_executor_run_node(executor, index, accumulate));
+    if (device->backend->mark) return device->backend->mark(device, 2 * index + 1);
+    executor->seconds[index] += sky_now() - start;
+    return SKY_OK;
+}
+
+static sky_status read_marks(struct sky_executor *executor, enum sky_phase first, enum sky_phase last)
+{
+    struct sky_device *device = &executor->device;
+    for (int64_t n = 0; n < executor->graph->node_count; n++) {
+        double seconds = 0;
+        if (executor->graph->nodes[n].phase < first || executor->graph->nodes[n].phase > last) continue;
+        SKY_TRY(device->backend->marked_seconds(device, 2 * n, 2 * n + 1, &seconds));
+        executor->seconds[n] += seconds;
+    }
     return SKY_OK;
 }
 
@@ -126,8 +147,9 @@ static sky_status run_nodes(struct sky_executor *executor, enum sky_phase first,
 {
     for (int phase = (int)first; phase <= (int)last; phase++)
         for (int64_t n = 0; n < executor->graph->node_count; n++)
-            if (executor->graph->nodes[n].phase == (enum sky_phase)phase) SKY_TRY(sky_executor_run_node(executor, n, accumulate));
-    return SKY_OK;
+            if (executor->graph->nodes[n].phase == (enum sky_phase)phase)
+                SKY_TRY(executor->seconds ? run_timed(executor, n, accumulate) : sky_executor_run_node(executor, n, accumulate));
+    return executor->seconds && executor->device.backend->mark ? read_marks(executor, first, last) : SKY_OK;
 }
 
 static sky_status record(struct sky_executor *executor, enum sky_phase first, enum sky_phase last, bool accumulate, void **recording)

@@ -1,5 +1,5 @@
 /*
- * The four services of host.h. They keep nothing: an arena belongs to the executor that asked for it.
+ * The services of host.h. They keep nothing: an arena belongs to the executor that asked for it.
  */
 #include "host.h"
 
@@ -30,4 +30,10 @@ sky_status sky_host_synchronize(struct sky_device *device)
 {
     (void)device;
     return SKY_OK;
+}
+
+sky_status sky_host_ceilings(struct sky_device *device, enum sky_dtype map_dtype, struct sky_ceilings *out)
+{
+    (void)map_dtype;
+    return sky_ceilings_measure(device->options.threads, out);
 }

@@ -4,6 +4,7 @@
  */
 #include "backend/cpu/library.h"
 #include "backend/select.h"
+#include "backend/with_cuda.h"
 #include "base/json.h"
 #include "base/threads.h"
 #include "build_info.h"
@@ -17,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_FACTS = 48, MAX_WARNINGS = 16, SYSTEM_BYTES = 16384 };
+enum { MAX_FACTS = 64, MAX_WARNINGS = 16, SYSTEM_BYTES = 16384 };
 
 struct report {
     struct fact {
@@ -175,6 +176,22 @@ static void describe_environment(struct report *r)
     }
 }
 
+/* The driver's version is what it supports; the others are compared with what the program was compiled for. */
+static void describe_cuda(struct report *r)
+{
+    struct sky_cuda_library libraries[4];
+    char path[256], device[160];
+    const int count = sky_cuda_libraries(libraries);
+    for (int i = 0; i < count; i++) {
+        const struct sky_cuda_library *library = &libraries[i];
+        if (!sky_library_path(library->file, path, sizeof path)) snprintf(path, sizeof path, "nowhere");
+        add_fact(r, "libraries", library->name, "compiled %s, loaded %s from %s", library->compiled, library->loaded, path);
+        if (strcmp(library->file, "libcuda") && strcmp(library->loaded, library->compiled))
+            warn(r, "%s %s is loaded, but the program was compiled for %s: see which copy comes first in LD_LIBRARY_PATH", library->name, library->loaded, library->compiled);
+    }
+    for (int index = 0; sky_cuda_describe(index, device); index++) add_fact(r, "machine", index ? "more GPUs" : "GPU", "%d: %s", index, device);
+}
+
 /* Opens and closes a back end; true when it works. */
 static bool try_backend(struct report *r, const struct sky_backend *backend)
 {
@@ -195,6 +212,7 @@ static bool describe_backends(struct report *r)
     const bool works = try_backend(r, &sky_backend_cpu);
     if (!*driver) driver = "none (there is no /proc/driver/nvidia/version)";
     if (*SKY_BUILD_CUDA) add_fact(r, "back ends", "cuda", "not in this program: %s", SKY_BUILD_CUDA);
+    else try_backend(r, sky_cuda_backend());
     add_fact(r, "back ends", "GPU driver", "%.*s", (int)strcspn(driver, "\n"), driver);
     if (*SKY_BUILD_MPI) add_fact(r, "back ends", "MPI", "not in this program: %s", SKY_BUILD_MPI);
     return try_backend(r, &sky_backend_ref) || works;
@@ -246,6 +264,7 @@ static sky_status run(const struct sky_args *args)
     describe_processor(r);
     describe_memory(r);
     describe_libraries(r);
+    describe_cuda(r);
     describe_environment(r);
     const bool usable = describe_backends(r);
     if (sky_args_given(args, "json")) status = print_json(r);

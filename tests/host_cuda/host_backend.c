@@ -71,6 +71,7 @@ const struct sky_backend *host_cuda_backend(void)
         .copy_out = sky_host_copy,
         .copy_within = sky_host_copy,
         .synchronize = sky_host_synchronize,
+        .ceilings = sky_host_ceilings,
         .operations = operations,
     };
     for (int op = 0; op < SKY_OP_COUNT; op++) {

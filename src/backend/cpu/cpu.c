@@ -76,5 +76,6 @@ const struct sky_backend sky_backend_cpu = {
     .copy_out = sky_host_copy,
     .copy_within = sky_host_copy,
     .synchronize = sky_host_synchronize,
+    .ceilings = sky_host_ceilings,
     .operations = operations,
 };

@@ -21,6 +21,7 @@ static sky_status check(cublasStatus_t status, const char *where, const char *wh
 
 sky_status sky_cublas_open(struct sky_cuda *cuda, bool tf32)
 {
+    cuda->tf32 = tf32;
     SKY_TRY(check(cublasCreate(&cuda->cublas), "cuda", "cublasCreate"));
     const cudaError_t error = cudaMalloc(&cuda->cublas_workspace, WORKSPACE_BYTES);
     if (error != cudaSuccess) return sky_fail(SKY_DEVICE, "cuda", "a workspace of %d MiB: %s", WORKSPACE_BYTES >> 20, cudaGetErrorString(error));
@@ -42,6 +43,46 @@ void sky_cublas_versions(char compiled[32], char loaded[32])
     for (int i = 0; i < 3; i++) cublasGetProperty((libraryPropertyType)(MAJOR_VERSION + i), &part[i]);
     snprintf(compiled, 32, "%d.%d.%d", CUBLAS_VER_MAJOR, CUBLAS_VER_MINOR, CUBLAS_VER_PATCH);
     snprintf(loaded, 32, "%d.%d.%d", part[0], part[1], part[2]);
+}
+
+enum { RATE_SIZE = 8192, RATE_RUNS = 10 };
+
+/* On zeros a GPU may clock higher than on data, so the factors are filled with a byte pattern that is a small finite number in every type. */
+static sky_status measure_rate(struct sky_cuda *cuda, cudaDataType type, void *const matrix[3], cudaEvent_t const event[2], double *out)
+{
+    const float one = 1, zero = 0;
+    float ms = 0;
+    for (int run = -3; run < RATE_RUNS; run++) {
+        if (run == 0) cudaEventRecord(event[0], cuda->stream);
+        SKY_TRY(check(cublasGemmEx(cuda->cublas, CUBLAS_OP_T, CUBLAS_OP_N, RATE_SIZE, RATE_SIZE, RATE_SIZE, &one, matrix[0], type, RATE_SIZE, matrix[1], type, RATE_SIZE, &zero, matrix[2], type,
+                                   RATE_SIZE, type == CUDA_R_32F && !cuda->tf32 ? CUBLAS_COMPUTE_32F : type == CUDA_R_32F ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
+                                   CUBLAS_GEMM_DEFAULT),
+                      "cuda", "a matrix product"));
+    }
+    cudaEventRecord(event[1], cuda->stream);
+    const cudaError_t error = cudaEventSynchronize(event[1]);
+    if (error != cudaSuccess) return sky_fail(SKY_DEVICE, "cuda", "a matrix product: %s", cudaGetErrorString(error));
+    cudaEventElapsedTime(&ms, event[0], event[1]);
+    *out = (double)RATE_SIZE * RATE_SIZE * RATE_SIZE * RATE_RUNS / (ms * 1e-3);
+    return SKY_OK;
+}
+
+sky_status sky_cublas_rate(struct sky_cuda *cuda, enum sky_dtype type, double *out)
+{
+    const size_t bytes = (size_t)RATE_SIZE * RATE_SIZE * sky_dtype_bytes(type);
+    void *matrix[3] = {NULL, NULL, NULL};
+    cudaEvent_t event[2] = {NULL, NULL};
+    cudaError_t error = cudaSuccess;
+    for (int i = 0; i < 3 && error == cudaSuccess; i++) error = cudaMalloc(&matrix[i], bytes);
+    for (int i = 0; i < 3 && error == cudaSuccess; i++) error = cudaMemsetAsync(matrix[i], 0x3c, bytes, cuda->stream);
+    for (int i = 0; i < 2 && error == cudaSuccess; i++) error = cudaEventCreate(&event[i]);
+    sky_status status = error == cudaSuccess ? SKY_OK : sky_fail(SKY_DEVICE, "cuda", "a benchmark of %zu MiB: %s", 3 * bytes >> 20, cudaGetErrorString(error));
+    if (status == SKY_OK) status = measure_rate(cuda, type == SKY_BF16 ? CUDA_R_16BF : type == SKY_F16 ? CUDA_R_16F : CUDA_R_32F, matrix, event, out);
+    cudaStreamSynchronize(cuda->stream);
+    for (int i = 0; i < 3; i++) cudaFree(matrix[i]);
+    for (int i = 0; i < 2; i++)
+        if (event[i]) cudaEventDestroy(event[i]);
+    return status;
 }
 
 /* cuBLAS counts columns first: what is row-major [r, c] here is [c, r] to it, so it computes the transposed product with the factors exchanged. */

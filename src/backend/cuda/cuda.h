@@ -18,8 +18,11 @@ struct sky_cuda {
     struct cublasContext *cublas; /* cublasHandle_t */
     void *cublas_workspace;
     struct sky_plan_cache *plans; /* convolutions planned so far */
+    bool tf32;                    /* f32 products may round their factors to 10 bits */
     size_t workspace_cap;         /* most scratch that a convolution or a product may ask for */
     int multiprocessors;
+    struct CUevent_st **marks;    /* [mark_count] cudaEvent_t, made when first wanted */
+    int64_t mark_count;
 };
 
 static inline struct sky_cuda *sky_cuda_of(const struct sky_kernel *kernel)

@@ -48,5 +48,6 @@ const struct sky_backend sky_backend_ref = {
     .copy_out = sky_host_copy,
     .copy_within = sky_host_copy,
     .synchronize = sky_host_synchronize,
+    .ceilings = sky_host_ceilings,
     .operations = ref_operations,
 };
