@@ -1,0 +1,277 @@
+/*
+ * The fibers, barriers and shared memory behind host_exec.h. One launch at a time; everything lives in one object for the whole process, since kernels reach it through free functions.
+ */
+#include "launch.cuh"
+
+#include "host_order.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <setjmp.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+#include <vector>
+
+#ifndef __SANITIZE_ADDRESS__
+#define __SANITIZE_ADDRESS__ 0
+#endif
+#if defined(__has_feature)
+#define HAS_ADDRESS_SANITIZER (__has_feature(address_sanitizer) || __SANITIZE_ADDRESS__)
+#else
+#define HAS_ADDRESS_SANITIZER __SANITIZE_ADDRESS__
+#endif
+#if HAS_ADDRESS_SANITIZER
+#include <sanitizer/common_interface_defs.h>
+#else
+static void __sanitizer_start_switch_fiber(void **, const void *, size_t) {}
+static void __sanitizer_finish_switch_fiber(void *, const void **, size_t *) {}
+#endif
+
+namespace host_exec {
+namespace {
+
+constexpr size_t STACK_BYTES = 256 << 10, MOST_SHARED = 227 << 10, FREE_SHARED = 48 << 10;
+
+struct fiber {
+    ucontext_t context;
+    void *stack = nullptr; /* a guard page below */
+    uint3 index;
+    int number = 0; /* within the block */
+    barrier waits = barrier::none;
+    bool done = false;
+    unsigned mask = 0;
+    uint64_t value = 0;
+    void *fake_stack = nullptr;
+};
+
+struct executor {
+    std::vector<fiber> fibers;
+    std::vector<int> order;
+    fiber *current = nullptr;
+    ucontext_t scheduler;
+    void *scheduler_fake_stack = nullptr;
+    const void *scheduler_stack = nullptr;
+    size_t scheduler_bytes = 0;
+    const std::function<void()> *body = nullptr;
+    place where{};
+    dim3 grid, block;
+    uint3 block_at{};
+    unsigned char *shared_pages = nullptr; /* MOST_SHARED rounded up, then a guard page */
+    size_t shared_room = 0, shared_bytes = 0;
+    uint64_t total = 0;
+    uint64_t seed = 0, state = 0;
+    cudaError_t error = cudaSuccess;
+};
+
+executor &self()
+{
+    static executor only;
+    return only;
+}
+
+[[noreturn]] void fail(const char *what)
+{
+    const executor &e = self();
+    fprintf(stderr, "host_exec: %s:%d: %s, block (%u,%u,%u): %s\n", e.where.file, e.where.line, e.where.kernel, e.block_at.x, e.block_at.y, e.block_at.z, what);
+    abort();
+}
+
+size_t page() { return (size_t)sysconf(_SC_PAGESIZE); }
+
+/* Pages with one behind (or before) them that traps. */
+unsigned char *guarded(size_t bytes, bool guard_first)
+{
+    void *pages = mmap(nullptr, bytes + page(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED) fail("no memory");
+    unsigned char *start = static_cast<unsigned char *>(pages);
+    mprotect(guard_first ? start : start + bytes, page(), PROT_NONE);
+    return guard_first ? start + page() : start;
+}
+
+uint32_t random_below(uint32_t limit)
+{
+    executor &e = self();
+    e.state = e.state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)((e.state >> 33) % limit);
+}
+
+void fiber_main()
+{
+    executor &e = self();
+    __sanitizer_finish_switch_fiber(nullptr, &e.scheduler_stack, &e.scheduler_bytes);
+    (*e.body)();
+    e.current->done = true;
+    __sanitizer_start_switch_fiber(nullptr, e.scheduler_stack, e.scheduler_bytes);
+    setcontext(&e.scheduler);
+}
+
+void resume(fiber &f)
+{
+    executor &e = self();
+    e.current = &f;
+    __sanitizer_start_switch_fiber(&e.scheduler_fake_stack, f.stack, STACK_BYTES);
+    swapcontext(&e.scheduler, &f.context);
+    __sanitizer_finish_switch_fiber(e.scheduler_fake_stack, nullptr, nullptr);
+    e.current = nullptr;
+}
+
+/* Opens a warp's barrier when each live thread of its mask waits there. */
+bool open_warp(size_t first, size_t last)
+{
+    executor &e = self();
+    bool any = false;
+    for (size_t i = first; i < last; i++) {
+        fiber &f = e.fibers[i];
+        if (f.done || f.waits != barrier::warp) continue;
+        bool complete = true;
+        for (size_t k = 0; k < 32 && complete; k++) {
+            if (!(f.mask >> k & 1)) continue;
+            if (first + k >= last || e.fibers[first + k].done) fail("a warp barrier's mask names a lane that is not there");
+            const fiber &other = e.fibers[first + k];
+            if (other.waits == barrier::warp && other.mask != f.mask) fail("lanes come to one warp barrier with different masks");
+            complete = other.waits == barrier::warp;
+        }
+        if (!complete) continue;
+        const unsigned mask = f.mask;
+        for (size_t k = 0; k < 32; k++)
+            if (mask >> k & 1) e.fibers[first + k].waits = barrier::none;
+        any = true;
+    }
+    return any;
+}
+
+bool open_block()
+{
+    executor &e = self();
+    bool any = false;
+    for (const fiber &f : e.fibers) {
+        if (f.done) continue;
+        if (f.waits != barrier::block) return false;
+        any = true;
+    }
+    e.total = 0;
+    for (fiber &f : e.fibers)
+        if (!f.done) e.total += f.value, f.waits = barrier::none;
+    return any;
+}
+
+void run_block()
+{
+    executor &e = self();
+    for (;;) {
+        size_t done = 0;
+        if (e.seed)
+            for (size_t i = e.order.size(); i > 1; i--) std::swap(e.order[i - 1], e.order[random_below((uint32_t)i)]);
+        for (int i : e.order) {
+            fiber &f = e.fibers[(size_t)i];
+            if (!f.done && f.waits == barrier::none) resume(f);
+            done += f.done;
+        }
+        if (done == e.fibers.size()) return;
+        bool opened = false;
+        for (size_t first = 0; first < e.fibers.size(); first += 32) opened |= open_warp(first, std::min(first + 32, e.fibers.size()));
+        if (!opened && !open_block()) fail("threads wait at barriers that can never open");
+    }
+}
+
+void start_fiber(fiber &f)
+{
+    executor &e = self();
+    const unsigned i = (unsigned)f.number;
+    f.waits = barrier::none, f.done = false;
+    f.index = {i % e.block.x, i / e.block.x % e.block.y, i / (e.block.x * e.block.y)};
+    if (!f.stack) f.stack = guarded(STACK_BYTES, true);
+    getcontext(&f.context);
+    f.context.uc_stack.ss_sp = f.stack;
+    f.context.uc_stack.ss_size = STACK_BYTES;
+    f.context.uc_link = nullptr;
+    makecontext(&f.context, fiber_main, 0);
+}
+
+} // namespace
+
+const uint3 &thread_index() { return self().current->index; }
+const uint3 &block_index() { return self().block_at; }
+const dim3 &block_size() { return self().block; }
+const dim3 &grid_size() { return self().grid; }
+int lane() { return self().current->number % 32; }
+uint64_t block_total() { return self().total; }
+
+/* Placed so that its end is the guard page, 16-byte aligned. */
+void *dynamic_shared()
+{
+    const executor &e = self();
+    return e.shared_pages + e.shared_room - (e.shared_bytes + 15) / 16 * 16;
+}
+
+uint64_t lane_value(int lane)
+{
+    const executor &e = self();
+    const size_t number = (size_t)(e.current->number / 32 * 32 + lane);
+    if (lane < 0 || lane > 31 || number >= e.fibers.size()) fail("a shuffle reads from a lane that is not there");
+    return e.fibers[number].value;
+}
+
+void bring(uint64_t mine) { self().current->value = mine; }
+
+void wait(barrier what, unsigned mask)
+{
+    executor &e = self();
+    fiber &f = *e.current;
+    if (what == barrier::warp && !(mask >> lane() & 1)) fail("a lane is not in the mask it brings to a warp barrier");
+    f.waits = what, f.mask = mask;
+    __sanitizer_start_switch_fiber(&f.fake_stack, e.scheduler_stack, e.scheduler_bytes);
+    swapcontext(&f.context, &e.scheduler);
+    __sanitizer_finish_switch_fiber(f.fake_stack, &e.scheduler_stack, &e.scheduler_bytes);
+}
+
+void launch(const place &where, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()> &body)
+{
+    executor &e = self();
+    const uint64_t threads = (uint64_t)block.x * block.y * block.z;
+    e.where = where;
+    if (threads < 1 || threads > 1024 || !grid.x || !grid.y || !grid.z || grid.y > 65535 || grid.z > 65535 || shared_bytes > MOST_SHARED || shared_bytes > FREE_SHARED) {
+        e.error = cudaErrorInvalidConfiguration;
+        return;
+    }
+    if (!e.shared_pages) {
+        e.shared_room = (MOST_SHARED + page() - 1) / page() * page();
+        e.shared_pages = guarded(e.shared_room, false);
+    }
+    e.grid = grid, e.block = block, e.body = &body, e.shared_bytes = shared_bytes;
+    for (fiber &f : e.fibers)
+        if ((uint64_t)f.number >= threads && f.stack) munmap(static_cast<unsigned char *>(f.stack) - page(), STACK_BYTES + page());
+    e.fibers.resize(threads);
+    e.order.resize(threads);
+    for (size_t i = 0; i < threads; i++) e.fibers[i].number = e.order[i] = (int)i;
+    const uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z, shift = e.seed ? random_below((uint32_t)std::min<uint64_t>(blocks, UINT32_MAX)) : 0;
+    for (uint64_t b = 0; b < blocks; b++) {
+        const uint64_t at = (b + shift) % blocks;
+        e.block_at = {(unsigned)(at % grid.x), (unsigned)(at / grid.x % grid.y), (unsigned)(at / ((uint64_t)grid.x * grid.y))};
+        memset(dynamic_shared(), 0xFF, (shared_bytes + 15) / 16 * 16); /* NaN as float: reads before writes show */
+        for (fiber &f : e.fibers) start_fiber(f);
+        run_block();
+    }
+}
+
+} // namespace host_exec
+
+extern "C" void host_exec_order(unsigned seed)
+{
+    host_exec::self().seed = seed;
+    host_exec::self().state = seed * 0x9E3779B97F4A7C15u + 1;
+}
+
+/* The run time's functions that launchers call. */
+extern "C" cudaError_t cudaGetLastError()
+{
+    const cudaError_t error = host_exec::self().error;
+    host_exec::self().error = cudaSuccess;
+    return error;
+}
+
+extern "C" const char *cudaGetErrorString(cudaError_t error)
+{
+    return error == cudaErrorInvalidConfiguration ? "invalid configuration of a launch" : "an error";
+}
