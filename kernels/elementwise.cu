@@ -6,7 +6,7 @@
 
 using namespace sky;
 
-enum { THREADS = 256 };
+constexpr int THREADS = 256;
 
 template <class T> __global__ void add_kernel(const T *a, const T *b, T *y, int64_t count, int64_t packs)
 {

@@ -22,6 +22,53 @@ typedef struct CUstream_st *sky_stream; /* cudaStream_t */
 /* The text of a launcher's result. */
 const char *sky_cuda_error_text(int error);
 
+/* A map [images, positions, channels], its images in `groups` groups (views). */
+struct sky_cuda_map {
+    int64_t images, positions, channels;
+    int groups;
+};
+
+/* What batch norm applies: statistics a group, parameters a channel. All NULL: no norm. */
+struct sky_cuda_norm {
+    const float *mean, *invstd; /* [G,C] */
+    const float *gamma, *beta;  /* [C] */
+};
+
+/* batch_norm.cu. Scratch is counted in floats. */
+int64_t sky_cuda_bn_stats_floats(int64_t images, int64_t positions, int64_t channels);
+int sky_cuda_bn_stats(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *z, float *image_mean, float *mean, float *invstd, float *running_mean,
+                      float *running_var, double momentum, double epsilon, bool update, float *scratch);
+int sky_cuda_bn_apply(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *z, const struct sky_cuda_norm *norm, bool rectify, void *y);
+int64_t sky_cuda_bn_grad_floats(const struct sky_cuda_map *shape);
+int sky_cuda_bn_grad(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *dy, const void *z, const struct sky_cuda_norm *norm, bool rectify, void *dz,
+                     float *dgamma, float *dbeta, bool accumulate, float *scratch); /* dz, dgamma, dbeta may be NULL; dz may be dy */
+int sky_cuda_bn_fold(sky_stream stream, enum sky_dtype map, int64_t filters, int64_t taps, const float *w, const float *gamma, const float *beta, const float *mean, const float *var,
+                     double epsilon, void *folded, float *bias);
+
+/* block_tail.cu. A norm whose mean is NULL is none; gate, dout2, dsqueeze may be NULL. */
+int sky_cuda_block_tail(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *z, const struct sky_cuda_norm *norm, const float *gate, const void *shortcut,
+                        const struct sky_cuda_norm *side, void *out);
+int64_t sky_cuda_block_tail_reduce_floats(const struct sky_cuda_map *shape);
+int sky_cuda_block_tail_reduce(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *dout, const void *dout2, const void *out, const void *z,
+                               const float *mean, const float *invstd, void *g, float *sum_g, float *sum_gz, float *scratch); /* g may be dout */
+int64_t sky_cuda_block_tail_grad_floats(const struct sky_cuda_map *shape);
+int sky_cuda_block_tail_grad(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *g, const void *z, const float *mean, const float *invstd,
+                             const float *gamma, const float *image_mean, const float *sum_g, const float *sum_gz, const float *gate, const float *dsqueeze, void *dz, float *dgamma,
+                             float *dbeta, bool accumulate, float *scratch);
+
+/* squeeze.cu */
+int sky_cuda_bn_squeeze(sky_stream stream, int64_t images, int64_t channels, int groups, const float *image_mean, const struct sky_cuda_norm *norm, float *squeeze);
+int64_t sky_cuda_channel_mean_floats(const struct sky_cuda_map *shape);
+int sky_cuda_channel_mean(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *y, float *mean, float *scratch);
+int sky_cuda_se_gate(sky_stream stream, int64_t images, int64_t channels, int64_t reduced, const float *squeeze, const float *w1, const float *b1, const float *w2, const float *b2,
+                     float *hidden, float *gate);
+struct sky_cuda_se_gate_grad {
+    const float *sum_g, *sum_gz, *squeeze /* [N,C] */, *hidden /* [N,R] */, *gate, *w1 /* [R,C] */, *w2 /* [C,R] */, *gamma, *beta;
+    float *dsqueeze, *dw1, *db1, *dw2, *db2; /* gradients of parameters may be NULL */
+};
+int64_t sky_cuda_se_gate_grad_floats(int64_t images, int64_t channels, int64_t reduced);
+int sky_cuda_se_gate_grad(sky_stream stream, int64_t images, int64_t channels, int64_t reduced, const struct sky_cuda_se_gate_grad *p, bool accumulate, float *scratch);
+
 /* elementwise.cu */
 int sky_cuda_add(sky_stream stream, enum sky_dtype type, const void *a, const void *b, void *y, int64_t count); /* y may be a or b */
 int sky_cuda_cast(sky_stream stream, const float *x, enum sky_dtype type, void *y, int64_t count);            /* f32 to bf16 or f16, nearest even */

@@ -6,7 +6,7 @@
 
 using namespace sky;
 
-enum { THREADS = 128 };
+constexpr int THREADS = 128;
 
 __global__ void repeat_rows_kernel(const float *row /* [P,K] */, float *y /* [P,N,K] */, int64_t rows, int64_t columns, int64_t count)
 {

@@ -7,9 +7,7 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <setjmp.h>
 #include <sys/mman.h>
-#include <ucontext.h>
 #include <unistd.h>
 #include <vector>
 
@@ -21,6 +19,29 @@
 #else
 #define HAS_ADDRESS_SANITIZER __SANITIZE_ADDRESS__
 #endif
+#if defined(__x86_64__)
+/* Saves the caller's registers on its stack, notes where, and goes on where `to` was noted: a system call less than swapcontext makes. */
+extern "C" void host_exec_switch(void **from, void *to);
+asm(".text\n.globl host_exec_switch\n.type host_exec_switch, @function\nhost_exec_switch:\n"
+    "pushq %rbp\npushq %rbx\npushq %r12\npushq %r13\npushq %r14\npushq %r15\n"
+    "movq %rsp, (%rdi)\nmovq %rsi, %rsp\n"
+    "popq %r15\npopq %r14\npopq %r13\npopq %r12\npopq %rbx\npopq %rbp\nret\n"
+    ".size host_exec_switch, .-host_exec_switch\n");
+constexpr int FRAME_WORDS = 8, RETURN_WORD = 6; /* six registers, where to return to, and what a call would have left behind that */
+#elif defined(__aarch64__)
+extern "C" void host_exec_switch(void **from, void *to);
+asm(".text\n.globl host_exec_switch\n.type host_exec_switch, @function\nhost_exec_switch:\n"
+    "sub sp, sp, #160\nstp x19, x20, [sp]\nstp x21, x22, [sp, #16]\nstp x23, x24, [sp, #32]\nstp x25, x26, [sp, #48]\nstp x27, x28, [sp, #64]\n"
+    "stp x29, x30, [sp, #80]\nstp d8, d9, [sp, #96]\nstp d10, d11, [sp, #112]\nstp d12, d13, [sp, #128]\nstp d14, d15, [sp, #144]\n"
+    "mov x9, sp\nstr x9, [x0]\nmov sp, x1\n"
+    "ldp x19, x20, [sp]\nldp x21, x22, [sp, #16]\nldp x23, x24, [sp, #32]\nldp x25, x26, [sp, #48]\nldp x27, x28, [sp, #64]\n"
+    "ldp x29, x30, [sp, #80]\nldp d8, d9, [sp, #96]\nldp d10, d11, [sp, #112]\nldp d12, d13, [sp, #128]\nldp d14, d15, [sp, #144]\n"
+    "add sp, sp, #160\nret\n.size host_exec_switch, .-host_exec_switch\n");
+constexpr int FRAME_WORDS = 20, RETURN_WORD = 11;
+#else
+#error "host_exec switches stacks by hand: say here how this processor does it"
+#endif
+
 #if HAS_ADDRESS_SANITIZER
 #include <sanitizer/common_interface_defs.h>
 #else
@@ -34,7 +55,7 @@ namespace {
 constexpr size_t STACK_BYTES = 256 << 10, MOST_SHARED = 227 << 10, FREE_SHARED = 48 << 10;
 
 struct fiber {
-    ucontext_t context;
+    void *at = nullptr;    /* its stack pointer while it does not run */
     void *stack = nullptr; /* a guard page below */
     uint3 index;
     int number = 0; /* within the block */
@@ -46,10 +67,11 @@ struct fiber {
 };
 
 struct executor {
-    std::vector<fiber> fibers;
+    std::vector<fiber> fibers; /* the first `threads` take part */
+    size_t threads = 0;
     std::vector<int> order;
     fiber *current = nullptr;
-    ucontext_t scheduler;
+    void *scheduler = nullptr; /* the scheduler's stack pointer while a fiber runs */
     void *scheduler_fake_stack = nullptr;
     const void *scheduler_stack = nullptr;
     size_t scheduler_bytes = 0;
@@ -96,14 +118,26 @@ uint32_t random_below(uint32_t limit)
     return (uint32_t)((e.state >> 33) % limit);
 }
 
+/* Back to the scheduler, until it resumes this fiber. */
+void yield()
+{
+    executor &e = self();
+    fiber &f = *e.current;
+    __sanitizer_start_switch_fiber(&f.fake_stack, e.scheduler_stack, e.scheduler_bytes);
+    host_exec_switch(&f.at, e.scheduler);
+    __sanitizer_finish_switch_fiber(f.fake_stack, &e.scheduler_stack, &e.scheduler_bytes);
+}
+
+/* A fiber's whole life: one thread after another. */
 void fiber_main()
 {
     executor &e = self();
     __sanitizer_finish_switch_fiber(nullptr, &e.scheduler_stack, &e.scheduler_bytes);
-    (*e.body)();
-    e.current->done = true;
-    __sanitizer_start_switch_fiber(nullptr, e.scheduler_stack, e.scheduler_bytes);
-    setcontext(&e.scheduler);
+    for (;;) {
+        (*e.body)();
+        e.current->done = true;
+        yield();
+    }
 }
 
 void resume(fiber &f)
@@ -111,7 +145,7 @@ void resume(fiber &f)
     executor &e = self();
     e.current = &f;
     __sanitizer_start_switch_fiber(&e.scheduler_fake_stack, f.stack, STACK_BYTES);
-    swapcontext(&e.scheduler, &f.context);
+    host_exec_switch(&e.scheduler, f.at);
     __sanitizer_finish_switch_fiber(e.scheduler_fake_stack, nullptr, nullptr);
     e.current = nullptr;
 }
@@ -145,14 +179,17 @@ bool open_block()
 {
     executor &e = self();
     bool any = false;
-    for (const fiber &f : e.fibers) {
+    for (size_t i = 0; i < e.threads; i++) {
+        const fiber &f = e.fibers[i];
         if (f.done) continue;
         if (f.waits != barrier::block) return false;
         any = true;
     }
     e.total = 0;
-    for (fiber &f : e.fibers)
+    for (size_t i = 0; i < e.threads; i++) {
+        fiber &f = e.fibers[i];
         if (!f.done) e.total += f.value, f.waits = barrier::none;
+    }
     return any;
 }
 
@@ -168,9 +205,9 @@ void run_block()
             if (!f.done && f.waits == barrier::none) resume(f);
             done += f.done;
         }
-        if (done == e.fibers.size()) return;
+        if (done == e.threads) return;
         bool opened = false;
-        for (size_t first = 0; first < e.fibers.size(); first += 32) opened |= open_warp(first, std::min(first + 32, e.fibers.size()));
+        for (size_t first = 0; first < e.threads; first += 32) opened |= open_warp(first, std::min(first + 32, e.threads));
         if (!opened && !open_block()) fail("threads wait at barriers that can never open");
     }
 }
@@ -181,12 +218,12 @@ void start_fiber(fiber &f)
     const unsigned i = (unsigned)f.number;
     f.waits = barrier::none, f.done = false;
     f.index = {i % e.block.x, i / e.block.x % e.block.y, i / (e.block.x * e.block.y)};
-    if (!f.stack) f.stack = guarded(STACK_BYTES, true);
-    getcontext(&f.context);
-    f.context.uc_stack.ss_sp = f.stack;
-    f.context.uc_stack.ss_size = STACK_BYTES;
-    f.context.uc_link = nullptr;
-    makecontext(&f.context, fiber_main, 0);
+    if (f.stack) return;
+    f.stack = guarded(STACK_BYTES, true);
+    void **top = reinterpret_cast<void **>(static_cast<unsigned char *>(f.stack) + STACK_BYTES) - FRAME_WORDS;
+    memset(top, 0, FRAME_WORDS * sizeof *top);
+    top[RETURN_WORD] = reinterpret_cast<void *>(fiber_main);
+    f.at = top;
 }
 
 } // namespace
@@ -209,7 +246,7 @@ uint64_t lane_value(int lane)
 {
     const executor &e = self();
     const size_t number = (size_t)(e.current->number / 32 * 32 + lane);
-    if (lane < 0 || lane > 31 || number >= e.fibers.size()) fail("a shuffle reads from a lane that is not there");
+    if (lane < 0 || lane > 31 || number >= e.threads) fail("a shuffle reads from a lane that is not there");
     return e.fibers[number].value;
 }
 
@@ -221,9 +258,7 @@ void wait(barrier what, unsigned mask)
     fiber &f = *e.current;
     if (what == barrier::warp && !(mask >> lane() & 1)) fail("a lane is not in the mask it brings to a warp barrier");
     f.waits = what, f.mask = mask;
-    __sanitizer_start_switch_fiber(&f.fake_stack, e.scheduler_stack, e.scheduler_bytes);
-    swapcontext(&f.context, &e.scheduler);
-    __sanitizer_finish_switch_fiber(f.fake_stack, &e.scheduler_stack, &e.scheduler_bytes);
+    yield();
 }
 
 void launch(const place &where, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()> &body)
@@ -240,9 +275,8 @@ void launch(const place &where, dim3 grid, dim3 block, size_t shared_bytes, cons
         e.shared_pages = guarded(e.shared_room, false);
     }
     e.grid = grid, e.block = block, e.body = &body, e.shared_bytes = shared_bytes;
-    for (fiber &f : e.fibers)
-        if ((uint64_t)f.number >= threads && f.stack) munmap(static_cast<unsigned char *>(f.stack) - page(), STACK_BYTES + page());
-    e.fibers.resize(threads);
+    if (e.fibers.empty()) e.fibers.resize(1024); /* they stay where they are: their stacks know */
+    e.threads = (size_t)threads;
     e.order.resize(threads);
     for (size_t i = 0; i < threads; i++) e.fibers[i].number = e.order[i] = (int)i;
     const uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z, shift = e.seed ? random_below((uint32_t)std::min<uint64_t>(blocks, UINT32_MAX)) : 0;
@@ -250,7 +284,7 @@ void launch(const place &where, dim3 grid, dim3 block, size_t shared_bytes, cons
         const uint64_t at = (b + shift) % blocks;
         e.block_at = {(unsigned)(at % grid.x), (unsigned)(at / grid.x % grid.y), (unsigned)(at / ((uint64_t)grid.x * grid.y))};
         memset(dynamic_shared(), 0xFF, (shared_bytes + 15) / 16 * 16); /* NaN as float: reads before writes show */
-        for (fiber &f : e.fibers) start_fiber(f);
+        for (size_t i = 0; i < e.threads; i++) start_fiber(e.fibers[i]);
         run_block();
     }
 }
