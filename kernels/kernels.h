@@ -69,6 +69,59 @@ struct sky_cuda_se_gate_grad {
 int64_t sky_cuda_se_gate_grad_floats(int64_t images, int64_t channels, int64_t reduced);
 int sky_cuda_se_gate_grad(sky_stream stream, int64_t images, int64_t channels, int64_t reduced, const struct sky_cuda_se_gate_grad *p, bool accumulate, float *scratch);
 
+/* heads.cu: tensors [P,N,D], rows in `groups` views. */
+struct sky_scalars; /* graph/scalars.h, in device memory */
+struct sky_cuda_heads {
+    int64_t heads, rows, features;
+    int groups;
+};
+int sky_cuda_head_bn(sky_stream stream, const struct sky_cuda_heads *heads, const float *x, const float *gamma, const float *beta, float *running_mean, float *running_var, float *y,
+                     float *mean, float *invstd, double momentum, double epsilon, bool update);
+int sky_cuda_head_bn_grad(sky_stream stream, const struct sky_cuda_heads *heads, const float *dy, const float *x, const float *mean, const float *invstd, const float *gamma, float *dx,
+                          float *dgamma, float *dbeta, bool accumulate);
+int sky_cuda_head_bn_infer(sky_stream stream, const struct sky_cuda_heads *heads, const float *x, const float *gamma, const float *beta, const float *mean, const float *var, float *y,
+                           double epsilon);
+int sky_cuda_dropout(sky_stream stream, const float *x, float *y, int64_t count, const struct sky_scalars *scalars, uint32_t layer, double rate);
+
+/* loss.cu */
+struct sky_cuda_loss {
+    int64_t heads, rows, classes; /* of logits [P,N,K] */
+    int groups;
+    bool mean, detach, drone_is_target, satellite_is_target;
+    double weight, smoothing, temperature;
+    const float *logits;
+    const struct sky_scalars *scalars; /* NULL: gradients are not scaled */
+    float *loss, *dlogits;             /* dlogits may be NULL */
+    float *scratch;                    /* [P,N] */
+};
+int sky_cuda_loss_ce(sky_stream stream, const struct sky_cuda_loss *p, const int32_t *labels);
+int sky_cuda_loss_kl(sky_stream stream, const struct sky_cuda_loss *p);
+
+/* optimizer.cu */
+int64_t sky_cuda_sum_squares_doubles(int64_t count);
+int sky_cuda_sum_squares(sky_stream stream, const float *x, int64_t count, double *out, double *scratch); /* x 16-byte aligned */
+struct sky_cuda_piece {
+    int64_t offset; /* elements of the arenas */
+    int32_t count, group;
+    float weight_decay, low, high;
+};
+struct sky_cuda_sgd {
+    const struct sky_cuda_piece *pieces; /* [piece_count], in device memory */
+    int64_t piece_count;
+    float *params, *momenta;
+    const float *grads;
+    const double *sum_squares;
+    const struct sky_scalars *scalars;
+    enum sky_dtype shadow_type;
+    void *shadow;      /* NULL: there is none */
+    double *report;    /* [4] */
+    unsigned *scratch; /* [piece_count] */
+    double momentum, clip_norm;
+    bool nesterov;
+};
+int sky_cuda_sgd(sky_stream stream, const struct sky_cuda_sgd *p);
+int sky_cuda_ema(sky_stream stream, const float *params, float *average, int64_t count, const struct sky_scalars *scalars, double *report);
+
 /* elementwise.cu */
 int sky_cuda_add(sky_stream stream, enum sky_dtype type, const void *a, const void *b, void *y, int64_t count); /* y may be a or b */
 int sky_cuda_cast(sky_stream stream, const float *x, enum sky_dtype type, void *y, int64_t count);            /* f32 to bf16 or f16, nearest even */

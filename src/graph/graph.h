@@ -9,6 +9,7 @@
 #define SKY_GRAPH_GRAPH_H
 
 #include "base/dtype.h"
+#include "graph/scalars.h"
 #include "ops/ops.h"
 #include "skygem/status.h"
 
@@ -70,8 +71,6 @@ enum sky_init {
     SKY_INIT_UNIFORM_FAN_IN   /* uniform in +-1/sqrt(deviation), deviation = fan_in (PyTorch's default of small layers) */
 };
 
-/* The optimiser's parameter groups; their learning rates are struct sky_scalars.lr. */
-enum sky_group { SKY_GROUP_BACKBONE, SKY_GROUP_HEAD, SKY_GROUP_GEM, SKY_GROUP_COUNT };
 const char *sky_group_name(enum sky_group group); /* "backbone", "head", "gem" */
 
 /*
@@ -117,17 +116,6 @@ struct sky_graph {
     void **owned;                        /* attribute tables, freed with the graph */
     int64_t owned_count, owned_capacity;
     sky_status failed;                   /* the first failure of a builder call: later calls do nothing; see sky_graph_check */
-};
-
-/* What changes from step to step without changing the graph: one block of INPUT, read by the nodes that need it. */
-struct sky_scalars {
-    uint64_t seed;
-    uint64_t step;   /* keys dropout */
-    uint32_t mirror; /* 1: IMAGE_PREP mirrors every image (the second pass of the flip test) */
-    float lr[SKY_GROUP_COUNT];
-    float ema_decay;
-    float gradient_scale; /* gradients are multiplied by it in the update: 1 / (accumulated micro-batches * loss_scale) */
-    float loss_scale;     /* the losses' gradients are multiplied by it where the graph has f16 maps, so that small ones are not lost */
 };
 
 /* map_dtype starts as dtype; a builder that wants low-precision maps sets it before the first node. */
