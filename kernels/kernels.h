@@ -131,6 +131,30 @@ int sky_cuda_cast_accumulate(sky_stream stream, enum sky_dtype type, const void 
 int sky_cuda_repeat_rows(sky_stream stream, const float *row, float *y, int64_t heads, int64_t rows, int64_t columns); /* y [P,N,K] = row [P,K] */
 int sky_cuda_sum_rows(sky_stream stream, const float *x, float *sum, int64_t heads, int64_t rows, int64_t columns, bool accumulate); /* sum [P,K] over N of x [P,N,K] */
 
+/* image_prep.cu: x map [N,H,W,3]; erased i32 [N,4] or NULL */
+int sky_cuda_image_prep(sky_stream stream, enum sky_dtype map, const uint8_t *images, const int32_t *erased, const struct sky_scalars *scalars, const float mean[3], const float std[3], void *x,
+                        int64_t count, int64_t height, int64_t width);
+
+/* pool.cu, upsample.cu: x [N,height,width,C] <-> y [N,out_height,out_width,C]; window, stride and pad of max pooling alone */
+struct sky_cuda_window {
+    int64_t images, height, width, channels, out_height, out_width;
+    int window, stride, pad;
+};
+int sky_cuda_max_pool(sky_stream stream, enum sky_dtype map, const struct sky_cuda_window *window, const void *x, void *y, uint8_t *index /* or NULL */);
+int sky_cuda_max_pool_grad(sky_stream stream, enum sky_dtype map, const struct sky_cuda_window *window, const void *dy, const uint8_t *index, void *dx);
+int sky_cuda_global_max(sky_stream stream, enum sky_dtype map, const void *x, float *y, int32_t *index /* or NULL */, int64_t images, int64_t positions, int64_t channels);
+int sky_cuda_global_max_grad(sky_stream stream, enum sky_dtype map, const float *dy, const int32_t *index, void *dx, int64_t images, int64_t positions, int64_t channels);
+int sky_cuda_upsample(sky_stream stream, enum sky_dtype map, const struct sky_cuda_window *window, const void *x, void *y);
+int sky_cuda_upsample_grad(sky_stream stream, enum sky_dtype map, const struct sky_cuda_window *window, const void *dy, void *dx);
+
+/* part_attention.cu: [P,stride], stride = N*C */
+int sky_cuda_part_attention(sky_stream stream, const float *x, float *y, int64_t parts, int64_t stride);
+int sky_cuda_part_attention_grad(sky_stream stream, const float *dy, const float *x, float *dx, int64_t parts, int64_t stride);
+
+/* concat.cu: rows of a, then b <-> rows of y; any type of even size */
+int sky_cuda_concat(sky_stream stream, const void *a, const void *b, void *y, int64_t rows, int64_t a_bytes, int64_t b_bytes);
+int sky_cuda_split(sky_stream stream, const void *y, void *a, void *b, int64_t rows, int64_t a_bytes, int64_t b_bytes);
+
 #ifdef __cplusplus
 }
 #endif
