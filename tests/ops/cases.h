@@ -64,6 +64,7 @@ struct ops_subject {
     bool lean;         /* lean=1: inputs get no gradient, only parameters do */
     bool constant;     /* const=1: the device is told that parameters do not change */
     bool winograd;     /* winograd=1 */
+    bool tf32;         /* the harness's --tf32 */
 };
 
 /* dtype: SKY_F64, or the type of the maps (SKY_F32, SKY_BF16, SKY_F16) of a graph in f32. A case's own map=bf16|f16 wins over SKY_F32. */

@@ -100,7 +100,7 @@ static bool same_values(const struct ops_subject *subject, const struct sky_tens
         if (isfinite(value) && value > largest) largest = value;
     }
     const bool is_float = ops_is_float(tensor->dtype);
-    const double tolerance = fmax(subject->tolerance, rounding(&subject->graph, tensor));
+    const double tolerance = fmax(subject->tolerance, fmax(rounding(&subject->graph, tensor), subject->tf32 ? 0x1p-9 : 0));
     for (int64_t i = 0; i < tensor->count; i++) {
         const double a = ops_element(tensor->dtype, want, i), b = ops_element(tensor->dtype, got, i);
         if (is_unwritten(tensor, got, i)) {
@@ -262,6 +262,7 @@ static void for_each(const struct ops_options *options, bool perf, void (*work)(
             const enum sky_dtype map = options->maps[c / ops_case_count];
             if (options->backend && strcmp(options->backend, options->backends[b]->name) != 0) continue;
             if (!ops_selected(options, from, perf) || !ops_build(&subject, from, map)) continue;
+            subject.tf32 = options->tf32;
             if (map == SKY_F32 || has_maps(&subject)) work(options, options->backends[b], &subject);
             ops_subject_free(&subject);
         }

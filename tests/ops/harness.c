@@ -128,6 +128,10 @@ int ops_main(int argc, char **argv, const struct sky_backend *const *backends, i
             options.verbose = true;
             continue;
         }
+        if (strcmp(option, "--tf32") == 0) {
+            options.tf32 = true;
+            continue;
+        }
         if (strcmp(option, "--list") == 0) {
             for (int c = 0; c < ops_case_count; c++) printf("%-15s %s%s\n", ops_cases[c].name, ops_cases[c].text, ops_cases[c].perf ? " (perf)" : "");
             return 0;

@@ -8,7 +8,7 @@
  *   support  which operations each back end can run, over all cases; an operation without any case is a failure
  *
  * A test program names its back ends and default modes and hands over its command line:
- *   PROGRAM [-p MODE[,MODE]] [-b BACKEND] [-o SUBJECT_OR_OPERATION] [-c PART_OF_THE_TEXT] [--map f32,bf16,f16] [--seed N] [--threads N] [-v] [--list]
+ *   PROGRAM [-p MODE[,MODE]] [-b BACKEND] [-o SUBJECT_OR_OPERATION] [-c PART_OF_THE_TEXT] [--map f32,bf16,f16] [--tf32] [--seed N] [--threads N] [-v] [--list]
  * A failing case prints its line, seed, node, tensor and worst element. To judge another back end, add it to the list of a program like ops_ref_test.c.
  */
 #ifndef SKY_TESTS_OPS_HARNESS_H
@@ -24,6 +24,7 @@ struct ops_options {
     const char *backend, *name, *text; /* filters, or NULL */
     enum sky_dtype maps[OPS_MAX_MAPS]; /* types of the maps that test, bitwise and perf go through */
     int map_count;
+    bool tf32; /* the device may round factors of f32 products to 10 bits */
     uint64_t seed;
     int threads;
     bool verbose;
