@@ -122,6 +122,21 @@ struct sky_cuda_sgd {
 int sky_cuda_sgd(sky_stream stream, const struct sky_cuda_sgd *p);
 int sky_cuda_ema(sky_stream stream, const float *params, float *average, int64_t count, const struct sky_scalars *scalars, double *report);
 
+/* ranking.cu */
+struct sky_cuda_count {
+    const float *products;   /* [queries, items] of this block */
+    const float *half_norms; /* [items] */
+    const int64_t *first;    /* [all queries + 1] where a query's right rows begin */
+    const float *right_keys; /* [right_count] */
+    int64_t items, first_query, right_count, bounds[3]; /* stretches of the gallery: bounds[i] .. bounds[i + 1] */
+    float margin;
+    uint32_t *before; /* [2][right_count] items of a stretch certainly before a right row */
+    uint32_t (*near)[2]; /* pairs too close to call: right row, item */
+    uint32_t *near_count, near_room; /* pairs beyond the room are counted, not kept */
+};
+int sky_cuda_scale(sky_stream stream, float *x, int64_t count, float factor);
+int sky_cuda_count_keys(sky_stream stream, const struct sky_cuda_count *p, int64_t queries, int64_t most_rights); /* most_rights: of any query */
+
 /* elementwise.cu */
 int sky_cuda_add(sky_stream stream, enum sky_dtype type, const void *a, const void *b, void *y, int64_t count); /* y may be a or b */
 int sky_cuda_cast(sky_stream stream, const float *x, enum sky_dtype type, void *y, int64_t count);            /* f32 to bf16 or f16, nearest even */

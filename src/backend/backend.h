@@ -45,6 +45,28 @@ struct sky_run {
     bool accumulate; /* GRADS outputs: add instead of overwrite */
 };
 
+/*
+ * Counting for exact ranks (eval/rank.h). All pointers are the host's. For each query the keys half_norms[i] - scale^2 query.item[i] are compared with those of its right rows: `before` counts the
+ * items of each of two stretches whose key is more than `margin` smaller, `near` lists the pairs whose keys differ by no more than that.
+ */
+struct sky_near_pair {
+    uint32_t right, item; /* index into right_keys; item in the given order */
+};
+struct sky_key_count {
+    int64_t queries, items, dimensions;
+    const float *query_rows;              /* [queries, dimensions] */
+    const float *item_rows;               /* [*, dimensions] */
+    const int64_t *order;                 /* [items] rows of item_rows */
+    const float *half_norms;              /* [items] */
+    const int64_t *first;                 /* [queries + 1] where a query's right rows begin */
+    const float *right_keys;              /* [first[queries]] */
+    int64_t bounds[3];                    /* the two stretches: bounds[0] .. bounds[1] .. bounds[2] = items */
+    float scale, margin;
+    uint32_t *before;                     /* [2][first[queries]] */
+    struct sky_near_pair *near;           /* [near_room] in any order */
+    int64_t near_room, near_count;        /* more than near_room: the rest was not kept */
+};
+
 struct sky_operation {
     /* NULL when this back end can run the node, else the reason. May be NULL: always. */
     const char *(*supports)(const struct sky_graph *graph, const struct sky_node *node);
@@ -74,6 +96,8 @@ struct sky_backend {
     sky_status (*marked_seconds)(struct sky_device *device, int64_t from, int64_t to, double *seconds);
     /* What the device can do at most, measured now, in the precision it was opened with and for maps of this type. */
     sky_status (*ceilings)(struct sky_device *device, enum sky_dtype map_dtype, struct sky_ceilings *out);
+    /* Optional: ranking's counting on the device. */
+    sky_status (*count_keys)(struct sky_device *device, struct sky_key_count *task);
     const struct sky_operation *operations; /* [SKY_OP_COUNT]; run NULL: not implemented */
 };
 

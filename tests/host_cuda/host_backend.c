@@ -4,6 +4,7 @@
  */
 #include "host_backend.h"
 
+#include "backend/cuda/bind_ranking.h"
 #include "backend/cuda/product.h"
 #include "backend/host.h"
 #include "host_order.h"
@@ -49,9 +50,10 @@ sky_status sky_cuda_product(const struct sky_cuda *cuda, const char *where, cons
     for (int64_t i = 0; i < p->batch * p->rows * p->columns; i++) {
         const int64_t batch = i / (p->rows * p->columns), row = i / p->columns % p->rows, column = i % p->columns;
         const float *a = p->a + batch * p->rows * p->inner, *b = p->b + batch * p->inner * p->columns;
+        const int64_t a_stride = p->a_stride ? p->a_stride : p->a_transposed ? p->rows : p->inner, b_stride = p->b_stride ? p->b_stride : p->b_transposed ? p->inner : p->columns;
         double sum = p->accumulate ? (double)p->c[i] : 0;
         for (int64_t k = 0; k < p->inner; k++)
-            sum += (double)a[p->a_transposed ? k * p->rows + row : row * p->inner + k] * (double)b[p->b_transposed ? column * p->inner + k : k * p->columns + column];
+            sum += (double)a[p->a_transposed ? k * a_stride + row : row * a_stride + k] * (double)b[p->b_transposed ? column * b_stride + k : k * b_stride + column];
         p->c[i] = (float)sum;
     }
     return SKY_OK;
@@ -72,6 +74,7 @@ const struct sky_backend *host_cuda_backend(void)
         .copy_within = sky_host_copy,
         .synchronize = sky_host_synchronize,
         .ceilings = sky_host_ceilings,
+        .count_keys = sky_cuda_rank,
         .operations = operations,
     };
     for (int op = 0; op < SKY_OP_COUNT; op++) {

@@ -91,7 +91,7 @@ sky_status sky_cuda_product(const struct sky_cuda *cuda, const char *where, cons
     const float one = 1, beta = p->accumulate ? 1 : 0;
     if (p->rows > INT_MAX || p->columns > INT_MAX || p->inner > INT_MAX || p->batch > INT_MAX)
         return sky_fail(SKY_UNSUPPORTED, where, "a matrix product with more than %d rows or columns", INT_MAX);
-    const int a_step = (int)(p->a_transposed ? p->rows : p->inner), b_step = (int)(p->b_transposed ? p->inner : p->columns);
+    const int a_step = (int)(p->a_stride ? p->a_stride : p->a_transposed ? p->rows : p->inner), b_step = (int)(p->b_stride ? p->b_stride : p->b_transposed ? p->inner : p->columns);
     return check(cublasSgemmStridedBatched(cuda->cublas, p->b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N, p->a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N, (int)p->columns, (int)p->rows,
                                            (int)p->inner, &one, p->b, b_step, p->inner * p->columns, p->a, a_step, p->rows * p->inner, &beta, p->c, (int)p->columns,
                                            p->rows * p->columns, (int)p->batch),

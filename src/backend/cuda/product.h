@@ -10,8 +10,9 @@
 struct sky_product {
     int64_t batch, rows, columns, inner;
     const float *a, *b;
-    bool a_transposed; /* a is [batch, inner, rows] */
-    bool b_transposed; /* b is [batch, columns, inner] */
+    bool a_transposed;           /* a is [batch, inner, rows] */
+    bool b_transposed;           /* b is [batch, columns, inner] */
+    int64_t a_stride, b_stride;  /* floats from one row of a, of b, to the next; 0: they lie one behind the other */
     float *c;
     bool accumulate;
 };

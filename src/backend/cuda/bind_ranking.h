@@ -1,0 +1,11 @@
+/*
+ * The back end's count_keys.
+ */
+#ifndef SKY_BACKEND_CUDA_BIND_RANKING_H
+#define SKY_BACKEND_CUDA_BIND_RANKING_H
+
+#include "cuda.h"
+
+sky_status sky_cuda_rank(struct sky_device *device, struct sky_key_count *task);
+
+#endif
