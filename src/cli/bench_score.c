@@ -3,6 +3,7 @@
  */
 #include "bench.h"
 
+#include "backend/with_cuda.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/rng.h"
@@ -41,7 +42,7 @@ static void free_features(struct sky_features *features)
     free((int64_t *)features->labels);
 }
 
-static sky_status time_size(const struct sky_args *args, struct sky_bench_list *list, const char *name, int64_t queries, int64_t query_each, int64_t items, int64_t item_each)
+static sky_status time_size(const struct sky_args *args, struct sky_bench_list *list, struct sky_device *device, const char *name, int64_t queries, int64_t query_each, int64_t items, int64_t item_each)
 {
     static const int protocols[2] = {SKY_PROTOCOL_FULL, SKY_PROTOCOL_NO_DISTRACTORS};
     struct sky_features query = {0}, gallery = {0};
@@ -57,14 +58,16 @@ static sky_status time_size(const struct sky_args *args, struct sky_bench_list *
     SKY_TRY_DONE(sky_alloc(&seconds, (size_t)runs, sizeof *seconds, "benchmark samples"));
     SKY_TRY_DONE(random_features(&query, queries, dimensions, query_each, 1));
     SKY_TRY_DONE(random_features(&gallery, items, dimensions, item_each, 2));
-    SKY_TRY_DONE(sky_ceilings_measure((int)threads, &ceilings));
+    if (device) SKY_TRY_DONE(device->backend->ceilings(device, SKY_F32, &ceilings));
+    else SKY_TRY_DONE(sky_ceilings_measure((int)threads, &ceilings));
     for (int64_t i = -1; i < runs; i++) {
         const double start = sky_now();
-        SKY_TRY_DONE(sky_score(&query, &gallery, protocols, 2, (int)threads, scores));
+        SKY_TRY_DONE(sky_score_on(&query, &gallery, protocols, 2, (int)threads, device, scores));
         if (i >= 0) seconds[i] = sky_now() - start;
     }
     char what[96];
-    snprintf(what, sizeof what, "%s %lld x %lld, %lld-d, %lld threads", name, (long long)queries, (long long)items, (long long)dimensions, (long long)threads);
+    snprintf(what, sizeof what, "%s %lld x %lld, %lld-d, %s%lld threads", name, (long long)queries, (long long)items, (long long)dimensions, device ? "cuda, " : "",
+             (long long)threads);
     struct sky_bench_row *row = sky_bench_add(list, "score", what);
     if (!row) {
         status = sky_error_last()->status;
@@ -84,7 +87,15 @@ done:
 
 sky_status sky_bench_score(const struct sky_args *args, struct sky_bench_list *list, struct sky_text *notes)
 {
+    struct sky_device device = {.backend = sky_args_given(args, "cuda") ? sky_cuda_backend() : NULL, .options = {.threads = 1, .deterministic = true}};
+    sky_status status = SKY_OK;
     (void)notes;
-    SKY_TRY(time_size(args, list, "drone2satellite", 37855, 54, 951, 1));
-    return time_size(args, list, "satellite2drone", 701, 1, 51355, 54);
+    if (sky_args_given(args, "cuda")) SKY_TRY(sky_cuda_find(0));
+    if (device.backend) SKY_TRY(device.backend->open(&device));
+    struct sky_device *const used = device.backend ? &device : NULL;
+    SKY_TRY_DONE(time_size(args, list, used, "drone2satellite", 37855, 54, 951, 1));
+    SKY_TRY_DONE(time_size(args, list, used, "satellite2drone", 701, 1, 51355, 54));
+done:
+    if (device.backend) device.backend->close(&device);
+    return status;
 }

@@ -131,6 +131,7 @@ static const struct sky_option score_options[] = {
     {"dimensions", 'd', "D", "2560", "length of a feature", false},
     {"runs", 'n', "N", "3", "timed runs", false},
     {"threads", 0, "N", "0", "threads (0 = cores)", false},
+    {"cuda", 0, NULL, NULL, "counting on the GPU, whose limits are then the floor", false},
     {"json", 0, NULL, NULL, "print JSON", false},
     {NULL, 0, NULL, NULL, NULL, false},
 };

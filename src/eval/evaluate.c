@@ -105,12 +105,13 @@ static double chance(const struct embedded *query, const struct embedded *galler
     return scores->gallery && query->count ? 100 * right / (double)query->count / (double)scores->gallery : 0;
 }
 
-static sky_status score(const struct sky_config *config, const struct embedded *query, const struct embedded *gallery, const char *direction, bool flip, struct sky_evaluation *out)
+static sky_status score(const struct sky_config *config, struct sky_device *device, const struct embedded *query, const struct embedded *gallery, const char *direction, bool flip,
+                        struct sky_evaluation *out)
 {
     const struct sky_features q = {query->count, query->dimensions, flip ? query->flipped : query->plain, query->labels, query->name};
     const struct sky_features g = {gallery->count, gallery->dimensions, flip ? gallery->flipped : gallery->plain, gallery->labels, gallery->name};
     struct sky_scores scores[2];
-    SKY_TRY(sky_score(&q, &g, config->eval.protocols, config->eval.protocol_count, (int)config->device.threads, scores));
+    SKY_TRY(sky_score_on(&q, &g, config->eval.protocols, config->eval.protocol_count, (int)config->device.threads, device, scores));
     for (int i = 0; i < config->eval.protocol_count; i++) out->results[out->count++] = (struct sky_result){direction, flip, scores[i], chance(query, gallery, &scores[i])};
     return SKY_OK;
 }
@@ -132,7 +133,8 @@ sky_status sky_evaluate(const struct sky_evaluate_options *options, struct sky_e
         status = embed(options, QUERY, directions[d].query_view, &query);
         if (status == SKY_OK) status = embed(options, GALLERY, directions[d].gallery_view, &gallery);
         const double middle = sky_now();
-        for (int flip = query.flipped != NULL; flip >= 0 && status == SKY_OK; flip--) status = score(options->config, &query, &gallery, directions[d].name, flip, out);
+        for (int flip = query.flipped != NULL; flip >= 0 && status == SKY_OK; flip--)
+            status = score(options->config, &options->embedders[directions[d].query_view]->executor.device, &query, &gallery, directions[d].name, flip, out);
         out->embed_seconds += middle - start, out->score_seconds += sky_now() - middle;
         out->images += query.count + gallery.count;
         free_embedded(&query);

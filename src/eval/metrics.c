@@ -78,6 +78,12 @@ static sky_status finish(struct sky_scores *out, const struct sums *sums, enum s
 sky_status sky_score(const struct sky_features *query, const struct sky_features *gallery, const int *protocols, int protocol_count, int threads,
                      struct sky_scores *out)
 {
+    return sky_score_on(query, gallery, protocols, protocol_count, threads, NULL, out);
+}
+
+sky_status sky_score_on(const struct sky_features *query, const struct sky_features *gallery, const int *protocols, int protocol_count, int threads, struct sky_device *device,
+                        struct sky_scores *out)
+{
     sky_status status = SKY_OK;
     struct sky_ranker *ranker = NULL;
     struct sky_ranking ranking = {0};
@@ -85,7 +91,7 @@ sky_status sky_score(const struct sky_features *query, const struct sky_features
     bool full = false;
     for (int i = 0; i < protocol_count; i++) full |= protocols[i] == SKY_PROTOCOL_FULL;
     const int64_t percent_index = sky_one_percent_index(gallery->count);
-    SKY_TRY(sky_ranker_create(&ranker, query, gallery, full, threads));
+    SKY_TRY(sky_ranker_create(&ranker, query, gallery, full, threads, device));
     for (;;) {
         SKY_TRY_DONE(sky_ranker_next(ranker, &ranking));
         if (!ranking.queries) break;

@@ -20,6 +20,10 @@ struct sky_scores {
 /* Scores for each protocol asked for (enum sky_protocol; one or two), from one pass over the distances. threads 0: all cores. */
 sky_status sky_score(const struct sky_features *query, const struct sky_features *gallery, const int *protocols, int protocol_count, int threads,
                      struct sky_scores *out);
+/* The same scores, with the counting done by a device that can (rank.h); NULL: none. */
+struct sky_device;
+sky_status sky_score_on(const struct sky_features *query, const struct sky_features *gallery, const int *protocols, int protocol_count, int threads, struct sky_device *device,
+                        struct sky_scores *out);
 
 /* Trapezoid AP of one query, 0 .. 1, from its zero-based ascending ranks; 0 when there are none. */
 double sky_average_precision(const int64_t *ranks, int64_t count);

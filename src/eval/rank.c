@@ -4,47 +4,19 @@
  *   2. one pass over all products, tile by tile: how many rows come before each right row;
  *   3. sums of those counts are the ranks.
  * The gallery is walked in the order of match.h (known rows, then distractors), so junk costs nothing and each protocol is a contiguous stretch.
- * Counters belong to a thread each and are added as integers. The range owns its memory, the ranker the rest.
+ * Counters belong to a thread each and are added as integers. The range owns its memory, the ranker the rest. A device may do the second part (rank_device.c).
  */
 #include "rank.h"
 
 #include "base/memory.h"
-#include "match.h"
-#include "similarity.h"
+#include "ranker.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { KNOWN, DISTRACTORS, STRETCHES };
-
 enum {
     RANGE_RIGHTS = 1 << 20, /* most right rows in one range: bounds the counters when classes are huge */
     FEW_RIGHTS = 64         /* up to here one vectorised pass a right row beats a binary search a gallery row */
-};
-
-struct sky_ranker {
-    struct sky_features query, gallery;
-    struct sky_match match;
-    struct sky_measure measure;
-    struct sky_similarity *similarity;
-    float *half_norms; /* [ranked] in walking order */
-    int stretches, threads;
-    int64_t ranked, next_query;
-};
-
-struct right {
-    double distance; /* squared */
-    int64_t item;
-};
-
-struct range {
-    const struct sky_ranker *ranker;
-    int64_t first_query, queries, count; /* count: right rows of all these queries */
-    int64_t *first;                      /* [queries + 1] where a query's right rows begin */
-    struct right *rights;                /* [count] a query's nearest first, equal ones by gallery index */
-    float *keys;                         /* [count] the same distances as keys (features.h), ascending likewise */
-    uint32_t *counters; /* [threads][stretches][count + queries]: of query q, at first[q] + q: rows behind t right rows, t = 0 .. number of right rows */
-    uint32_t *ties;     /* [threads][stretches][queries] rows exactly as far as the best right one, itself among them */
 };
 
 void sky_ranking_free(struct sky_ranking *ranking)
@@ -57,7 +29,7 @@ void sky_ranking_free(struct sky_ranking *ranking)
     memset(ranking, 0, sizeof *ranking);
 }
 
-sky_status sky_ranker_create(struct sky_ranker **out, const struct sky_features *query, const struct sky_features *gallery, bool full, int threads)
+sky_status sky_ranker_create(struct sky_ranker **out, const struct sky_features *query, const struct sky_features *gallery, bool full, int threads, struct sky_device *device)
 {
     sky_status status = SKY_OK;
     struct sky_ranker *r = NULL;
@@ -66,6 +38,7 @@ sky_status sky_ranker_create(struct sky_ranker **out, const struct sky_features 
     r->query = *query;
     r->gallery = *gallery;
     r->threads = sky_useful_threads(threads, query, gallery);
+    r->device = device && device->backend->count_keys ? device : NULL;
     r->stretches = full ? STRETCHES : 1;
     SKY_TRY_DONE(sky_measure_features(&r->measure, query, gallery, r->threads));
     SKY_TRY_DONE(sky_match_make(&r->match, query->labels, query->count, gallery->labels, gallery->count));
@@ -104,35 +77,24 @@ static int64_t right_count(const struct sky_ranker *r, int64_t query)
     return class < 0 ? 0 : r->match.first_item[class + 1] - r->match.first_item[class];
 }
 
-static const float *query_row(const struct range *range, int64_t query)
-{
-    return range->ranker->query.rows + (range->first_query + query) * range->ranker->query.dimensions;
-}
-
-static double distance_to(const struct range *range, int64_t query, int64_t item)
-{
-    const struct sky_features *gallery = &range->ranker->gallery;
-    return sky_squared_distance(query_row(range, query), gallery->rows + item * gallery->dimensions, gallery->dimensions);
-}
-
 static int compare_rights(const void *a, const void *b)
 {
-    const struct right *left = a, *right = b;
+    const struct sky_right *left = a, *right = b;
     if (left->distance != right->distance) return left->distance < right->distance ? -1 : 1;
     return (left->item > right->item) - (left->item < right->item);
 }
 
-static void find_rights(struct range *range)
+static void find_rights(struct sky_rank_range *range)
 {
     const struct sky_ranker *r = range->ranker;
     const double scale = (double)r->measure.scale * r->measure.scale;
 #pragma omp parallel for num_threads(r->threads) schedule(dynamic, 16)
     for (int64_t query = 0; query < range->queries; query++) {
-        struct right *rights = range->rights + range->first[query];
+        struct sky_right *rights = range->rights + range->first[query];
         const int64_t count = range->first[query + 1] - range->first[query], class = r->match.query_class[range->first_query + query];
         for (int64_t t = 0; t < count; t++) {
             rights[t].item = r->match.class_items[r->match.first_item[class] + t];
-            rights[t].distance = distance_to(range, query, rights[t].item);
+            rights[t].distance = sky_range_distance(range, query, rights[t].item);
         }
         if (count > 1) qsort(rights, (size_t)count, sizeof *rights, compare_rights);
         for (int64_t t = 0; t < count; t++)
@@ -142,24 +104,14 @@ static void find_rights(struct range *range)
 
 /* ---- 2. counting ---- */
 
-static uint32_t *counters_of(const struct range *range, int thread, int stretch)
-{
-    return range->counters + (size_t)(thread * range->ranker->stretches + stretch) * (size_t)(range->count + range->queries);
-}
-
-static uint32_t *ties_of(const struct range *range, int thread, int stretch)
-{
-    return range->ties + (size_t)(thread * range->ranker->stretches + stretch) * (size_t)range->queries;
-}
-
 /* A piece of one query's row of keys, inside one stretch. */
 struct piece {
-    const struct range *range;
+    const struct sky_rank_range *range;
     int64_t query, rights, count;
     const float *keys;         /* [count] */
     const int64_t *items;      /* [count] gallery row numbers */
     uint32_t *counters, *ties; /* this thread's, of this query */
-    const struct right *right; /* [rights] */
+    const struct sky_right *right; /* [rights] */
     const float *right_keys;   /* [rights] */
 };
 
@@ -178,11 +130,11 @@ static void compare_keys(const float *keys, int64_t count, float low, float high
 /* Of the keys in low .. high, how many rows really come before right row t. */
 static uint32_t count_near(const struct piece *p, int64_t t, float low, float high)
 {
-    const struct right *right = &p->right[t];
+    const struct sky_right *right = &p->right[t];
     uint32_t before = 0;
     for (int64_t i = 0; i < p->count; i++) {
         if (!(p->keys[i] >= low && p->keys[i] <= high)) continue;
-        const double distance = p->items[i] == right->item ? right->distance : distance_to(p->range, p->query, p->items[i]);
+        const double distance = p->items[i] == right->item ? right->distance : sky_range_distance(p->range, p->query, p->items[i]);
         before += distance < right->distance || (distance == right->distance && p->items[i] < right->item);
         if (t == 0) *p->ties += distance == right->distance;
     }
@@ -208,7 +160,7 @@ static void count_for_many(const struct piece *p)
     for (int64_t i = 0; i < p->count; i++) {
         int64_t behind = count_below(p->right_keys, p->rights, p->keys[i] - margin);
         if (behind < p->rights && p->right_keys[behind] <= p->keys[i] + margin) {
-            const struct right row = {distance_to(p->range, p->query, p->items[i]), p->items[i]};
+            const struct sky_right row = {sky_range_distance(p->range, p->query, p->items[i]), p->items[i]};
             *p->ties += row.distance == p->right[0].distance;
             while (behind < p->rights && p->right_keys[behind] <= p->keys[i] + margin && compare_rights(&p->right[behind], &row) <= 0) behind++;
         }
@@ -242,7 +194,7 @@ static void count_for_few(const struct piece *p)
 
 static void count_tile(void *context, const struct sky_similarity_tile *tile)
 {
-    const struct range *range = context;
+    const struct sky_rank_range *range = context;
     const struct sky_ranker *r = range->ranker;
     const int64_t bounds[STRETCHES + 1] = {0, r->match.known, r->ranked}, end = tile->first_item + tile->items;
     for (int64_t i = 0; i < tile->queries; i++) {
@@ -259,8 +211,8 @@ static void count_tile(void *context, const struct sky_similarity_tile *tile)
                                         .count = to - from,
                                         .keys = keys + (from - tile->first_item),
                                         .items = r->match.order + from,
-                                        .counters = counters_of(range, tile->thread, stretch) + first + query,
-                                        .ties = ties_of(range, tile->thread, stretch) + query,
+                                        .counters = sky_range_counters(range, tile->thread, stretch) + first + query,
+                                        .ties = sky_range_ties(range, tile->thread, stretch) + query,
                                         .right = range->rights + first,
                                         .right_keys = range->keys + first};
             if (piece.count <= 0) continue;
@@ -270,21 +222,28 @@ static void count_tile(void *context, const struct sky_similarity_tile *tile)
     }
 }
 
+static sky_status count_here(struct sky_rank_range *range)
+{
+    const struct sky_ranker *r = range->ranker;
+    const struct sky_rows queries = {r->query.rows + range->first_query * r->query.dimensions, NULL, range->queries}, items = {r->gallery.rows, r->match.order, r->ranked};
+    return sky_similarity_all(r->similarity, &queries, &items, count_tile, range);
+}
+
 /* ---- 3. ranks ---- */
 
 /* Adds every thread's counters of one stretch to thread 0's. */
-static void add_threads(const struct range *range, int stretch)
+static void add_threads(const struct sky_rank_range *range, int stretch)
 {
-    uint32_t *counters = counters_of(range, 0, stretch), *ties = ties_of(range, 0, stretch);
+    uint32_t *counters = sky_range_counters(range, 0, stretch), *ties = sky_range_ties(range, 0, stretch);
     for (int thread = 1; thread < range->ranker->threads; thread++) {
-        const uint32_t *more = counters_of(range, thread, stretch), *more_ties = ties_of(range, thread, stretch);
+        const uint32_t *more = sky_range_counters(range, thread, stretch), *more_ties = sky_range_ties(range, thread, stretch);
         for (int64_t i = 0; i < range->count + range->queries; i++) counters[i] += more[i];
         for (int64_t i = 0; i < range->queries; i++) ties[i] += more_ties[i];
     }
 }
 
 /* The ranks when the first `stretches` stretches are the gallery. */
-static void make_ranks(const struct range *range, int stretches, int64_t *ranks, bool *tied)
+static void make_ranks(const struct sky_rank_range *range, int stretches, int64_t *ranks, bool *tied)
 {
     for (int64_t query = 0; query < range->queries; query++) {
         const int64_t first = range->first[query], rights = range->first[query + 1] - first;
@@ -292,17 +251,17 @@ static void make_ranks(const struct range *range, int stretches, int64_t *ranks,
         if (!rights) continue;
         memset(ranks + first, 0, (size_t)rights * sizeof *ranks);
         for (int stretch = 0; stretch < stretches; stretch++) {
-            const uint32_t *counters = counters_of(range, 0, stretch) + first + query;
+            const uint32_t *counters = sky_range_counters(range, 0, stretch) + first + query;
             uint32_t before = 0;
             for (int64_t t = 0; t < rights; t++) ranks[first + t] += before += counters[t];
         }
-        for (int stretch = 0; stretch < stretches; stretch++) ties += ties_of(range, 0, stretch)[query];
+        for (int stretch = 0; stretch < stretches; stretch++) ties += sky_range_ties(range, 0, stretch)[query];
         while (own < rights && range->rights[first + own].distance == range->rights[first].distance) own++;
         tied[query] = ties > own;
     }
 }
 
-static void range_free(struct range *range)
+static void range_free(struct sky_rank_range *range)
 {
     free(range->first);
     free(range->rights);
@@ -311,7 +270,7 @@ static void range_free(struct range *range)
     free(range->ties);
 }
 
-static sky_status range_choose(struct range *range, const struct sky_ranker *r)
+static sky_status range_choose(struct sky_rank_range *range, const struct sky_ranker *r)
 {
     const size_t tables = (size_t)r->threads * (size_t)r->stretches;
     int64_t end = r->next_query, count = 0;
@@ -332,14 +291,14 @@ static sky_status range_choose(struct range *range, const struct sky_ranker *r)
 sky_status sky_ranker_next(struct sky_ranker *r, struct sky_ranking *out)
 {
     sky_status status = SKY_OK;
-    struct range range = {0};
+    struct sky_rank_range range = {0};
     sky_ranking_free(out);
     if (r->next_query == r->query.count) return SKY_OK;
     SKY_TRY_DONE(range_choose(&range, r));
     find_rights(&range);
-    const struct sky_rows queries = {r->query.rows + range.first_query * r->query.dimensions, NULL, range.queries},
-                          items = {r->gallery.rows, r->match.order, r->ranked};
-    SKY_TRY_DONE(sky_similarity_all(r->similarity, &queries, &items, count_tile, &range));
+    bool counted = false;
+    if (r->device) SKY_TRY_DONE(sky_range_count_on_device(&range, &counted));
+    if (!counted) SKY_TRY_DONE(count_here(&range));
     for (int stretch = 0; stretch < r->stretches; stretch++) {
         const int protocol = stretch == KNOWN ? SKY_PROTOCOL_NO_DISTRACTORS : SKY_PROTOCOL_FULL;
         SKY_TRY_DONE(sky_alloc(&out->ranks[protocol], (size_t)range.count, sizeof *out->ranks[protocol], "ranking"));

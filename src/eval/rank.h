@@ -23,9 +23,11 @@ struct sky_ranking {
 };
 void sky_ranking_free(struct sky_ranking *ranking);
 
-/* Borrows both feature sets. `full`: rank distractors too. threads 0: all cores. SKY_DATA names the row and column of a NaN or Inf. */
+/* Borrows both feature sets. `full`: rank distractors too. threads 0: all cores. device (may be NULL, borrowed): counts where it can; the ranks are the
+ * same. SKY_DATA names the row and column of a NaN or Inf. */
+struct sky_device;
 struct sky_ranker;
-sky_status sky_ranker_create(struct sky_ranker **out, const struct sky_features *query, const struct sky_features *gallery, bool full, int threads);
+sky_status sky_ranker_create(struct sky_ranker **out, const struct sky_features *query, const struct sky_features *gallery, bool full, int threads, struct sky_device *device);
 void sky_ranker_destroy(struct sky_ranker *ranker);
 
 /* Ranks the next queries, as many as fit in bounded memory, in order; *out (zero or from the last call) is replaced. */

@@ -62,7 +62,7 @@ static void test_cmc(void)
         struct sky_ranker *ranker = NULL;
         struct sky_ranking ranking = {0};
         const struct sky_features query = {2, ITEMS, table, queries, NULL}, gallery = {ITEMS, ITEMS, gallery_rows, labels[i], NULL};
-        CHECK_OK(sky_ranker_create(&ranker, &query, &gallery, true, 2));
+        CHECK_OK(sky_ranker_create(&ranker, &query, &gallery, true, 2, NULL));
         CHECK_OK(sky_ranker_next(ranker, &ranking));
         CHECK(ranking.queries == 2 && ranking.first[1] == 2 && ranking.first[2] == 4);
         for (int t = 0; t < 4; t++) CHECK(ranking.ranks[SKY_PROTOCOL_FULL][t] == want[i][t]);
