@@ -3,11 +3,9 @@
  * weights (signed bytes) and adds them to a 32-bit sum. A weight has 24 bits, so it goes in as three digits to the base 256, highest first, the sum
  * moving up by 8 bits in between. Nothing is rounded before the end: the result is exact.
  *
- * Chosen at run time; elsewhere sky_resize_vnni() answers NULL. Allocates nothing.
+ * Built for x86-64 and chosen at run time; elsewhere resize_no_vnni.c takes its place. Allocates nothing.
  */
 #include "resize_passes.h"
-
-#if defined(__x86_64__)
 
 #include <immintrin.h>
 #include <string.h>
@@ -219,12 +217,3 @@ const struct sky_resize_passes *sky_resize_vnni(void)
                           __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi");
     return available ? &passes : NULL;
 }
-
-#else
-
-const struct sky_resize_passes *sky_resize_vnni(void)
-{
-    return NULL;
-}
-
-#endif
