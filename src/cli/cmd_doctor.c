@@ -180,7 +180,7 @@ static void describe_environment(struct report *r)
 static void describe_cuda(struct report *r)
 {
     struct sky_cuda_library libraries[4];
-    char path[256], device[160];
+    char path[256];
     const int count = sky_cuda_libraries(libraries);
     for (int i = 0; i < count; i++) {
         const struct sky_cuda_library *library = &libraries[i];
@@ -189,7 +189,6 @@ static void describe_cuda(struct report *r)
         if (strcmp(library->file, "libcuda") && strcmp(library->loaded, library->compiled))
             warn(r, "%s %s is loaded, but the program was compiled for %s: see which copy comes first in LD_LIBRARY_PATH", library->name, library->loaded, library->compiled);
     }
-    for (int index = 0; sky_cuda_describe(index, device); index++) add_fact(r, "machine", index ? "more GPUs" : "GPU", "%d: %s", index, device);
 }
 
 /* Opens and closes a back end; true when it works. */
@@ -207,12 +206,14 @@ static bool try_backend(struct report *r, const struct sky_backend *backend)
 
 static bool describe_backends(struct report *r)
 {
-    char text[SYSTEM_BYTES];
+    char text[SYSTEM_BYTES], device[160];
     const char *driver = read_system_file("/proc/driver/nvidia/version", text);
     const bool works = try_backend(r, &sky_backend_cpu);
+    add_fact(r, "back ends", "Winograd", "%s", sky_cpu_has_winograd() ? "works on the CPU (device.winograd = yes)" : "not in this build: it needs AVX-512 and SKY_NATIVE=ON");
     if (!*driver) driver = "none (there is no /proc/driver/nvidia/version)";
     if (*SKY_BUILD_CUDA) add_fact(r, "back ends", "cuda", "not in this program: %s", SKY_BUILD_CUDA);
     else try_backend(r, sky_cuda_backend());
+    for (int index = 0; sky_cuda_describe(index, device); index++) add_fact(r, "back ends", "GPU", "%d: %s", index, device);
     add_fact(r, "back ends", "GPU driver", "%.*s", (int)strcspn(driver, "\n"), driver);
     if (*SKY_BUILD_MPI) add_fact(r, "back ends", "MPI", "not in this program: %s", SKY_BUILD_MPI);
     return try_backend(r, &sky_backend_ref) || works;

@@ -13,6 +13,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void print_shape(const struct sky_tensor *tensor, char out[64])
 {
@@ -51,6 +52,19 @@ size_t sky_summary_planned_bytes(const struct sky_executor *executor)
     return bytes;
 }
 
+static const char no_winograd[] = "device.winograd = yes, but this program has no Winograd code for this processor (it needs AVX-512 and SKY_NATIVE=ON): 3x3 convolutions are direct";
+
+bool sky_summary_lacks_winograd(const struct sky_executor *executor)
+{
+    bool wanted = false, used = false;
+    for (int64_t n = 0; n < executor->graph->node_count; n++) {
+        const struct sky_node *node = &executor->graph->nodes[n];
+        wanted = wanted || (node->op == SKY_OP_CONV && node->attr.conv.stride == 1 && executor->graph->tensors[node->in[1]].dim[1] == 3);
+        used = used || strncmp(executor->kernels[n].implementation, "winograd", 8) == 0;
+    }
+    return executor->device.options.winograd && wanted && !used && executor->device.backend == &sky_backend_cpu;
+}
+
 void sky_summary_totals(const struct sky_model *model, const struct sky_executor *executor, struct sky_text *out)
 {
     const struct sky_graph *graph = &model->graph;
@@ -74,18 +88,21 @@ void sky_summary_totals(const struct sky_model *model, const struct sky_executor
     sky_text_format(out, "memory %-11s %s\n", "scratch", text);
     sky_print_bytes(sky_summary_planned_bytes(executor), text);
     sky_text_format(out, "memory %-11s %s\n", "together", text);
+    if (sky_summary_lacks_winograd(executor)) sky_text_format(out, "note: %s\n", no_winograd);
 }
 
 sky_status sky_summary_log(const struct sky_config *config, const struct sky_trainer *trainer, const char *run_folder)
 {
     const struct sky_model *model = sky_trainer_model(trainer);
     const struct sky_executor *executor = sky_trainer_executor(trainer);
-    char memory[32];
+    char memory[32], place[64];
     sky_print_bytes(sky_summary_planned_bytes(executor), memory);
     sky_log(SKY_LOG_INFO, "run folder %s", run_folder);
-    sky_log(SKY_LOG_INFO, "%s, %lld heads, %lld classes, %.1f M parameters, %lld px, %s back end on %d threads, %s planned", config->model.backbone, (long long)model->heads,
-            (long long)model->classes, (double)sky_model_parameter_count(model, "") / 1e6, (long long)config->data.image_size, executor->device.backend->name,
-            executor->device.options.threads, memory);
+    if (executor->device.backend->mark) snprintf(place, sizeof place, "%s back end with %s maps", executor->device.backend->name, sky_dtype_name(executor->graph->map_dtype));
+    else snprintf(place, sizeof place, "%s back end on %d threads", executor->device.backend->name, executor->device.options.threads);
+    sky_log(SKY_LOG_INFO, "%s, %lld heads, %lld classes, %.1f M parameters, %lld px, %s, %s planned", config->model.backbone, (long long)model->heads, (long long)model->classes,
+            (double)sky_model_parameter_count(model, "") / 1e6, (long long)config->data.image_size, place, memory);
+    if (sky_summary_lacks_winograd(executor)) sky_log(SKY_LOG_WARNING, "%s", no_winograd);
     sky_log(SKY_LOG_INFO, "%lld epochs of %lld steps, %lld places a step, from step %lld", (long long)config->train.epochs, (long long)sky_trainer_steps_per_epoch(trainer),
             (long long)(config->train.batch_size * config->train.accumulate), (long long)sky_trainer_next_step(trainer));
     return SKY_OK;

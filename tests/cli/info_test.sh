@@ -45,4 +45,10 @@ tiny run
 run "$program" train "$work/tiny.ini" --dry-run --set "model.weights=$(newest run)"
 expect_code 0; expect_err 'weights: 189 tensors taken from '
 fails_with 1 'tensors fit; the first that does not: backbone.conv1.weight' "$program" train "$work/tiny.ini" --dry-run --set "model.weights=$(newest run)" --set model.width=0.25
+# Winograd is used, or it is said that it is not.
+run "$program" info "$work/tiny.ini" --set device.winograd=yes
+case $out in
+*'winograd 4x4'*) if [[ $out != *'note: device.winograd'* ]]; then pass; else fail 'Winograd is used and said to be missing'; fi ;;
+*) expect_out 'note: device.winograd = yes, but this program has no Winograd code' ;;
+esac
 world_done

@@ -3,6 +3,8 @@
  */
 #include "library.h"
 
+#include "winograd.h"
+
 #include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
 
@@ -12,4 +14,9 @@ void sky_cpu_library(struct sky_library *onednn)
     *onednn = (struct sky_library){.name = "oneDNN"};
     snprintf(onednn->compiled, sizeof onednn->compiled, "%d.%d.%d", DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH);
     snprintf(onednn->loaded, sizeof onednn->loaded, "%d.%d.%d", loaded->major, loaded->minor, loaded->patch);
+}
+
+bool sky_cpu_has_winograd(void)
+{
+    return sky_winograd_is_fast();
 }
