@@ -162,6 +162,27 @@ int sky_cuda_global_max_grad(sky_stream stream, enum sky_dtype map, const float 
 int sky_cuda_upsample(sky_stream stream, enum sky_dtype map, const struct sky_cuda_window *window, const void *x, void *y);
 int sky_cuda_upsample_grad(sky_stream stream, enum sky_dtype map, const struct sky_cuda_window *window, const void *dy, void *dx);
 
+/* part_pool.cu, part_pool_grad.cu: x [N,H,W,C] -> y [P,N,C]; H*W up to SKY_CUDA_PART_POSITIONS */
+#define SKY_CUDA_PART_POSITIONS 4096
+struct sky_part_table; /* ops/ops.h */
+struct sky_cuda_parts {
+    const struct sky_part_table *table; /* in host memory: it travels with the launch */
+    int64_t images, height, width, channels;
+};
+struct sky_cuda_exponents {
+    const float *p; /* NULL: `fixed` */
+    int64_t count;  /* 1, C or P; C where both are equal */
+    float fixed;
+};
+int sky_cuda_part_gem(sky_stream stream, enum sky_dtype map, const struct sky_cuda_parts *parts, const struct sky_cuda_exponents *exponents, const void *x, float *y);
+int sky_cuda_part_mean(sky_stream stream, enum sky_dtype map, const struct sky_cuda_parts *parts, const void *x, float *y);
+int sky_cuda_part_max(sky_stream stream, enum sky_dtype map, const struct sky_cuda_parts *parts, const void *x, float *y, int32_t *index /* or NULL */);
+int64_t sky_cuda_part_gem_grad_floats(const struct sky_cuda_parts *parts, const struct sky_cuda_exponents *exponents); /* scratch when dp is wanted */
+int sky_cuda_part_gem_grad(sky_stream stream, enum sky_dtype map, const struct sky_cuda_parts *parts, const struct sky_cuda_exponents *exponents, const float *dy, const void *x,
+                           const float *y, void *dx, float *dp, bool accumulate, float *scratch); /* dx, dp may be NULL */
+int sky_cuda_part_mean_grad(sky_stream stream, enum sky_dtype map, const struct sky_cuda_parts *parts, const float *dy, void *dx);
+int sky_cuda_part_max_grad(sky_stream stream, enum sky_dtype map, const struct sky_cuda_parts *parts, const float *dy, const int32_t *index, void *dx);
+
 /* part_attention.cu: [P,stride], stride = N*C */
 int sky_cuda_part_attention(sky_stream stream, const float *x, float *y, int64_t parts, int64_t stride);
 int sky_cuda_part_attention_grad(sky_stream stream, const float *dy, const float *x, float *dx, int64_t parts, int64_t stride);
