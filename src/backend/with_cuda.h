@@ -14,7 +14,7 @@ sky_status sky_cuda_find(int index);
 
 /* The libraries compiled and loaded, for reports: CUDA run time, driver, cuDNN, cuBLAS; 0 of them in a program built without CUDA. */
 struct sky_cuda_library {
-    const char *name, *file; /* "cuDNN", "libcudnn" */
+    const char *name, *file; /* "cuDNN", "libcudnn": how its file's name begins */
     char compiled[32], loaded[32];
 };
 int sky_cuda_libraries(struct sky_cuda_library out[4]);

@@ -186,7 +186,7 @@ static void describe_cuda(struct report *r)
         const struct sky_cuda_library *library = &libraries[i];
         if (!sky_library_path(library->file, path, sizeof path)) snprintf(path, sizeof path, "nowhere");
         add_fact(r, "libraries", library->name, "compiled %s, loaded %s from %s", library->compiled, library->loaded, path);
-        if (strcmp(library->file, "libcuda") && strcmp(library->loaded, library->compiled))
+        if (strcmp(library->file, "libcuda.so") && strcmp(library->loaded, library->compiled))
             warn(r, "%s %s is loaded, but the program was compiled for %s: see which copy comes first in LD_LIBRARY_PATH", library->name, library->loaded, library->compiled);
     }
 }

@@ -28,21 +28,26 @@ static void host_close(struct sky_device *device)
     device->state = NULL;
 }
 
-/* Weak: what no linked file defines is not implemented. */
-#define SKY_OP(name, inputs, outputs, file, doc) extern const struct sky_operation sky_cuda_##name __attribute__((weak));
-#include "ops/ops.def"
-#undef SKY_OP
+/* cuDNN's part. */
+static sky_status reference_prepare(struct sky_kernel *kernel)
+{
+    return sky_backend_ref.operations[kernel->node->op].prepare(kernel);
+}
 
-static const struct sky_operation *const own[SKY_OP_COUNT] = {
+static sky_status reference_run(const struct sky_kernel *kernel, const struct sky_run *run)
+{
+    return sky_backend_ref.operations[kernel->node->op].run(kernel, run);
+}
+
+const struct sky_operation sky_cuda_CONV = {.prepare = reference_prepare, .run = reference_run};
+const struct sky_operation sky_cuda_CONV_DGRAD = {.prepare = reference_prepare, .run = reference_run};
+const struct sky_operation sky_cuda_CONV_WGRAD = {.prepare = reference_prepare, .run = reference_run};
+
+static const struct sky_operation *const rows[SKY_OP_COUNT] = {
 #define SKY_OP(name, inputs, outputs, file, doc) &sky_cuda_##name,
 #include "ops/ops.def"
 #undef SKY_OP
 };
-
-static bool is_convolution(enum sky_op op)
-{
-    return op == SKY_OP_CONV || op == SKY_OP_CONV_DGRAD || op == SKY_OP_CONV_WGRAD;
-}
 
 sky_status sky_cuda_product(const struct sky_cuda *cuda, const char *where, const struct sky_product *p)
 {
@@ -77,9 +82,6 @@ const struct sky_backend *host_cuda_backend(void)
         .count_keys = sky_cuda_rank,
         .operations = operations,
     };
-    for (int op = 0; op < SKY_OP_COUNT; op++) {
-        if (is_convolution((enum sky_op)op)) operations[op] = sky_backend_ref.operations[op];
-        else if (own[op]) operations[op] = *own[op];
-    }
+    for (int op = 0; op < SKY_OP_COUNT; op++) operations[op] = *rows[op];
     return &backend;
 }
