@@ -9,5 +9,6 @@
 #include "skygem/config.h"
 #include "skygem/log.h"
 #include "skygem/status.h"
+#include "skygem/trainer.h"
 
 #endif

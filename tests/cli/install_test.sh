@@ -30,10 +30,12 @@ mkdir "$work/consumer"
 cat >"$work/consumer/main.c" <<'C'
 #include <skygem/skygem.h>
 #include <stdio.h>
-int main(void)
+int main(int argc, char **argv)
 {
     struct sky_config config = {0};
+    struct sky_trainer *trainer = NULL; /* never opened, but everything behind it is linked */
     if (sky_config_read(&config, NULL, NULL, 0) != SKY_OK) return 1;
+    if (argc > 2 && sky_trainer_open(&trainer, &config, argv[1], false) == SKY_OK) sky_trainer_close(trainer);
     printf("%s %lld\n", config.model.backbone, (long long)config.data.image_size);
     sky_config_free(&config);
     return 0;

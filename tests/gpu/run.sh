@@ -43,7 +43,7 @@ nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader ||
 for package in tests/gpu/packages/*.deb; do [ -e "$package" ] && dpkg -x "$package" "$deps"; done
 library=$(echo "$deps"/usr/lib/*-linux-gnu)
 [ -d "$library" ] && export LD_LIBRARY_PATH=$library${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} LIBRARY_PATH=$library CMAKE_PREFIX_PATH=$deps/usr CPATH=$deps/usr/include:$(echo "$deps"/usr/include/*-linux-gnu)
-cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSKY_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=native -DCMAKE_FIND_ROOT_PATH="$deps" >"$logs/configure.log" 2>&1 \
+cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSKY_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES="${SKY_GPU_ARCHITECTURES:-native}" >"$logs/configure.log" 2>&1 \
     || stop 'configuring fails' "$logs/configure.log"
 sed -n '/skygem [0-9.]*:/,/Configuring done/p' "$logs/configure.log"
 cmake --build "$build" >"$logs/build.log" 2>&1 || stop 'the build fails' "$logs/build.log"
