@@ -76,6 +76,20 @@ struct sky_operation {
     void (*destroy)(struct sky_kernel *kernel); /* may be NULL */
 };
 
+/*
+ * Copies to the device beside its work, in two slots that take turns. begin .. copy .. end fill a slot once its last release is behind the device; take makes the device's work wait for it;
+ * release says that all work enqueued so far is what used it, and returns when the host's memory has been read.
+ */
+struct sky_staging {
+    sky_status (*pin)(struct sky_device *device, void *host, size_t bytes); /* memory that copies can be made from without a detour */
+    void (*unpin)(struct sky_device *device, void *host);
+    sky_status (*begin)(struct sky_device *device, int slot);
+    sky_status (*copy)(struct sky_device *device, void *to, const void *from_host, size_t bytes);
+    sky_status (*end)(struct sky_device *device, int slot);
+    sky_status (*take)(struct sky_device *device, int slot);
+    sky_status (*release)(struct sky_device *device, int slot);
+};
+
 struct sky_backend {
     const char *name, *description;
     sky_status (*open)(struct sky_device *device);
@@ -96,6 +110,7 @@ struct sky_backend {
     sky_status (*marked_seconds)(struct sky_device *device, int64_t from, int64_t to, double *seconds);
     /* What the device can do at most, measured now, in the precision it was opened with and for maps of this type. */
     sky_status (*ceilings)(struct sky_device *device, enum sky_dtype map_dtype, struct sky_ceilings *out);
+    const struct sky_staging *staging; /* optional */
     /* Optional: ranking's counting on the device. */
     sky_status (*count_keys)(struct sky_device *device, struct sky_key_count *task);
     const struct sky_operation *operations; /* [SKY_OP_COUNT]; run NULL: not implemented */

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { AHEAD = 3 }; /* batches that may be in the making or with the consumer */
+enum { AHEAD = 4 }; /* batches that may be in the making or with the consumer */
 
 struct scratch {
     struct sky_augment_scratch augment;

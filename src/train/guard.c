@@ -37,11 +37,11 @@ static sky_status look(struct sky_trainer *trainer, sky_value value, const char 
 }
 
 /* What a node wrote is looked at before a later one may write over it. */
-static sky_status look_at_activations(struct sky_trainer *trainer, const struct sky_batch *batch, struct finding *found)
+static sky_status look_at_activations(struct sky_trainer *trainer, struct finding *found)
 {
     const struct sky_graph *graph = &trainer->model.graph;
     for (int64_t part = 0; part < trainer->config->train.accumulate && found->element < 0; part++) {
-        SKY_TRY(sky_trainer_copy_in(trainer, batch, part));
+        SKY_TRY(sky_trainer_copy_in(trainer, part));
         for (int64_t n = 0; n < graph->node_count && found->element < 0; n++) {
             const struct sky_node *node = &graph->nodes[n];
             if (node->phase != SKY_PHASE_FORWARD) continue;
@@ -59,7 +59,7 @@ sky_status sky_trainer_blame(struct sky_trainer *trainer, const struct sky_batch
     struct finding found = {"", "a gradient", -1};
     for (int64_t p = 0; p < graph->parameter_count; p++) /* were not touched: bad ones came from a file or an earlier step */
         SKY_TRY(look(trainer, parameters[p].value, "parameter ", graph->tensors[parameters[p].value].name, &found));
-    if (found.element < 0) SKY_TRY(look_at_activations(trainer, batch, &found));
+    if (found.element < 0) SKY_TRY(look_at_activations(trainer, &found));
     for (int64_t p = graph->parameter_count - 1; p >= 0; p--)
         SKY_TRY(look(trainer, graph->tensors[parameters[p].value].gradient, "the gradient of ", graph->tensors[parameters[p].value].name, &found));
     sky_fail(SKY_NUMERIC, "training", "step %lld: %s%s is not finite (element %lld); first images: %s, %s", (long long)trainer->step, found.kind, found.name, (long long)found.element,

@@ -41,7 +41,8 @@ static sky_status open_loader(struct sky_trainer *trainer)
     options.augment[SKY_VIEW_SATELLITE].rotation = config->augment.satellite_rotation;
     options.augment[SKY_VIEW_DRONE].rotation = config->augment.drone_rotation;
     options.augment[SKY_VIEW_DRONE].erasing = config->augment.erasing;
-    return sky_loader_create(&trainer->loader, &options);
+    SKY_TRY(sky_loader_create(&trainer->loader, &options));
+    return sky_feed_open(&trainer->feed, &trainer->executor.device, trainer->loader, SKY_VIEW_COUNT * options.batch_size, (size_t)config->data.image_size * (size_t)config->data.image_size * 3);
 }
 
 sky_status sky_trainer_open(struct sky_trainer **out, const struct sky_config *config, const char *run_folder, bool resume)
@@ -75,6 +76,7 @@ done:
 void sky_trainer_close(struct sky_trainer *trainer)
 {
     if (!trainer) return;
+    sky_feed_close(&trainer->feed);
     sky_loader_destroy(trainer->loader);
     if (trainer->buffers) trainer->executor.device.backend->arena_free(&trainer->executor.device, trainer->buffers, trainer->model.graph.arena_bytes[SKY_ARENA_BUFFERS]);
     sky_executor_destroy(&trainer->executor);
@@ -112,11 +114,10 @@ static struct sky_scalars scalars_of(const struct sky_trainer *trainer, int64_t 
 }
 
 /* The part's places are rows of the batch's satellite half, then of its drone half. */
-sky_status sky_trainer_copy_in(struct sky_trainer *trainer, const struct sky_batch *batch, int64_t part)
+sky_status sky_trainer_copy_in(struct sky_trainer *trainer, int64_t part)
 {
     struct sky_executor *executor = &trainer->executor;
     const struct sky_model *model = &trainer->model;
-    const struct sky_backend *backend = executor->device.backend;
     const struct sky_scalars scalars = scalars_of(trainer, part);
     const int64_t places = trainer->config->train.batch_size, all = places * trainer->config->train.accumulate;
     const size_t image_bytes = model->graph.tensors[model->images[0]].bytes / (size_t)(model->rows / model->trunks);
@@ -127,9 +128,9 @@ sky_status sky_trainer_copy_in(struct sky_trainer *trainer, const struct sky_bat
         char *images = sky_executor_pointer(executor, model->images[trunk]);
         char *erased = sky_executor_pointer(executor, model->erased[trunk]);
         char *labels = sky_executor_pointer(executor, model->labels);
-        SKY_TRY(backend->copy_in(&executor->device, images + (size_t)to * image_bytes, batch->images + (size_t)from * image_bytes, (size_t)places * image_bytes));
-        SKY_TRY(backend->copy_in(&executor->device, erased + (size_t)to * 16, batch->erased + from, (size_t)places * 16));
-        SKY_TRY(backend->copy_in(&executor->device, labels + (size_t)(view * places) * 4, batch->labels + from, (size_t)places * 4));
+        SKY_TRY(sky_feed_copy(&trainer->feed, SKY_FEED_IMAGES, from, places, images + (size_t)to * image_bytes));
+        SKY_TRY(sky_feed_copy(&trainer->feed, SKY_FEED_ERASED, from, places, erased + (size_t)to * sizeof(struct sky_rectangle)));
+        SKY_TRY(sky_feed_copy(&trainer->feed, SKY_FEED_LABELS, from, places, labels + (size_t)(view * places) * sizeof(int32_t)));
     }
     return sky_executor_write(executor, model->graph.scalars, &scalars);
 }
@@ -156,7 +157,24 @@ static sky_status add_loss(struct sky_trainer *trainer, sky_value value, double 
     return SKY_OK;
 }
 
-static sky_status run_step(struct sky_trainer *trainer, const struct sky_batch *batch, struct sky_step_report *report)
+static sky_status add_losses(struct sky_trainer *trainer, double share, struct sky_step_report *report)
+{
+    SKY_TRY(add_loss(trainer, trainer->model.loss_ce, share, &report->loss_ce));
+    return add_loss(trainer, trainer->model.loss_kl, share, &report->loss_kl);
+}
+
+/* The next batch is fetched while the device works. Waiting for it counts as waiting for data when the device had nothing left to do by then. */
+static sky_status fetch_ahead(struct sky_trainer *trainer, struct sky_step_report *report)
+{
+    const double start = sky_now();
+    if (trainer->step + 1 < trainer->step_count) sky_feed_ahead(&trainer->feed);
+    const double fetched = sky_now();
+    SKY_TRY(trainer->executor.device.backend->synchronize(&trainer->executor.device));
+    if (sky_now() - fetched < 0.05 * (fetched - start)) report->data_seconds += fetched - start;
+    return SKY_OK;
+}
+
+static sky_status run_step(struct sky_trainer *trainer, struct sky_step_report *report)
 {
     const struct sky_config *config = trainer->config;
     struct sky_executor *executor = &trainer->executor;
@@ -165,12 +183,13 @@ static sky_status run_step(struct sky_trainer *trainer, const struct sky_batch *
     report->lr_backbone = (double)scalars.lr[SKY_GROUP_BACKBONE], report->lr_head = (double)scalars.lr[SKY_GROUP_HEAD], report->lr_gem = (double)scalars.lr[SKY_GROUP_GEM];
     SKY_TRY(keep_buffers(trainer));
     for (int64_t part = 0; part < parts; part++) {
-        SKY_TRY(sky_trainer_copy_in(trainer, batch, part));
+        SKY_TRY(sky_trainer_copy_in(trainer, part));
         SKY_TRY(sky_executor_run_through(executor, SKY_PHASE_FORWARD, parts == 1 ? SKY_PHASE_UPDATE : SKY_PHASE_BACKWARD, part > 0));
-        SKY_TRY(add_loss(trainer, trainer->model.loss_ce, 1 / (double)parts, &report->loss_ce));
-        SKY_TRY(add_loss(trainer, trainer->model.loss_kl, 1 / (double)parts, &report->loss_kl));
+        if (parts > 1) SKY_TRY(add_losses(trainer, 1 / (double)parts, report)); /* the next part overwrites them */
     }
     if (parts > 1) SKY_TRY(sky_executor_run(executor, SKY_PHASE_UPDATE, false));
+    SKY_TRY(fetch_ahead(trainer, report));
+    if (parts == 1) SKY_TRY(add_losses(trainer, 1, report));
     double update[4]; /* gradient norm, left out, clamped, 0 */
     SKY_TRY(sky_executor_read(executor, trainer->model.report, update));
     report->loss = config->loss.ce * report->loss_ce + config->loss.kl * report->loss_kl;
@@ -182,24 +201,25 @@ static sky_status run_step(struct sky_trainer *trainer, const struct sky_batch *
 
 sky_status sky_trainer_step(struct sky_trainer *trainer, struct sky_step_report *report)
 {
-    struct sky_batch batch;
+    const struct sky_batch *batch = NULL;
     memset(report, 0, sizeof *report);
     report->step = trainer->step, report->epoch = trainer->step / trainer->steps_per_epoch;
     const double start = sky_now();
     if (!trainer->loader) SKY_TRY(open_loader(trainer));
-    SKY_TRY(sky_loader_next(trainer->loader, &batch));
+    SKY_TRY(sky_feed_next(&trainer->feed, &batch));
     report->data_seconds = sky_now() - start;
-    sky_status status = run_step(trainer, &batch, report);
+    sky_status status = run_step(trainer, report);
     if (status == SKY_OK) {
         const bool explained = sky_loss_scale_step(&trainer->scale, report->update_skipped);
         trainer->skipped_updates += report->update_skipped;
-        if (report->update_skipped && !explained && trainer->config->train.on_nonfinite == SKY_NONFINITE_STOP) status = sky_trainer_blame(trainer, &batch);
+        if (report->update_skipped && !explained && trainer->config->train.on_nonfinite == SKY_NONFINITE_STOP) status = sky_trainer_blame(trainer, batch);
     }
     report->images = trainer->model.rows * trainer->config->train.accumulate;
     report->skipped_updates = trainer->skipped_updates, report->clamped = trainer->clamped;
-    report->skipped_images = trainer->skipped_images = trainer->skipped_before + batch.skipped;
-    if (status == SKY_OK && trainer->config->debug.record) status = sky_trainer_record(trainer, &batch, report);
-    sky_loader_release(trainer->loader, &batch);
+    report->skipped_images = trainer->skipped_images = trainer->skipped_before + batch->skipped;
+    if (status == SKY_OK && trainer->config->debug.record) status = sky_trainer_record(trainer, batch, report);
+    const sky_status released = sky_feed_release(&trainer->feed);
+    if (status == SKY_OK) status = released;
     if (status == SKY_OK) trainer->step++;
     report->step_seconds = sky_now() - start;
     return status;

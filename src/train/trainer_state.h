@@ -7,6 +7,7 @@
 #include "backend/executor.h"
 #include "backend/select.h"
 #include "data/loader.h"
+#include "feed.h"
 #include "loss_scale.h"
 #include "model/model.h"
 #include "skygem/trainer.h"
@@ -18,6 +19,7 @@ struct sky_trainer {
     struct sky_sampler *sampler;
     struct sky_pack *pack;
     struct sky_loader *loader; /* created at the first step */
+    struct sky_feed feed;
     struct sky_model model;
     struct sky_executor executor;
     void *buffers; /* on the device: the running statistics before the step, put back when its update is left out */
@@ -28,7 +30,7 @@ struct sky_trainer {
 };
 
 /* trainer.c */
-sky_status sky_trainer_copy_in(struct sky_trainer *trainer, const struct sky_batch *batch, int64_t part); /* micro-batch `part` and its scalars to the device */
+sky_status sky_trainer_copy_in(struct sky_trainer *trainer, int64_t part); /* micro-batch `part` of the current batch, and its scalars, to the device's inputs */
 sky_status sky_trainer_restore_buffers(struct sky_trainer *trainer);
 /* checkpoint.c */
 sky_status sky_trainer_write_checkpoint(struct sky_trainer *trainer);

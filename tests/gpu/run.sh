@@ -81,10 +81,10 @@ trajectory() {
     "$skygem" train experiments/demo/demo.ini --set data.root="$world" --set train.epochs=1000 --set train.precision="$1" --set experiment.seed="$2" --set log.every=100000 -o "$build/loss-$1-$2" \
         --no-eval --quiet >"$logs/loss-$1-$2.log" 2>&1 &
     local pid=$!
-    while kill -0 $pid 2>/dev/null && [ "$(wc -l 2>/dev/null <"$build/loss-$1-$2/metrics.jsonl" || echo 0)" -lt 300 ]; do sleep 0.1; done
+    while kill -0 $pid 2>/dev/null && { [ ! -f "$build/loss-$1-$2/metrics.jsonl" ] || [ "$(wc -l <"$build/loss-$1-$2/metrics.jsonl")" -lt 300 ]; }; do sleep 0.1; done
     kill -TERM $pid 2>/dev/null
     wait $pid
-    head -n 300 "$build/loss-$1-$2/metrics.jsonl" | tail -n 50 | sed -E 's/.*"loss": ([0-9.eE+-]+).*/\1/' | awk '{s += $1} END {printf "%.3f", s / NR}'
+    [ -s "$build/loss-$1-$2/metrics.jsonl" ] && head -n 300 "$build/loss-$1-$2/metrics.jsonl" | tail -n 50 | sed -E 's/.*"loss": ([0-9.eE+-]+).*/\1/' | awk '{s += $1} END {printf "%.3f", s / NR}'
 }
 rm -rf "$build"/loss-*
 seeds=$(for seed in 1 2 3; do trajectory fp32 $seed; echo; done)
@@ -112,6 +112,7 @@ bench() { # PIXELS PLACES PRECISION
 for precision in fp32 tf32 bf16 fp16; do for places in 8 32 64; do bench 256 $places $precision; done; done
 for pixels in 384 512; do for precision in bf16 fp16; do bench $pixels 8 $precision; bench $pixels 32 $precision; done; done
 "$skygem" bench ops --runs 5 --set train.batch_size=32 --set train.precision=bf16 >"$logs/ops-bf16.txt" 2>&1 && cat "$logs/ops-bf16.txt"
+"$skygem" bench score --cuda >"$logs/score.txt" 2>&1 && cat "$logs/score.txt"
 if python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
     for mode in eager compile graph; do
         for places in 8 32 64; do

@@ -14,6 +14,8 @@ struct sky_plan_cache; /* cudnn_plan.h */
 /* An opened device (sky_device.state). */
 struct sky_cuda {
     sky_stream stream;            /* everything runs here, in order */
+    sky_stream copies;            /* batches on their way (staging) */
+    struct CUevent_st *filled[2], *used[2]; /* cudaEvent_t, by slot */
     struct cudnnContext *cudnn;   /* cudnnHandle_t */
     struct cublasContext *cublas; /* cublasHandle_t */
     void *cublas_workspace;

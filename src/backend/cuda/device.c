@@ -95,6 +95,11 @@ static void cuda_close(struct sky_device *device)
     for (int64_t i = 0; i < cuda->mark_count; i++)
         if (cuda->marks[i]) cudaEventDestroy(cuda->marks[i]);
     free(cuda->marks);
+    for (int slot = 0; slot < 2; slot++) {
+        if (cuda->filled[slot]) cudaEventDestroy(cuda->filled[slot]);
+        if (cuda->used[slot]) cudaEventDestroy(cuda->used[slot]);
+    }
+    if (cuda->copies) cudaStreamDestroy(cuda->copies);
     if (cuda->stream) cudaStreamDestroy(cuda->stream);
     free(cuda);
     device->state = NULL;
@@ -112,6 +117,11 @@ static sky_status cuda_open(struct sky_device *device)
     cuda->workspace_cap = SKY_PLAN_WORKSPACE_CAP;
     SKY_TRY_DONE(check(cudaDeviceGetAttribute(&cuda->multiprocessors, cudaDevAttrMultiProcessorCount, index), "cuda", "asking the device"));
     SKY_TRY_DONE(check(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking), "cuda", "a stream"));
+    SKY_TRY_DONE(check(cudaStreamCreateWithFlags(&cuda->copies, cudaStreamNonBlocking), "cuda", "a stream"));
+    for (int slot = 0; slot < 2; slot++) {
+        SKY_TRY_DONE(check(cudaEventCreateWithFlags(&cuda->filled[slot], cudaEventDisableTiming), "cuda", "an event"));
+        SKY_TRY_DONE(check(cudaEventCreateWithFlags(&cuda->used[slot], cudaEventDisableTiming), "cuda", "an event"));
+    }
     SKY_TRY_DONE(sky_cublas_open(cuda, device->options.tf32));
     SKY_TRY_DONE(sky_cudnn_open(cuda, &device->options));
 done:
@@ -169,6 +179,55 @@ static sky_status cuda_copy_within(struct sky_device *device, void *to, const vo
     const struct sky_cuda *cuda = device->state;
     return check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, cuda->stream), "cuda", "copying on the device");
 }
+
+/* ---- staging ---- */
+
+static sky_status cuda_pin(struct sky_device *device, void *host, size_t bytes)
+{
+    (void)device;
+    return check(cudaHostRegister(host, bytes, cudaHostRegisterDefault), "cuda", "pinning host memory");
+}
+
+static void cuda_unpin(struct sky_device *device, void *host)
+{
+    (void)device;
+    cudaHostUnregister(host);
+}
+
+/* An event that was never recorded counts as passed. */
+static sky_status cuda_stage_begin(struct sky_device *device, int slot)
+{
+    const struct sky_cuda *cuda = device->state;
+    return check(cudaStreamWaitEvent(cuda->copies, cuda->used[slot], 0), "cuda", "waiting for a slot");
+}
+
+static sky_status cuda_stage_copy(struct sky_device *device, void *to, const void *from_host, size_t bytes)
+{
+    const struct sky_cuda *cuda = device->state;
+    return check(cudaMemcpyAsync(to, from_host, bytes, cudaMemcpyHostToDevice, cuda->copies), "cuda", "copying a batch");
+}
+
+static sky_status cuda_stage_end(struct sky_device *device, int slot)
+{
+    const struct sky_cuda *cuda = device->state;
+    return check(cudaEventRecord(cuda->filled[slot], cuda->copies), "cuda", "an event");
+}
+
+static sky_status cuda_stage_take(struct sky_device *device, int slot)
+{
+    const struct sky_cuda *cuda = device->state;
+    return check(cudaStreamWaitEvent(cuda->stream, cuda->filled[slot], 0), "cuda", "waiting for a batch");
+}
+
+static sky_status cuda_stage_release(struct sky_device *device, int slot)
+{
+    const struct sky_cuda *cuda = device->state;
+    SKY_TRY(check(cudaEventRecord(cuda->used[slot], cuda->stream), "cuda", "an event"));
+    return check(cudaEventSynchronize(cuda->filled[slot]), "cuda", "copying a batch");
+}
+
+static const struct sky_staging staging = {.pin = cuda_pin, .unpin = cuda_unpin, .begin = cuda_stage_begin, .copy = cuda_stage_copy, .end = cuda_stage_end, .take = cuda_stage_take,
+                                           .release = cuda_stage_release};
 
 /* ---- recordings ---- */
 
@@ -310,6 +369,7 @@ static const struct sky_backend backend = {
     .mark = cuda_mark,
     .marked_seconds = cuda_marked_seconds,
     .ceilings = cuda_ceilings,
+    .staging = &staging,
     .count_keys = sky_cuda_rank,
     .operations = operations,
 };
