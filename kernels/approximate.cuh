@@ -1,5 +1,6 @@
 /*
- * log2 and 2^x as the hardware approximates them, one instruction each. Compiled for the host they are as wrong as the hardware may be, so that tests meet its errors.
+ * log2 and 2^x as the hardware approximates them, one instruction each. Compiled for the host they are as wrong as the hardware may be, so that tests meet its
+ * errors.
  */
 #pragma once
 

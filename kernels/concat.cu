@@ -1,5 +1,6 @@
 /*
- * Joining two tensors along a dimension and splitting the gradient: copies of rows into and out of longer rows, in units of 16 bytes where rows allow it, else of one element.
+ * Joining two tensors along a dimension and splitting the gradient: copies of rows into and out of longer rows, in units of 16 bytes where rows allow it, else
+ * of one element.
  */
 #include "device.cuh"
 #include "kernels.h"
@@ -9,7 +10,9 @@ using namespace sky;
 enum { THREADS = 256 };
 
 /* One thread a unit of the whole. */
-template <class U, bool JOIN> __global__ void __launch_bounds__(THREADS) concat_kernel(U *a /* [rows,first] */, U *b /* [rows,second] */, U *whole, int64_t rows, int64_t first, int64_t second)
+template <class U, bool JOIN>
+__global__ void __launch_bounds__(THREADS)
+    concat_kernel(U *a /* [rows,first] */, U *b /* [rows,second] */, U *whole, int64_t rows, int64_t first, int64_t second)
 {
     const int64_t length = first + second;
     for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < rows * length; i += (int64_t)gridDim.x * THREADS) {

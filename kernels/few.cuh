@@ -1,6 +1,6 @@
 /*
- * A few neighbouring elements as floats, loaded and stored with the widest access that holds them: S is a pack's size where rows can be read in packs, and 1 where they cannot, so
- * that one kernel source serves both. Also the grid of kernels that walk a map: channels across, positions down, images.
+ * A few neighbouring elements as floats, loaded and stored with the widest access that holds them: S is a pack's size where rows can be read in packs, and 1
+ * where they cannot, so that one kernel source serves both. Also the sizes of a map.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /*
  * Input preparation: u8 pixels to normalised numbers, with the flip test's mirror and the erased rectangles. Reads 1 byte an element and writes 2 or 4, so
- * stores are what counts: a thread makes 16 bytes of output (4 or 8 elements, whose pixels it works out: rows of 3-channel pixels are no multiples of 16 bytes).
- * The mirror is a number in device memory, since a recorded run must follow it.
+ * stores are what counts: a thread makes 16 bytes of output (4 or 8 elements, whose pixels it works out: rows of 3-channel pixels are no multiples of 16
+ * bytes). The mirror is a number in device memory, since a recorded run must follow it.
  */
 #include "few.cuh"
 #include "graph/scalars.h"
@@ -22,8 +22,9 @@ __device__ static inline bool hides(const int32_t *box /* top left height width 
 }
 
 template <class T, int S>
-__global__ void __launch_bounds__(THREADS) image_prep_kernel(const uint8_t *images /* [N,H,W,3] */, const int32_t *erased /* [N,4] or null */, const struct sky_scalars *scalars, T *x /* [N,H,W,3] */,
-                                                             struct map_size size, struct normalisation by)
+__global__ void __launch_bounds__(THREADS)
+    image_prep_kernel(const uint8_t *images /* [N,H,W,3] */, const int32_t *erased /* [N,4] or null */, const struct sky_scalars *scalars, T *x /* [N,H,W,3] */,
+                      struct map_size size, struct normalisation by)
 {
     const int64_t image = blockIdx.y, elements = size.image();
     const uint8_t *from = images + image * elements;
@@ -52,8 +53,8 @@ __global__ void __launch_bounds__(THREADS) image_prep_kernel(const uint8_t *imag
     }
 }
 
-int sky_cuda_image_prep(sky_stream stream, enum sky_dtype map, const uint8_t *images, const int32_t *erased, const struct sky_scalars *scalars, const float mean[3], const float std[3], void *x,
-                        int64_t count, int64_t height, int64_t width)
+int sky_cuda_image_prep(sky_stream stream, enum sky_dtype map, const uint8_t *images, const int32_t *erased, const struct sky_scalars *scalars,
+                        const float mean[3], const float std[3], void *x, int64_t count, int64_t height, int64_t width)
 {
     const struct map_size size = {(int)height, (int)width, 3};
     struct normalisation by;
@@ -64,10 +65,10 @@ int sky_cuda_image_prep(sky_stream stream, enum sky_dtype map, const uint8_t *im
     return with_type(map, [&](auto *t) {
         using T = element<decltype(t)>;
         constexpr int S = pack<T>::size;
-        const dim3 grid((unsigned)div_up(size.image(), THREADS * ITEMS * S), (unsigned)count), single((unsigned)div_up(size.image(), THREADS * ITEMS), (unsigned)count);
+        const dim3 grid((unsigned)div_up(size.image(), THREADS * ITEMS * S), (unsigned)count),
+            single((unsigned)div_up(size.image(), THREADS * ITEMS), (unsigned)count);
         if (packs_fit<T>(size.image(), x) && ((uintptr_t)images & (S - 1)) == 0)
             SKY_LAUNCH((image_prep_kernel<T, S>), grid, THREADS, 0, stream, images, erased, scalars, (T *)x, size, by);
-        else
-            SKY_LAUNCH((image_prep_kernel<T, 1>), single, THREADS, 0, stream, images, erased, scalars, (T *)x, size, by);
+        else SKY_LAUNCH((image_prep_kernel<T, 1>), single, THREADS, 0, stream, images, erased, scalars, (T *)x, size, by);
     });
 }

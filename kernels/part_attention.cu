@@ -1,6 +1,6 @@
 /*
- * Part attention: every feature of every part weighted by its softmax over the parts, and its gradient. Head tensors, a few hundred KiB: one thread a feature, which reads its parts
- * again from cache rather than hold them.
+ * Part attention: every feature of every part weighted by its softmax over the parts, and its gradient. Head tensors, a few hundred KiB: one thread a feature,
+ * which reads its parts again from cache rather than hold them.
  */
 #include "device.cuh"
 #include "kernels.h"
@@ -34,7 +34,8 @@ __global__ void __launch_bounds__(THREADS) part_attention_kernel(const float *x,
     }
 }
 
-__global__ void __launch_bounds__(THREADS) part_attention_grad_kernel(const float *dy, const float *x, float *dx /* [P,N*C] all */, int64_t parts, int64_t stride)
+__global__ void __launch_bounds__(THREADS)
+    part_attention_grad_kernel(const float *dy, const float *x, float *dx /* [P,N*C] all */, int64_t parts, int64_t stride)
 {
     const int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
     if (i >= stride) return;

@@ -1,11 +1,11 @@
 /*
- * Pooling of all parts of a map (generalised mean, mean, maximum) in one read of it: rings are disjoint, so a part's sum is the sum of its rings' sums. Exponents that differ by part
- * take one power a part, and read the map again for every part that a position is in (from cache, mostly).
+ * Pooling of all parts of a map (generalised mean, mean, maximum) in one read of it: rings are disjoint, so a part's sum is the sum of its rings' sums.
+ * Exponents that differ by part take one power a part, and read the map again for every part that a position is in (from cache, mostly).
  *
- * Bytes an element of x: its own size, and 4 P / (H W) for y. A power is 2^(p log2 x) in f32, one log2 and one 2^x of the hardware (16 lanes a clock and multiprocessor): about the time
- * that reading 2-byte elements takes. An error of log2 x is not multiplied by p: the root divides it out again.
- * Powers reach from 1e-96 (1e-6 to the 16th): exponents up to NARROW fit float as they are. Above it a thread keeps each sum relative to a power near its largest, and passes
- * on the sum's logarithm.
+ * Bytes an element of x: its own size, and 4 P / (H W) for y. A power is 2^(p log2 x) in f32, one log2 and one 2^x of the hardware (16 lanes a clock and
+ * multiprocessor): about the time that reading 2-byte elements takes. An error of log2 x is not multiplied by p: the root divides it out again. Powers reach
+ * from 1e-96 (1e-6 to the 16th): exponents up to NARROW fit float as they are. Above it a thread keeps each sum relative to a power near its largest, and
+ * passes on the sum's logarithm.
  */
 #include "part_walk.cuh"
 
@@ -59,7 +59,8 @@ __device__ static inline few<S> sum_wide(const T *x, int channels, const uint16_
 }
 
 template <enum pool_how HOW, int S, class T>
-__device__ static inline few<S> sum_stretch(const T *x, int channels, const uint16_t *order, int first, int last, const part_block<S> &block, const float (&p)[S])
+__device__ static inline few<S> sum_stretch(const T *x, int channels, const uint16_t *order, int first, int last, const part_block<S> &block,
+                                            const float (&p)[S])
 {
     few<S> sum = {};
     float largest = p[0];
@@ -68,7 +69,9 @@ __device__ static inline few<S> sum_stretch(const T *x, int channels, const uint
     walk_positions<S>(x, channels, order, first, last, block.slice, block.slices, [&](const few<S> &value, int) {
         for (int i = 0; i < S; i++) {
             const float clamped = clamp_low(value.value[i]);
-            sum.value[i] += HOW == POOL_MEAN ? value.value[i] : HOW == POOL_CUBE ? clamped * clamped * clamped : exp2_approximate(p[i] * log2_approximate(clamped));
+            sum.value[i] += HOW == POOL_MEAN   ? value.value[i]
+                            : HOW == POOL_CUBE ? clamped * clamped * clamped
+                                               : exp2_approximate(p[i] * log2_approximate(clamped));
         }
     });
     return sum;
@@ -128,8 +131,8 @@ __global__ void __launch_bounds__(PART_LANES *PART_MOST_SLICES, 4)
         if (channel >= map.channels) continue;
         const int first = by_part ? part : map.table.part[part].first, last = by_part ? part : map.table.part[part].last;
         const float p = HOW == POOL_POWER ? exponents.of(part, channel) : 0;
-        y[map.pooled(part, blockIdx.y, channel)] =
-            finish<HOW>(partial + first * row + item % block.width, last - first + 1, row, (float)map.table.part[part].holes, (float)map.table.part[part].denominator, p);
+        y[map.pooled(part, blockIdx.y, channel)] = finish<HOW>(partial + first * row + item % block.width, last - first + 1, row,
+                                                               (float)map.table.part[part].holes, (float)map.table.part[part].denominator, p);
     }
 }
 
@@ -140,7 +143,8 @@ __device__ static inline void take_larger(float *best, int *at, float value, int
 }
 
 template <class T, int S>
-__global__ void __launch_bounds__(PART_LANES *PART_MOST_SLICES, 4) part_max_kernel(const T *x /* [N,H,W,C] */, float *y /* [P,N,C] */, int32_t *index /* [P,N,C] or null */, const part_map map)
+__global__ void __launch_bounds__(PART_LANES *PART_MOST_SLICES, 4)
+    part_max_kernel(const T *x /* [N,H,W,C] */, float *y /* [P,N,C] */, int32_t *index /* [P,N,C] or null */, const part_map map)
 {
     SKY_DYNAMIC_SHARED(float, values); /* [R][slices][width], places likewise, then the list */
     const part_block<S> block;
@@ -154,10 +158,11 @@ __global__ void __launch_bounds__(PART_LANES *PART_MOST_SLICES, 4) part_max_kern
         few<S> best = {};
         int32_t at[S];
         for (int i = 0; i < S; i++) at[i] = -1;
-        walk_positions<S>(from, map.channels, order, ring_start(map, r), ring_start(map, r + 1), block.slice, block.slices, [&](const few<S> &value, int position) {
-            for (int i = 0; i < S; i++)
-                if (at[i] < 0 || value.value[i] > best.value[i]) best.value[i] = value.value[i], at[i] = position;
-        });
+        walk_positions<S>(from, map.channels, order, ring_start(map, r), ring_start(map, r + 1), block.slice, block.slices,
+                          [&](const few<S> &value, int position) {
+                              for (int i = 0; i < S; i++)
+                                  if (at[i] < 0 || value.value[i] > best.value[i]) best.value[i] = value.value[i], at[i] = position;
+                          });
         const int own = r * row + block.slice * block.width + block.lane * S;
         store_few<S>(values + own, best);
         store_integers<S>(places + own, at);
@@ -188,12 +193,14 @@ template <int S, class K, class... A> static void launch(sky_stream stream, K ke
     SKY_LAUNCH(kernel, grid, (unsigned)(PART_LANES * slices), (size_t)(rows * slices * item) + (size_t)map.positions * 2, stream, arguments...);
 }
 
-template <enum pool_how HOW> static int pool(sky_stream stream, enum sky_dtype type, const part_map &map, const part_exponents &exponents, const void *x, float *y)
+template <enum pool_how HOW>
+static int pool(sky_stream stream, enum sky_dtype type, const part_map &map, const part_exponents &exponents, const void *x, float *y)
 {
     const int64_t rows = exponents.kind == EXPONENT_PART ? map.table.part_count : map.table.ring_count;
     return with_type(type, [&](auto *t) {
         using T = element<decltype(t)>;
-        if (packs_fit<T>(0, x) && map.channels % PART_FEW == 0) launch<PART_FEW>(stream, part_pool_kernel<T, PART_FEW, HOW>, map, rows, 4, (const T *)x, y, map, exponents);
+        if (packs_fit<T>(0, x) && map.channels % PART_FEW == 0)
+            launch<PART_FEW>(stream, part_pool_kernel<T, PART_FEW, HOW>, map, rows, 4, (const T *)x, y, map, exponents);
         else launch<1>(stream, part_pool_kernel<T, 1, HOW>, map, rows, 4, (const T *)x, y, map, exponents);
     });
 }
@@ -215,7 +222,8 @@ int sky_cuda_part_max(sky_stream stream, enum sky_dtype type, const struct sky_c
     const part_map map = part_map_of(parts);
     return with_type(type, [&](auto *t) {
         using T = element<decltype(t)>;
-        if (packs_fit<T>(0, x) && map.channels % PART_FEW == 0) launch<PART_FEW>(stream, part_max_kernel<T, PART_FEW>, map, map.table.ring_count, 8, (const T *)x, y, index, map);
+        if (packs_fit<T>(0, x) && map.channels % PART_FEW == 0)
+            launch<PART_FEW>(stream, part_max_kernel<T, PART_FEW>, map, map.table.ring_count, 8, (const T *)x, y, index, map);
         else launch<1>(stream, part_max_kernel<T, 1>, map, map.table.ring_count, 8, (const T *)x, y, index, map);
     });
 }

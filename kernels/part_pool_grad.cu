@@ -1,11 +1,13 @@
 /*
- * Gradients of part pooling. Generalised mean: one pass reads x, writes dx and gathers what dp needs; mean and maximum: one pass that writes dx and does not read x.
+ * Gradients of part pooling. Generalised mean: one pass reads x, writes dx and gathers what dp needs; mean and maximum: one pass that writes dx and does not
+ * read x.
  *
- * dx = sum over parts k with the position's ring of dy_k / denominator_k (x / y_k)^(p-1). With one exponent for all parts that is c (x / r)^(p-1) in each ring, r the smallest y_k, so
- * one power a position; quotients keep every power near 1, where float has both range and accuracy. With q = x / r and l = log2(r / y_k), the exponent's gradient is, since
- * the mean of (x / y)^p is 1,   dp = ln 2 / p  sum_k dy_k y_k mean_k((x / y_k)^p log2(x / y_k)) = ln 2 / p  sum_positions x q^(p-1) (c log2 q + d),
- * d = sum_k dy_k / denominator_k (r / y_k)^(p-1) l_k: of the same power, so the map is read once for dx and dp. Holes add their own terms, without a position.
- * Bytes an element: x and dx. dp's sums go through scratch, one float an image and channel (or block), and are added up in order by a small kernel.
+ * dx = sum over parts k with the position's ring of dy_k / denominator_k (x / y_k)^(p-1). With one exponent for all parts that is c (x / r)^(p-1) in each ring,
+ * r the smallest y_k, so one power a position; quotients keep every power near 1, where float has both range and accuracy. With q = x / r and l = log2(r /
+ * y_k), the exponent's gradient is, since the mean of (x / y)^p is 1,   dp = ln 2 / p  sum_k dy_k y_k mean_k((x / y_k)^p log2(x / y_k)) = ln 2 / p
+ * sum_positions x q^(p-1) (c log2 q + d), d = sum_k dy_k / denominator_k (r / y_k)^(p-1) l_k: of the same power, so the map is read once for dx and dp. Holes
+ * add their own terms, without a position. Bytes an element: x and dx. dp's sums go through scratch, one float an image and channel (or block), and are added
+ * up in order by a small kernel.
  */
 #include "part_walk.cuh"
 
@@ -19,7 +21,8 @@ struct pooled_gradient {
     const float *dy, *y; /* [P,N,C] */
 };
 
-/* Shared memory: coefficients [3][terms][width]: c, 1/r, d; sums of dp [rows][slices][width]; the list. A term is a ring's, or a part's when exponents differ by part. */
+/* Shared memory: coefficients [3][terms][width]: c, 1/r, d; sums of dp [rows][slices][width]; the list. A term is a ring's, or a part's when exponents differ
+ * by part. */
 template <int S> struct grad_shared {
     float *c, *inverse, *d, *sums;
     uint16_t *order;
@@ -59,7 +62,8 @@ __device__ static inline float hole_term(const part_map &map, const pooled_gradi
 
 /* One term of a few positions: dx += c q^(p-1) where x > eps; adds x q^(p-1) (c log2 q + d) to `sums`. */
 template <int S, enum grad_how HOW>
-__device__ static inline void add_term(const few<S> (&x)[PART_IN_FLIGHT], int count, const grad_shared<S> &shared, int at, const float (&less)[S], float *sums, few<S> (&dx)[PART_IN_FLIGHT])
+__device__ static inline void add_term(const few<S> (&x)[PART_IN_FLIGHT], int count, const grad_shared<S> &shared, int at, const float (&less)[S], float *sums,
+                                       few<S> (&dx)[PART_IN_FLIGHT])
 {
     constexpr bool cube = HOW == GRAD_CUBE, learned = HOW == GRAD_SHARED || HOW == GRAD_BY_PART;
     const few<S> c = load_few<S>(shared.c + at), inverse = load_few<S>(shared.inverse + at), d = load_few<S>(shared.d + at);
@@ -78,7 +82,9 @@ __device__ static inline void add_term(const few<S> (&x)[PART_IN_FLIGHT], int co
 }
 
 /* A block's sums of dp, merged over slices, holes added: to scratch [N,C] by channel, else summed over the block's channels to [rows,N,groups]. */
-template <int S> __device__ static inline void give_exponents(const part_map &map, const part_exponents &exponents, const pooled_gradient &from, const part_block<S> &block, int rows, float *sums, float *scratch)
+template <int S>
+__device__ static inline void give_exponents(const part_map &map, const part_exponents &exponents, const pooled_gradient &from, const part_block<S> &block,
+                                             int rows, float *sums, float *scratch)
 {
     const bool by_part = exponents.kind == EXPONENT_PART;
     for (int item = (int)threadIdx.x; item < rows * block.width; item += (int)blockDim.x) {
@@ -105,7 +111,8 @@ template <int S> __device__ static inline void give_exponents(const part_map &ma
 
 template <class T, int S, enum grad_how HOW>
 __global__ void __launch_bounds__(PART_LANES *PART_MOST_SLICES, 3)
-    part_gem_grad_kernel(const pooled_gradient from, const T *x, T *dx /* [N,H,W,C] both; dx may be null */, float *scratch /* or null: no dp */, const part_map map, const part_exponents exponents)
+    part_gem_grad_kernel(const pooled_gradient from, const T *x, T *dx /* [N,H,W,C] both; dx may be null */, float *scratch /* or null: no dp */,
+                         const part_map map, const part_exponents exponents)
 {
     SKY_DYNAMIC_SHARED(float, memory);
     const part_block<S> block;
@@ -155,9 +162,11 @@ enum { SPREAD_THREADS = 256, SPREAD_POSITIONS = 8 };
 
 /* Mean and maximum: one thread a few channels of SPREAD_POSITIONS positions. */
 template <class T, int S, bool MAX>
-__global__ void __launch_bounds__(SPREAD_THREADS) part_spread_kernel(const float *dy, const int32_t *index /* [P,N,C] */, T *dx /* [N,H,W,C] */, const part_map map)
+__global__ void __launch_bounds__(SPREAD_THREADS)
+    part_spread_kernel(const float *dy, const int32_t *index /* [P,N,C] */, T *dx /* [N,H,W,C] */, const part_map map)
 {
-    const int groups = map.channels / S, item = (int)(blockIdx.x * SPREAD_THREADS + threadIdx.x), first = item / groups * SPREAD_POSITIONS, c = item % groups * S;
+    const int groups = map.channels / S, item = (int)(blockIdx.x * SPREAD_THREADS + threadIdx.x), first = item / groups * SPREAD_POSITIONS,
+              c = item % groups * S;
     few<S> made = {};
     int previous = -1; /* the ring that `made` is of */
     for (int at = first; at < min(first + SPREAD_POSITIONS, map.positions); at++) {
@@ -169,7 +178,8 @@ __global__ void __launch_bounds__(SPREAD_THREADS) part_spread_kernel(const float
                 const few<S> gradient = load_few<S>(dy + map.pooled(k, blockIdx.y, c));
                 int32_t from[S] = {};
                 if (MAX) load_integers<S>(index + map.pooled(k, blockIdx.y, c), from);
-                for (int i = 0; i < S; i++) made.value[i] += !MAX ? gradient.value[i] / (float)map.table.part[k].denominator : from[i] == at ? gradient.value[i] : 0.0f;
+                for (int i = 0; i < S; i++)
+                    made.value[i] += !MAX ? gradient.value[i] / (float)map.table.part[k].denominator : from[i] == at ? gradient.value[i] : 0.0f;
             }
         }
         previous = ring;
@@ -190,17 +200,21 @@ __global__ void __launch_bounds__(SUM_THREADS) sum_exponents_kernel(const float 
 }
 
 template <class T, int S, enum grad_how HOW>
-static void launch_gem(sky_stream stream, const part_map &map, const part_exponents &exponents, const pooled_gradient &from, const void *x, void *dx, float *scratch)
+static void launch_gem(sky_stream stream, const part_map &map, const part_exponents &exponents, const pooled_gradient &from, const void *x, void *dx,
+                       float *scratch)
 {
-    const int64_t groups = div_up(map.channels, PART_LANES * S), item = PART_LANES * S * 4, terms = HOW == GRAD_BY_PART ? map.table.part_count : map.table.ring_count;
+    const int64_t groups = div_up(map.channels, PART_LANES * S), item = PART_LANES * S * 4,
+                  terms = HOW == GRAD_BY_PART ? map.table.part_count : map.table.ring_count;
     const int64_t rows = HOW == GRAD_BY_PART ? terms : HOW == GRAD_SHARED ? 1 : 0;
     const int slices = part_slices(groups * map.images, rows, item, 16 << 10);
     const dim3 grid((unsigned)groups, (unsigned)map.images);
-    SKY_LAUNCH((part_gem_grad_kernel<T, S, HOW>), grid, (unsigned)(PART_LANES * slices), (size_t)((3 * terms + rows * slices) * item) + (size_t)map.positions * 2, stream, from, (const T *)x,
-               (T *)dx, scratch, map, exponents);
+    SKY_LAUNCH((part_gem_grad_kernel<T, S, HOW>), grid, (unsigned)(PART_LANES * slices),
+               (size_t)((3 * terms + rows * slices) * item) + (size_t)map.positions * 2, stream, from, (const T *)x, (T *)dx, scratch, map, exponents);
 }
 
-template <class T, int S> static void launch_gem(sky_stream stream, const part_map &map, const part_exponents &exponents, const pooled_gradient &from, const void *x, void *dx, float *scratch)
+template <class T, int S>
+static void launch_gem(sky_stream stream, const part_map &map, const part_exponents &exponents, const pooled_gradient &from, const void *x, void *dx,
+                       float *scratch)
 {
     if (exponents.kind == EXPONENT_PART) launch_gem<T, S, GRAD_BY_PART>(stream, map, exponents, from, x, dx, scratch);
     else if (scratch) launch_gem<T, S, GRAD_SHARED>(stream, map, exponents, from, x, dx, scratch);
@@ -215,8 +229,8 @@ int64_t sky_cuda_part_gem_grad_floats(const struct sky_cuda_parts *parts, const 
     return (kind == EXPONENT_PART ? parts->table->part_count : 1) * parts->images * div_up(parts->channels, PART_LANES);
 }
 
-int sky_cuda_part_gem_grad(sky_stream stream, enum sky_dtype type, const struct sky_cuda_parts *parts, const struct sky_cuda_exponents *by, const float *dy, const void *x, const float *y,
-                           void *dx, float *dp, bool accumulate, float *scratch)
+int sky_cuda_part_gem_grad(sky_stream stream, enum sky_dtype type, const struct sky_cuda_parts *parts, const struct sky_cuda_exponents *by, const float *dy,
+                           const void *x, const float *y, void *dx, float *dp, bool accumulate, float *scratch)
 {
     const part_map map = part_map_of(parts);
     const part_exponents exponents = part_exponents_of(parts, by);

@@ -1,7 +1,7 @@
 /*
- * How the kernels of part pooling go through a map: ring by ring. A block takes LANES threads' channels of one image; `slices` threads share out the positions of each channel, and
- * their results are merged in order. Every block lists the map's positions sorted by ring (in a ring row by row), so that a thread works on one ring at a time, in registers, and a
- * part is a stretch of the list. Also the exponents, and what powers need.
+ * How the kernels of part pooling go through a map: ring by ring. A block takes LANES threads' channels of one image; `slices` threads share out the positions
+ * of each channel, and their results are merged in order. Every block lists the map's positions sorted by ring (in a ring row by row), so that a thread works
+ * on one ring at a time, in registers, and a part is a stretch of the list. Also the exponents, and what powers need.
  */
 #pragma once
 
@@ -41,15 +41,18 @@ struct part_exponents {
     const float *p;
     enum exponent_kind kind;
     float fixed;
-    __device__ float of(int part, int channel) const { return kind == EXPONENT_FIXED ? fixed : p[kind == EXPONENT_PART ? part : kind == EXPONENT_CHANNEL ? channel : 0]; }
+    __device__ float of(int part, int channel) const
+    {
+        return kind == EXPONENT_FIXED ? fixed : p[kind == EXPONENT_PART ? part : kind == EXPONENT_CHANNEL ? channel : 0];
+    }
 };
 
 inline part_exponents part_exponents_of(const struct sky_cuda_parts *parts, const struct sky_cuda_exponents *exponents)
 {
-    const enum exponent_kind kind = !exponents->p                             ? EXPONENT_FIXED
-                                    : exponents->count == 1                   ? EXPONENT_SCALAR
-                                    : exponents->count == parts->channels     ? EXPONENT_CHANNEL
-                                                                              : EXPONENT_PART;
+    const enum exponent_kind kind = !exponents->p                         ? EXPONENT_FIXED
+                                    : exponents->count == 1               ? EXPONENT_SCALAR
+                                    : exponents->count == parts->channels ? EXPONENT_CHANNEL
+                                                                          : EXPONENT_PART;
     return {exponents->p, kind, exponents->fixed};
 }
 
@@ -101,13 +104,15 @@ template <int S> struct part_block {
     static constexpr int width = PART_LANES * S; /* channels of the block */
     int lane, slice, slices, first, channel;     /* first: the block's; channel: the thread's */
     __device__ part_block()
-        : lane((int)threadIdx.x % PART_LANES), slice((int)threadIdx.x / PART_LANES), slices((int)blockDim.x / PART_LANES), first((int)blockIdx.x * width), channel(first + lane * S)
+        : lane((int)threadIdx.x % PART_LANES), slice((int)threadIdx.x / PART_LANES), slices((int)blockDim.x / PART_LANES), first((int)blockIdx.x * width),
+          channel(first + lane * S)
     {
     }
 };
 
 /* Elements of the list from `first` to `last` that are this slice's: take(values, position), several loads in flight. */
-template <int S, class T, class F> __device__ inline void walk_positions(const T *x, int channels, const uint16_t *order, int first, int last, int slice, int slices, F take)
+template <int S, class T, class F>
+__device__ inline void walk_positions(const T *x, int channels, const uint16_t *order, int first, int last, int slice, int slices, F take)
 {
     for (int at = first + slice; at < last; at += slices * PART_IN_FLIGHT) {
         raw_few<T, S> raw[PART_IN_FLIGHT];
@@ -121,7 +126,8 @@ template <int S, class T, class F> __device__ inline void walk_positions(const T
     }
 }
 
-/* As many as keep `rows` rows of `bytes` a channel and slice within `most` bytes; fewer where images and channels give blocks enough. A function of the shape alone. */
+/* As many as keep `rows` rows of `bytes` a channel and slice within `most` bytes; fewer where images and channels give blocks enough. A function of the shape
+ * alone. */
 inline int part_slices(int64_t blocks, int64_t rows, int64_t bytes, int64_t most)
 {
     int slices = blocks <= 1024 ? PART_MOST_SLICES : PART_MOST_SLICES / 2;

@@ -18,13 +18,15 @@ struct windows {
 
 /* One thread a few channels of one y. */
 template <class T, int S>
-__global__ void __launch_bounds__(THREADS, 4) max_pool_kernel(const T *x /* [N,H,W,C] */, T *y /* [N,P,Q,C] */, uint8_t *index /* [N,P,Q,C] or null */, struct windows over)
+__global__ void __launch_bounds__(THREADS, 4)
+    max_pool_kernel(const T *x /* [N,H,W,C] */, T *y /* [N,P,Q,C] */, uint8_t *index /* [N,P,Q,C] or null */, struct windows over)
 {
     const int channels = over.in.channels, groups = channels / S, item = (int)(blockIdx.x * THREADS + threadIdx.x);
     const int q = item / groups, c = item % groups * S, p = (int)blockIdx.y;
     if (q >= over.out.width) return;
     const int top = p * over.stride - over.pad, left = q * over.stride - over.pad;
-    const int first_h = top < 0 ? 0 : top, last_h = min(top + over.window, over.in.height), first_w = left < 0 ? 0 : left, last_w = min(left + over.window, over.in.width);
+    const int first_h = top < 0 ? 0 : top, last_h = min(top + over.window, over.in.height), first_w = left < 0 ? 0 : left,
+              last_w = min(left + over.window, over.in.width);
     const T *from = x + blockIdx.z * over.in.image() + c;
     few<S> best;
     int at[S];
@@ -49,7 +51,8 @@ __global__ void __launch_bounds__(THREADS, 4) max_pool_kernel(const T *x /* [N,H
 
 /* One thread a few channels of one dx: the sum over the windows that hold the pixel and had their maximum here. */
 template <class T, int S>
-__global__ void __launch_bounds__(THREADS) max_pool_grad_kernel(const T *dy /* [N,P,Q,C] */, const uint8_t *index /* [N,P,Q,C] */, T *dx /* [N,H,W,C] */, struct windows over)
+__global__ void __launch_bounds__(THREADS)
+    max_pool_grad_kernel(const T *dy /* [N,P,Q,C] */, const uint8_t *index /* [N,P,Q,C] */, T *dx /* [N,H,W,C] */, struct windows over)
 {
     const int channels = over.in.channels, groups = channels / S, item = (int)(blockIdx.x * THREADS + threadIdx.x);
     const int w = item / groups, c = item % groups * S, h = (int)blockIdx.y;
@@ -79,7 +82,8 @@ __global__ void __launch_bounds__(THREADS) max_pool_grad_kernel(const T *dy /* [
 
 /* One block an image and LANES * S channels: SLICES threads share out the positions of a few channels and are merged in order. */
 template <class T, int S>
-__global__ void __launch_bounds__(LANES *SLICES) global_max_kernel(const T *x /* [N,H,W,C] */, float *y /* [1,N,C] */, int32_t *index /* [N,C] or null */, int positions, int channels)
+__global__ void __launch_bounds__(LANES *SLICES)
+    global_max_kernel(const T *x /* [N,H,W,C] */, float *y /* [1,N,C] */, int32_t *index /* [N,C] or null */, int positions, int channels)
 {
     SKY_DYNAMIC_SHARED(float, values); /* [SLICES][LANES*S], then as many places */
     int32_t *places = reinterpret_cast<int32_t *>(values + SLICES * LANES * S);
@@ -95,7 +99,8 @@ __global__ void __launch_bounds__(LANES *SLICES) global_max_kernel(const T *x /*
             for (int k = 0; k < IN_FLIGHT; k++) {
                 const few<S> value = to_few<T, S>(raw[k]);
                 for (int i = 0; i < S; i++)
-                    if (first + k * SLICES < positions && (at[i] < 0 || value.value[i] > best.value[i])) best.value[i] = value.value[i], at[i] = first + k * SLICES;
+                    if (first + k * SLICES < positions && (at[i] < 0 || value.value[i] > best.value[i]))
+                        best.value[i] = value.value[i], at[i] = first + k * SLICES;
             }
         }
     }
@@ -119,7 +124,8 @@ __global__ void __launch_bounds__(LANES *SLICES) global_max_kernel(const T *x /*
 
 /* One thread a few channels of PIXELS positions. */
 template <class T, int S>
-__global__ void __launch_bounds__(THREADS) global_max_grad_kernel(const float *dy /* [1,N,C] */, const int32_t *index /* [N,C] */, T *dx /* [N,H,W,C] */, int positions, int channels)
+__global__ void __launch_bounds__(THREADS)
+    global_max_grad_kernel(const float *dy /* [1,N,C] */, const int32_t *index /* [N,C] */, T *dx /* [N,H,W,C] */, int positions, int channels)
 {
     const int groups = channels / S, item = (int)(blockIdx.x * THREADS + threadIdx.x), first = item / groups * PIXELS, c = item % groups * S;
     if (first >= positions) return;
@@ -136,7 +142,10 @@ __global__ void __launch_bounds__(THREADS) global_max_grad_kernel(const float *d
 
 static struct windows windows_of(const struct sky_cuda_window *window)
 {
-    return {{(int)window->height, (int)window->width, (int)window->channels}, {(int)window->out_height, (int)window->out_width, (int)window->channels}, window->window, window->stride,
+    return {{(int)window->height, (int)window->width, (int)window->channels},
+            {(int)window->out_height, (int)window->out_width, (int)window->channels},
+            window->window,
+            window->stride,
             window->pad};
 }
 
@@ -154,8 +163,7 @@ int sky_cuda_max_pool(sky_stream stream, enum sky_dtype map, const struct sky_cu
         constexpr int S = pack<T>::size;
         if (packs_fit<T>(window->channels, x, y) && ((uintptr_t)index & (S - 1)) == 0)
             SKY_LAUNCH((max_pool_kernel<T, S>), row_grid(&over.out, S, window->images), THREADS, 0, stream, (const T *)x, (T *)y, index, over);
-        else
-            SKY_LAUNCH((max_pool_kernel<T, 1>), row_grid(&over.out, 1, window->images), THREADS, 0, stream, (const T *)x, (T *)y, index, over);
+        else SKY_LAUNCH((max_pool_kernel<T, 1>), row_grid(&over.out, 1, window->images), THREADS, 0, stream, (const T *)x, (T *)y, index, over);
     });
 }
 
@@ -167,8 +175,7 @@ int sky_cuda_max_pool_grad(sky_stream stream, enum sky_dtype map, const struct s
         constexpr int S = pack<T>::size;
         if (packs_fit<T>(window->channels, dy, dx) && ((uintptr_t)index & (S - 1)) == 0)
             SKY_LAUNCH((max_pool_grad_kernel<T, S>), row_grid(&over.in, S, window->images), THREADS, 0, stream, (const T *)dy, index, (T *)dx, over);
-        else
-            SKY_LAUNCH((max_pool_grad_kernel<T, 1>), row_grid(&over.in, 1, window->images), THREADS, 0, stream, (const T *)dy, index, (T *)dx, over);
+        else SKY_LAUNCH((max_pool_grad_kernel<T, 1>), row_grid(&over.in, 1, window->images), THREADS, 0, stream, (const T *)dy, index, (T *)dx, over);
     });
 }
 
@@ -186,7 +193,8 @@ int sky_cuda_global_max(sky_stream stream, enum sky_dtype map, const void *x, fl
     });
 }
 
-int sky_cuda_global_max_grad(sky_stream stream, enum sky_dtype map, const float *dy, const int32_t *index, void *dx, int64_t images, int64_t positions, int64_t channels)
+int sky_cuda_global_max_grad(sky_stream stream, enum sky_dtype map, const float *dy, const int32_t *index, void *dx, int64_t images, int64_t positions,
+                             int64_t channels)
 {
     return with_type(map, [&](auto *t) {
         using T = element<decltype(t)>;

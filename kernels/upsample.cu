@@ -38,14 +38,17 @@ __device__ static inline float share_of(int at, int position, int in, int out, f
     return fmaxf(1 - (float)abs(position * (in - 1) - at * (out - 1)) * step, 0.0f);
 }
 
-template <class T, int S> __global__ void __launch_bounds__(THREADS) upsample_kernel(const T *x /* [N,H,W,C] */, T *y /* [N,P,Q,C] */, struct map_size in, struct map_size out)
+template <class T, int S>
+__global__ void __launch_bounds__(THREADS) upsample_kernel(const T *x /* [N,H,W,C] */, T *y /* [N,P,Q,C] */, struct map_size in, struct map_size out)
 {
     const int channels = in.channels, groups = channels / S, item = (int)(blockIdx.x * THREADS + threadIdx.x), q = item / groups, c = item % groups * S;
     if (q >= out.width) return;
     const struct blend down = blend_of((int)blockIdx.y, in.height, out.height), across = blend_of(q, in.width, out.width);
     const T *from = x + blockIdx.z * in.image() + c;
-    const few<S> a = load_few<S>(from + (down.first * in.width + across.first) * channels), b = load_few<S>(from + (down.first * in.width + across.second) * channels);
-    const few<S> d = load_few<S>(from + (down.second * in.width + across.first) * channels), e = load_few<S>(from + (down.second * in.width + across.second) * channels);
+    const few<S> a = load_few<S>(from + (down.first * in.width + across.first) * channels),
+                 b = load_few<S>(from + (down.first * in.width + across.second) * channels);
+    const few<S> d = load_few<S>(from + (down.second * in.width + across.first) * channels),
+                 e = load_few<S>(from + (down.second * in.width + across.second) * channels);
     few<S> made;
     for (int i = 0; i < S; i++) {
         const float top = (1 - across.weight) * a.value[i] + across.weight * b.value[i], bottom = (1 - across.weight) * d.value[i] + across.weight * e.value[i];
@@ -54,9 +57,11 @@ template <class T, int S> __global__ void __launch_bounds__(THREADS) upsample_ke
     store_few<S>(y + blockIdx.z * out.image() + ((int64_t)blockIdx.y * out.width + q) * channels + c, made);
 }
 
-template <class T, int S> __global__ void __launch_bounds__(THREADS, 3) upsample_grad_kernel(const T *dy /* [N,P,Q,C] */, T *dx /* [N,H,W,C] */, struct map_size in, struct map_size out)
+template <class T, int S>
+__global__ void __launch_bounds__(THREADS, 3) upsample_grad_kernel(const T *dy /* [N,P,Q,C] */, T *dx /* [N,H,W,C] */, struct map_size in, struct map_size out)
 {
-    const int channels = in.channels, groups = channels / S, item = (int)(blockIdx.x * THREADS + threadIdx.x), w = item / groups, c = item % groups * S, h = (int)blockIdx.y;
+    const int channels = in.channels, groups = channels / S, item = (int)(blockIdx.x * THREADS + threadIdx.x), w = item / groups, c = item % groups * S,
+              h = (int)blockIdx.y;
     if (w >= in.width) return;
     const T *from = dy + blockIdx.z * out.image() + c;
     int first_p, last_p, first_q, last_q;
@@ -82,22 +87,26 @@ static dim3 row_grid(const struct map_size *size, int few, int64_t images)
 
 int sky_cuda_upsample(sky_stream stream, enum sky_dtype map, const struct sky_cuda_window *window, const void *x, void *y)
 {
-    const struct map_size in = {(int)window->height, (int)window->width, (int)window->channels}, out = {(int)window->out_height, (int)window->out_width, (int)window->channels};
+    const struct map_size in = {(int)window->height, (int)window->width, (int)window->channels},
+                          out = {(int)window->out_height, (int)window->out_width, (int)window->channels};
     return with_type(map, [&](auto *t) {
         using T = element<decltype(t)>;
         constexpr int S = pack<T>::size;
-        if (packs_fit<T>(window->channels, x, y)) SKY_LAUNCH((upsample_kernel<T, S>), row_grid(&out, S, window->images), THREADS, 0, stream, (const T *)x, (T *)y, in, out);
+        if (packs_fit<T>(window->channels, x, y))
+            SKY_LAUNCH((upsample_kernel<T, S>), row_grid(&out, S, window->images), THREADS, 0, stream, (const T *)x, (T *)y, in, out);
         else SKY_LAUNCH((upsample_kernel<T, 1>), row_grid(&out, 1, window->images), THREADS, 0, stream, (const T *)x, (T *)y, in, out);
     });
 }
 
 int sky_cuda_upsample_grad(sky_stream stream, enum sky_dtype map, const struct sky_cuda_window *window, const void *dy, void *dx)
 {
-    const struct map_size in = {(int)window->height, (int)window->width, (int)window->channels}, out = {(int)window->out_height, (int)window->out_width, (int)window->channels};
+    const struct map_size in = {(int)window->height, (int)window->width, (int)window->channels},
+                          out = {(int)window->out_height, (int)window->out_width, (int)window->channels};
     return with_type(map, [&](auto *t) {
         using T = element<decltype(t)>;
         constexpr int S = pack<T>::size;
-        if (packs_fit<T>(window->channels, dy, dx)) SKY_LAUNCH((upsample_grad_kernel<T, S>), row_grid(&in, S, window->images), THREADS, 0, stream, (const T *)dy, (T *)dx, in, out);
+        if (packs_fit<T>(window->channels, dy, dx))
+            SKY_LAUNCH((upsample_grad_kernel<T, S>), row_grid(&in, S, window->images), THREADS, 0, stream, (const T *)dy, (T *)dx, in, out);
         else SKY_LAUNCH((upsample_grad_kernel<T, 1>), row_grid(&in, 1, window->images), THREADS, 0, stream, (const T *)dy, (T *)dx, in, out);
     });
 }

@@ -8,12 +8,13 @@
 #include <math.h>
 #include <stdio.h>
 
-/* Square rings about the centre, the last one taking what is left (domain.md 4.5, 4.6); `rows` cuts the map into horizontal bands instead. */
+/* Square rings about the centre, the last one taking what is left (domain.md 4.5, 4.6); `rows` cuts the map into horizontal bands instead,
+ * `gaps` leaves the first and the last ring in no part. */
 const struct sky_part_table *ops_part_table(struct ops_subject *s, int64_t height, int64_t width)
 {
-    enum { NONE, LPN, MSBA, ROWS };
-    static const char *const part_words[] = {"none", "lpn", "msba", "rows"}, *const norm_words[] = {"square", "ring"};
-    const int parts = ops_word(s, "parts", part_words, 4, LPN), ring_norm = ops_word(s, "norm", norm_words, 2, 0);
+    enum { NONE, LPN, MSBA, ROWS, GAPS };
+    static const char *const part_words[] = {"none", "lpn", "msba", "rows", "gaps"}, *const norm_words[] = {"square", "ring"};
+    const int parts = ops_word(s, "parts", part_words, 5, LPN), ring_norm = ops_word(s, "norm", norm_words, 2, 0);
     const int rings = parts == NONE ? 1 : (int)ops_int(s, "blocks", 4);
     struct sky_part_table *table = sky_graph_memory(&s->graph, sizeof *table);
     if (!table) return NULL;
@@ -28,7 +29,7 @@ const struct sky_part_table *ops_part_table(struct ops_subject *s, int64_t heigh
     }
     table->ring_count = rings;
     for (int r = 0; r < rings; r++)
-        for (int extra = 0; extra < (parts == MSBA && r == 2 ? 3 : 1); extra++) { /* MSBA: behind ring 3 the squares of rings 1-2 and 1-3 */
+        for (int extra = 0; extra < (parts == MSBA && r == 2 ? 3 : parts == GAPS && r % (rings - 1) == 0 ? 0 : 1); extra++) { /* MSBA: behind ring 3 the squares of rings 1-2 and 1-3 */
             const int first = extra ? 0 : r, last = extra ? extra : r;
             const int64_t hole = first > 0 ? area[first - 1] : 0;
             const int at = table->part_count++;

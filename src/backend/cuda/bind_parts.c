@@ -47,7 +47,7 @@ static sky_status part_grad_prepare(struct sky_kernel *kernel)
 {
     const struct sky_cuda_parts parts = parts_of(kernel, sky_cuda_in(kernel, 1));
     const struct sky_tensor *p = sky_cuda_in(kernel, 3);
-    const struct sky_cuda_exponents exponents = exponents_of(kernel, p, p);
+    const struct sky_cuda_exponents exponents = exponents_of(kernel, p, p); /* sizes alone: that there is a p counts, not where */
     if (sky_cuda_out(kernel, 1)) kernel->work_bytes = (size_t)sky_cuda_part_gem_grad_floats(&parts, &exponents) * sizeof(float);
     return SKY_OK;
 }
@@ -60,8 +60,8 @@ static sky_status part_grad_run(const struct sky_kernel *kernel, const struct sk
     const sky_stream stream = sky_cuda_of(kernel)->stream;
     switch (kernel->node->attr.part.pooling) {
     case SKY_POOL_GEM:
-        return sky_cuda_launched(kernel, sky_cuda_part_gem_grad(stream, x->dtype, &parts, &exponents, run->in[0], run->in[1], run->in[2], run->out[0], run->out[1], run->accumulate,
-                                                                run->work));
+        return sky_cuda_launched(kernel, sky_cuda_part_gem_grad(stream, x->dtype, &parts, &exponents, run->in[0], run->in[1], run->in[2], run->out[0],
+                                                                run->out[1], run->accumulate, run->work));
     case SKY_POOL_AVG: return sky_cuda_launched(kernel, sky_cuda_part_mean_grad(stream, x->dtype, &parts, run->in[0], run->out[0]));
     default: return sky_cuda_launched(kernel, sky_cuda_part_max_grad(stream, x->dtype, &parts, run->in[0], run->in[4], run->out[0]));
     }
@@ -76,7 +76,8 @@ static sky_status attention_run(const struct sky_kernel *kernel, const struct sk
 static sky_status attention_grad_run(const struct sky_kernel *kernel, const struct sky_run *run)
 {
     const struct sky_tensor *x = sky_cuda_in(kernel, 1); /* [P,N,C] */
-    return sky_cuda_launched(kernel, sky_cuda_part_attention_grad(sky_cuda_of(kernel)->stream, run->in[0], run->in[1], run->out[0], x->dim[0], x->dim[1] * x->dim[2]));
+    return sky_cuda_launched(kernel,
+                             sky_cuda_part_attention_grad(sky_cuda_of(kernel)->stream, run->in[0], run->in[1], run->out[0], x->dim[0], x->dim[1] * x->dim[2]));
 }
 
 /* What lies behind each other in memory for one combination of the dimensions before the axis. */
@@ -91,16 +92,16 @@ static sky_status concat_run(const struct sky_kernel *kernel, const struct sky_r
 {
     const struct sky_tensor *a = sky_cuda_in(kernel, 0), *b = sky_cuda_in(kernel, 1), *y = sky_cuda_out(kernel, 0);
     const int axis = kernel->node->attr.concat.axis;
-    return sky_cuda_launched(kernel, sky_cuda_concat(sky_cuda_of(kernel)->stream, run->in[0], run->in[1], run->out[0], (int64_t)y->bytes / row_bytes(y, axis), row_bytes(a, axis),
-                                                     row_bytes(b, axis)));
+    return sky_cuda_launched(kernel, sky_cuda_concat(sky_cuda_of(kernel)->stream, run->in[0], run->in[1], run->out[0], (int64_t)y->bytes / row_bytes(y, axis),
+                                                     row_bytes(a, axis), row_bytes(b, axis)));
 }
 
 static sky_status concat_grad_run(const struct sky_kernel *kernel, const struct sky_run *run)
 {
     const struct sky_tensor *dy = sky_cuda_in(kernel, 0), *da = sky_cuda_out(kernel, 0), *db = sky_cuda_out(kernel, 1);
     const int axis = kernel->node->attr.concat.axis;
-    return sky_cuda_launched(kernel, sky_cuda_split(sky_cuda_of(kernel)->stream, run->in[0], run->out[0], run->out[1], (int64_t)dy->bytes / row_bytes(dy, axis), row_bytes(da, axis),
-                                                    row_bytes(db, axis)));
+    return sky_cuda_launched(kernel, sky_cuda_split(sky_cuda_of(kernel)->stream, run->in[0], run->out[0], run->out[1], (int64_t)dy->bytes / row_bytes(dy, axis),
+                                                    row_bytes(da, axis), row_bytes(db, axis)));
 }
 
 const struct sky_operation sky_cuda_PART_POOL = {.supports = part_supports, .run = part_run};

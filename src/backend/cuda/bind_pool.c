@@ -6,7 +6,8 @@
 /* x: the map before the operation, or its gradient; y: the one after it. */
 static struct sky_cuda_window window_of(const struct sky_tensor *x, const struct sky_tensor *y)
 {
-    return (struct sky_cuda_window){.images = x->dim[0], .height = x->dim[1], .width = x->dim[2], .channels = x->dim[3], .out_height = y->dim[1], .out_width = y->dim[2]};
+    return (struct sky_cuda_window){
+        .images = x->dim[0], .height = x->dim[1], .width = x->dim[2], .channels = x->dim[3], .out_height = y->dim[1], .out_width = y->dim[2]};
 }
 
 static struct sky_cuda_window pool_window_of(const struct sky_kernel *kernel, const struct sky_tensor *x, const struct sky_tensor *y)
@@ -40,15 +41,15 @@ static sky_status max_pool_grad_run(const struct sky_kernel *kernel, const struc
 static sky_status global_max_run(const struct sky_kernel *kernel, const struct sky_run *run)
 {
     const struct sky_tensor *x = sky_cuda_in(kernel, 0);
-    return sky_cuda_launched(kernel,
-                             sky_cuda_global_max(sky_cuda_of(kernel)->stream, x->dtype, run->in[0], run->out[0], run->out[1], x->dim[0], x->dim[1] * x->dim[2], x->dim[3]));
+    return sky_cuda_launched(
+        kernel, sky_cuda_global_max(sky_cuda_of(kernel)->stream, x->dtype, run->in[0], run->out[0], run->out[1], x->dim[0], x->dim[1] * x->dim[2], x->dim[3]));
 }
 
 static sky_status global_max_grad_run(const struct sky_kernel *kernel, const struct sky_run *run)
 {
     const struct sky_tensor *dx = sky_cuda_out(kernel, 0);
-    return sky_cuda_launched(kernel,
-                             sky_cuda_global_max_grad(sky_cuda_of(kernel)->stream, dx->dtype, run->in[0], run->in[1], run->out[0], dx->dim[0], dx->dim[1] * dx->dim[2], dx->dim[3]));
+    return sky_cuda_launched(kernel, sky_cuda_global_max_grad(sky_cuda_of(kernel)->stream, dx->dtype, run->in[0], run->in[1], run->out[0], dx->dim[0],
+                                                              dx->dim[1] * dx->dim[2], dx->dim[3]));
 }
 
 static sky_status upsample_run(const struct sky_kernel *kernel, const struct sky_run *run)
