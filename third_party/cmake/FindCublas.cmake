@@ -1,4 +1,4 @@
-# cuBLAS: target Cublas::Cublas. Looks in the CUDA toolkit, which may come without it, in the system's folders and in pip's packages (nvidia/cublas, nvidia/cu13), whose libraries have only
+# cuBLAS: CUBLAS_INCLUDE_DIR and CUBLAS_LIBRARY, which the program loads when it wants it. Looks in the CUDA toolkit, which may come without it, in the system's folders and in pip's packages (nvidia/cublas, nvidia/cu13), whose libraries have only
 # their versioned name.
 include(SkyPythonPackages)
 set(CUBLAS_FOLDERS ${SKY_NVIDIA_FOLDERS})
@@ -8,7 +8,3 @@ find_library(CUBLAS_LIBRARY NAMES cublas libcublas.so.13 libcublas.so.12 HINTS $
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(Cublas REQUIRED_VARS CUBLAS_LIBRARY CUBLAS_INCLUDE_DIR)
 mark_as_advanced(CUBLAS_INCLUDE_DIR CUBLAS_LIBRARY)
-if(Cublas_FOUND AND NOT TARGET Cublas::Cublas)
-  add_library(Cublas::Cublas UNKNOWN IMPORTED)
-  set_target_properties(Cublas::Cublas PROPERTIES IMPORTED_LOCATION "${CUBLAS_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${CUBLAS_INCLUDE_DIR}")
-endif()

@@ -4,44 +4,53 @@
  */
 #include "cublas.h"
 
+#include "cublas_library.h"
 #include "product.h"
 
-#include <cublas_v2.h>
+#include "base/memory.h"
+
 #include <cuda_runtime.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { WORKSPACE_BYTES = 32 << 20 };
 
-static sky_status check(cublasStatus_t status, const char *where, const char *what)
+static sky_status check(const struct sky_cuda *cuda, cublasStatus_t status, const char *where, const char *what)
 {
     if (status == CUBLAS_STATUS_SUCCESS) return SKY_OK;
-    return sky_fail(SKY_DEVICE, where, "%s: cuBLAS: %s", what, cublasGetStatusString(status));
+    return sky_fail(SKY_DEVICE, where, "%s: cuBLAS: %s", what, cuda->cublas_library->status_string(status));
 }
 
 sky_status sky_cublas_open(struct sky_cuda *cuda, bool tf32)
 {
     cuda->tf32 = tf32;
-    SKY_TRY(check(cublasCreate(&cuda->cublas), "cuda", "cublasCreate"));
+    SKY_TRY(sky_alloc(&cuda->cublas_library, 1, sizeof *cuda->cublas_library, "cuBLAS"));
+    SKY_TRY(sky_cublas_load(cuda->cublas_library));
+    SKY_TRY(check(cuda, cuda->cublas_library->create(&cuda->cublas), "cuda", "cublasCreate"));
     const cudaError_t error = cudaMalloc(&cuda->cublas_workspace, WORKSPACE_BYTES);
     if (error != cudaSuccess) return sky_fail(SKY_DEVICE, "cuda", "a workspace of %d MiB: %s", WORKSPACE_BYTES >> 20, cudaGetErrorString(error));
-    SKY_TRY(check(cublasSetStream(cuda->cublas, cuda->stream), "cuda", "cublasSetStream"));
-    SKY_TRY(check(cublasSetWorkspace(cuda->cublas, cuda->cublas_workspace, WORKSPACE_BYTES), "cuda", "cublasSetWorkspace"));
-    return check(cublasSetMathMode(cuda->cublas, tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH), "cuda", "cublasSetMathMode");
+    SKY_TRY(check(cuda, cuda->cublas_library->set_stream(cuda->cublas, cuda->stream), "cuda", "cublasSetStream"));
+    SKY_TRY(check(cuda, cuda->cublas_library->set_workspace(cuda->cublas, cuda->cublas_workspace, WORKSPACE_BYTES), "cuda", "cublasSetWorkspace"));
+    return check(cuda, cuda->cublas_library->set_math_mode(cuda->cublas, tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH), "cuda", "cublasSetMathMode");
 }
 
 void sky_cublas_close(struct sky_cuda *cuda)
 {
-    if (cuda->cublas) cublasDestroy(cuda->cublas);
+    if (cuda->cublas) cuda->cublas_library->destroy(cuda->cublas);
     cudaFree(cuda->cublas_workspace);
-    cuda->cublas = NULL, cuda->cublas_workspace = NULL;
+    free(cuda->cublas_library);
+    cuda->cublas = NULL, cuda->cublas_workspace = NULL, cuda->cublas_library = NULL;
 }
 
 void sky_cublas_versions(char compiled[32], char loaded[32])
 {
+    struct sky_cublas_library library;
     int part[3] = {0, 0, 0};
-    for (int i = 0; i < 3; i++) cublasGetProperty((libraryPropertyType)(MAJOR_VERSION + i), &part[i]);
     snprintf(compiled, 32, "%d.%d.%d", CUBLAS_VER_MAJOR, CUBLAS_VER_MINOR, CUBLAS_VER_PATCH);
+    snprintf(loaded, 32, "none");
+    if (sky_cublas_load(&library) != SKY_OK) return;
+    for (int i = 0; i < 3; i++) library.get_property((libraryPropertyType)(MAJOR_VERSION + i), &part[i]);
     snprintf(loaded, 32, "%d.%d.%d", part[0], part[1], part[2]);
 }
 
@@ -54,9 +63,10 @@ static sky_status measure_rate(struct sky_cuda *cuda, cudaDataType type, void *c
     float ms = 0;
     for (int run = -3; run < RATE_RUNS; run++) {
         if (run == 0) cudaEventRecord(event[0], cuda->stream);
-        SKY_TRY(check(cublasGemmEx(cuda->cublas, CUBLAS_OP_T, CUBLAS_OP_N, RATE_SIZE, RATE_SIZE, RATE_SIZE, &one, matrix[0], type, RATE_SIZE, matrix[1], type, RATE_SIZE, &zero, matrix[2], type,
-                                   RATE_SIZE, type == CUDA_R_32F && !cuda->tf32 ? CUBLAS_COMPUTE_32F : type == CUDA_R_32F ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
-                                   CUBLAS_GEMM_DEFAULT),
+        const cublasComputeType_t compute = type == CUDA_R_32F && cuda->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+        SKY_TRY(check(cuda,
+                      cuda->cublas_library->gemm_ex(cuda->cublas, CUBLAS_OP_T, CUBLAS_OP_N, RATE_SIZE, RATE_SIZE, RATE_SIZE, &one, matrix[0], type, RATE_SIZE, matrix[1], type,
+                                                    RATE_SIZE, &zero, matrix[2], type, RATE_SIZE, compute, CUBLAS_GEMM_DEFAULT),
                       "cuda", "a matrix product"));
     }
     cudaEventRecord(event[1], cuda->stream);
@@ -92,8 +102,9 @@ sky_status sky_cuda_product(const struct sky_cuda *cuda, const char *where, cons
     if (p->rows > INT_MAX || p->columns > INT_MAX || p->inner > INT_MAX || p->batch > INT_MAX)
         return sky_fail(SKY_UNSUPPORTED, where, "a matrix product with more than %d rows or columns", INT_MAX);
     const int a_step = (int)(p->a_stride ? p->a_stride : p->a_transposed ? p->rows : p->inner), b_step = (int)(p->b_stride ? p->b_stride : p->b_transposed ? p->inner : p->columns);
-    return check(cublasSgemmStridedBatched(cuda->cublas, p->b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N, p->a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N, (int)p->columns, (int)p->rows,
-                                           (int)p->inner, &one, p->b, b_step, p->inner * p->columns, p->a, a_step, p->rows * p->inner, &beta, p->c, (int)p->columns,
-                                           p->rows * p->columns, (int)p->batch),
+    return check(cuda,
+                 cuda->cublas_library->sgemm_strided_batched(cuda->cublas, p->b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N, p->a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N, (int)p->columns,
+                                                             (int)p->rows, (int)p->inner, &one, p->b, b_step, p->inner * p->columns, p->a, a_step, p->rows * p->inner, &beta, p->c,
+                                                             (int)p->columns, p->rows * p->columns, (int)p->batch),
                  where, "a matrix product");
 }

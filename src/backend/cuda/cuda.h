@@ -9,6 +9,7 @@
 
 struct cudnnContext;
 struct cublasContext;
+struct sky_cublas_library; /* cublas_library.h */
 struct sky_plan_cache; /* cudnn_plan.h */
 
 /* An opened device (sky_device.state). */
@@ -18,6 +19,7 @@ struct sky_cuda {
     struct CUevent_st *filled[2], *used[2]; /* cudaEvent_t, by slot */
     struct cudnnContext *cudnn;   /* cudnnHandle_t */
     struct cublasContext *cublas; /* cublasHandle_t */
+    struct sky_cublas_library *cublas_library; /* its functions */
     void *cublas_workspace;
     struct sky_plan_cache *plans; /* convolutions planned so far */
     bool tf32;                    /* f32 products may round their factors to 10 bits */
