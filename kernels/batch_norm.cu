@@ -1,9 +1,10 @@
 /*
- * Batch norm over maps. Bytes of the map, element size e: statistics read it once (e), application reads and writes it (2e), the gradient reads dy and z twice and writes dz (5e). Two
- * launches for the statistics, one for the application, three for the gradient; what passes between them (sums a tile) is 1 to 3 % of the map.
+ * Batch norm over maps. Bytes of the map, element size e: statistics read it once (e), application reads and writes it (2e), the gradient reads dy and z twice
+ * and writes dz (5e). Two launches for the statistics, one for the application, three for the gradient; what passes between them (sums a tile) is 1 to 3 % of
+ * the map.
  *
- * Statistics are means and centred squares everywhere: within a thread over up to 8 loaded values at a time, then merged exactly. Values are taken relative to the map's first of their
- * channel, so that a mean far from zero costs no digits.
+ * Statistics are means and centred squares everywhere: within a thread over up to 8 loaded values at a time, then merged exactly. Values are taken relative to
+ * the map's first of their channel, so that a mean far from zero costs no digits.
  */
 #include "kernels.h"
 #include "map_tiles.cuh"
@@ -22,7 +23,8 @@ __device__ inline void merge_moments(float &mean, float &squares, float seen, fl
     squares += more_squares + difference * difference * seen * share;
 }
 
-template <class T, int W> __global__ void __launch_bounds__(TILE_THREADS) moments_kernel(const T *z, float *partial /* [N,spans,2,C] mean, squares */, map_tiles tiles)
+template <class T, int W>
+__global__ void __launch_bounds__(TILE_THREADS) moments_kernel(const T *z, float *partial /* [N,spans,2,C] mean, squares */, map_tiles tiles)
 {
     SKY_DYNAMIC_SHARED(float, shared);
     const tile_thread<W> at(tiles);
@@ -77,8 +79,10 @@ struct running_update {
 };
 
 /* A block merges MERGE_CHANNELS channels of every group; its rows share out the images. Means are relative to z's first position until they are written. */
-template <class T> __global__ void __launch_bounds__(MERGE_CHANNELS * MERGE_ROWS)
-    merge_moments_kernel(const T *z, const float *partial, float *image_mean /* [N,C] */, float *mean /* [G,C] */, float *invstd, running_update running, map_tiles tiles)
+template <class T>
+__global__ void __launch_bounds__(MERGE_CHANNELS *MERGE_ROWS)
+    merge_moments_kernel(const T *z, const float *partial, float *image_mean /* [N,C] */, float *mean /* [G,C] */, float *invstd, running_update running,
+                         map_tiles tiles)
 {
     SKY_DYNAMIC_SHARED(double, shared);
     const int c = (int)(blockIdx.x * MERGE_CHANNELS + threadIdx.x), channels = tiles.channels;
@@ -104,7 +108,8 @@ template <class T> __global__ void __launch_bounds__(MERGE_CHANNELS * MERGE_ROWS
             own_squares += squares + difference * difference * tiles.positions * (count - 1) / count;
         }
         const double center = merge_rows<double>(own_mean * count, shared) / tiles.group_images, off = own_mean - center;
-        const double squares = merge_rows<double>(own_squares + off * off * count * tiles.positions, shared), positions = (double)tiles.positions * tiles.group_images;
+        const double squares = merge_rows<double>(own_squares + off * off * count * tiles.positions, shared),
+                     positions = (double)tiles.positions * tiles.group_images;
         if (!active || threadIdx.y != 0) continue;
         mean[(int64_t)group * channels + c] = (float)(shift + center);
         invstd[(int64_t)group * channels + c] = (float)(1 / sqrt(squares / positions + running.epsilon));
@@ -116,8 +121,8 @@ template <class T> __global__ void __launch_bounds__(MERGE_CHANNELS * MERGE_ROWS
 
 int64_t sky_cuda_bn_stats_floats(int64_t images, int64_t positions, int64_t channels) { return tile_sums(images, positions, channels, 2); }
 
-int sky_cuda_bn_stats(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *z, float *image_mean, float *mean, float *invstd, float *running_mean,
-                      float *running_var, double momentum, double epsilon, bool update, float *scratch)
+int sky_cuda_bn_stats(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *z, float *image_mean, float *mean, float *invstd,
+                      float *running_mean, float *running_var, double momentum, double epsilon, bool update, float *scratch)
 {
     const running_update running = {running_mean, running_var, momentum, epsilon, update};
     return with_map(map, shape->channels, z, nullptr, nullptr, nullptr, [&](auto *t, auto width) {
@@ -125,8 +130,8 @@ int sky_cuda_bn_stats(sky_stream stream, enum sky_dtype map, const struct sky_cu
         constexpr int W = decltype(width)::value;
         const map_tiles tiles = tiles_of(shape->images, shape->positions, shape->channels, shape->groups, W);
         SKY_LAUNCH((moments_kernel<T, W>), tile_grid(tiles, W), tile_block(tiles, W), tile_shared_bytes(W, 2), stream, (const T *)z, scratch, tiles);
-        SKY_LAUNCH(merge_moments_kernel<T>, (unsigned)div_up(tiles.channels, MERGE_CHANNELS), dim3(MERGE_CHANNELS, MERGE_ROWS), MERGE_CHANNELS * MERGE_ROWS * sizeof(double), stream, (const T *)z,
-                   scratch, image_mean, mean, invstd, running, tiles);
+        SKY_LAUNCH(merge_moments_kernel<T>, (unsigned)div_up(tiles.channels, MERGE_CHANNELS), dim3(MERGE_CHANNELS, MERGE_ROWS),
+                   MERGE_CHANNELS * MERGE_ROWS * sizeof(double), stream, (const T *)z, scratch, image_mean, mean, invstd, running, tiles);
     });
 }
 
@@ -150,7 +155,8 @@ template <class T, int W> __global__ void __launch_bounds__(TILE_THREADS) apply_
         });
 }
 
-int sky_cuda_bn_apply(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *z, const struct sky_cuda_norm *norm, bool rectify, void *y)
+int sky_cuda_bn_apply(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *z, const struct sky_cuda_norm *norm, bool rectify,
+                      void *y)
 {
     return with_map(map, shape->channels, z, y, nullptr, nullptr, [&](auto *t, auto width) {
         using T = element<decltype(t)>;
@@ -162,7 +168,8 @@ int sky_cuda_bn_apply(sky_stream stream, enum sky_dtype map, const struct sky_cu
 
 /* ---- gradient ---- */
 
-template <class T, int W> __global__ void __launch_bounds__(TILE_THREADS)
+template <class T, int W>
+__global__ void __launch_bounds__(TILE_THREADS)
     grad_sums_kernel(const T *dy, const T *z, norm_parameters norm, bool rectify, float *partial /* [N,spans,2,C] sums of g and of g zhat */, map_tiles tiles)
 {
     SKY_DYNAMIC_SHARED(float, shared);
@@ -185,7 +192,7 @@ template <class T, int W> __global__ void __launch_bounds__(TILE_THREADS)
 }
 
 /* Totals a group, and over the groups the gradients of beta and gamma. */
-__global__ void __launch_bounds__(MERGE_CHANNELS * MERGE_ROWS)
+__global__ void __launch_bounds__(MERGE_CHANNELS *MERGE_ROWS)
     grad_totals_kernel(const float *partial, float *totals /* [2,G,C] */, float *dgamma, float *dbeta, bool accumulate, map_tiles tiles)
 {
     SKY_DYNAMIC_SHARED(double, shared);
@@ -211,7 +218,8 @@ __global__ void __launch_bounds__(MERGE_CHANNELS * MERGE_ROWS)
 }
 
 /* dz may be dy's memory: each element is read before it is written, by the same thread. */
-template <class T, int W> __global__ void __launch_bounds__(TILE_THREADS)
+template <class T, int W>
+__global__ void __launch_bounds__(TILE_THREADS)
     grad_apply_kernel(const T *dy, const T *z, norm_parameters norm, bool rectify, const float *totals, T *dz, map_tiles tiles)
 {
     const tile_thread<W> at(tiles);
@@ -241,24 +249,29 @@ int64_t sky_cuda_bn_grad_floats(const struct sky_cuda_map *shape)
     return tile_sums(shape->images, shape->positions, shape->channels, 2) + 2 * (int64_t)shape->groups * shape->channels;
 }
 
-int sky_cuda_bn_grad(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *dy, const void *z, const struct sky_cuda_norm *norm, bool rectify, void *dz,
-                     float *dgamma, float *dbeta, bool accumulate, float *scratch)
+int sky_cuda_bn_grad(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *dy, const void *z, const struct sky_cuda_norm *norm,
+                     bool rectify, void *dz, float *dgamma, float *dbeta, bool accumulate, float *scratch)
 {
     float *totals = scratch + tile_sums(shape->images, shape->positions, shape->channels, 2);
     return with_map(map, shape->channels, dy, z, dz, nullptr, [&](auto *t, auto width) {
         using T = element<decltype(t)>;
         constexpr int W = decltype(width)::value;
         const map_tiles tiles = tiles_of(shape->images, shape->positions, shape->channels, shape->groups, W);
-        SKY_LAUNCH((grad_sums_kernel<T, W>), tile_grid(tiles, W), tile_block(tiles, W), tile_shared_bytes(W, 2), stream, (const T *)dy, (const T *)z, *norm, rectify, scratch, tiles);
-        SKY_LAUNCH(grad_totals_kernel, (unsigned)div_up(tiles.channels, MERGE_CHANNELS), dim3(MERGE_CHANNELS, MERGE_ROWS), MERGE_CHANNELS * MERGE_ROWS * sizeof(double), stream, scratch,
-                   totals, dgamma, dbeta, accumulate, tiles);
-        if (dz) SKY_LAUNCH((grad_apply_kernel<T, W>), tile_grid(tiles, W), tile_block(tiles, W), 0, stream, (const T *)dy, (const T *)z, *norm, rectify, totals, (T *)dz, tiles);
+        SKY_LAUNCH((grad_sums_kernel<T, W>), tile_grid(tiles, W), tile_block(tiles, W), tile_shared_bytes(W, 2), stream, (const T *)dy, (const T *)z, *norm,
+                   rectify, scratch, tiles);
+        SKY_LAUNCH(grad_totals_kernel, (unsigned)div_up(tiles.channels, MERGE_CHANNELS), dim3(MERGE_CHANNELS, MERGE_ROWS),
+                   MERGE_CHANNELS * MERGE_ROWS * sizeof(double), stream, scratch, totals, dgamma, dbeta, accumulate, tiles);
+        if (dz)
+            SKY_LAUNCH((grad_apply_kernel<T, W>), tile_grid(tiles, W), tile_block(tiles, W), 0, stream, (const T *)dy, (const T *)z, *norm, rectify, totals,
+                       (T *)dz, tiles);
     });
 }
 
 /* ---- folding into filters, for inference ---- */
 
-template <class T> __global__ void fold_kernel(const float *w, const float *gamma, const float *beta, const float *mean, const float *var, double epsilon, int64_t taps, T *folded, float *bias)
+template <class T>
+__global__ void fold_kernel(const float *w, const float *gamma, const float *beta, const float *mean, const float *var, double epsilon, int64_t taps, T *folded,
+                            float *bias)
 {
     const int64_t k = blockIdx.x;
     const double factor = (double)gamma[k] / sqrt((double)var[k] + epsilon);
@@ -266,8 +279,8 @@ template <class T> __global__ void fold_kernel(const float *w, const float *gamm
     if (threadIdx.x == 0) bias[k] = (float)((double)beta[k] - (double)mean[k] * factor);
 }
 
-int sky_cuda_bn_fold(sky_stream stream, enum sky_dtype map, int64_t filters, int64_t taps, const float *w, const float *gamma, const float *beta, const float *mean, const float *var,
-                     double epsilon, void *folded, float *bias)
+int sky_cuda_bn_fold(sky_stream stream, enum sky_dtype map, int64_t filters, int64_t taps, const float *w, const float *gamma, const float *beta,
+                     const float *mean, const float *var, double epsilon, void *folded, float *bias)
 {
     return with_type(map, [&](auto *t) {
         using T = element<decltype(t)>;

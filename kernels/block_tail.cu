@@ -1,6 +1,7 @@
 /*
- * The end of a residual block, out = relu(S + gate BN(z)), and its gradient (algebra: ops.h). Bytes of the map, element size e: forward reads z and the shortcut and writes out (3e); backward's
- * first pass reads dout (twice where two consumers give a gradient), out and z and writes g (4e or 5e), its second reads g and z and writes dz (3e). Launches: one; two and two.
+ * The end of a residual block, out = relu(S + gate BN(z)), and its gradient (algebra: ops.h). Bytes of the map, element size e: forward reads z and the
+ * shortcut and writes out (3e); backward's first pass reads dout (twice where two consumers give a gradient), out and z and writes g (4e or 5e), its second
+ * reads g and z and writes dz (3e). Launches: one; two and two.
  */
 #include "kernels.h"
 #include "map_tiles.cuh"
@@ -11,7 +12,8 @@ constexpr int UNROLL = 2; /* of three to five streams of 16 bytes a thread */
 
 /* ---- forward ---- */
 
-template <class T, int W, bool NORM, bool GATE, bool SIDE> __global__ void __launch_bounds__(TILE_THREADS)
+template <class T, int W, bool NORM, bool GATE, bool SIDE>
+__global__ void __launch_bounds__(TILE_THREADS)
     tail_kernel(const T *z, norm_parameters norm, const float *gate /* [N,C] */, const T *shortcut, norm_parameters side, T *out, map_tiles tiles)
 {
     const tile_thread<W> at(tiles);
@@ -44,16 +46,16 @@ template <class T, int W, bool NORM, bool GATE, bool SIDE> __global__ void __lau
         });
 }
 
-int sky_cuda_block_tail(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *z, const struct sky_cuda_norm *norm, const float *gate, const void *shortcut,
-                        const struct sky_cuda_norm *side, void *out)
+int sky_cuda_block_tail(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *z, const struct sky_cuda_norm *norm,
+                        const float *gate, const void *shortcut, const struct sky_cuda_norm *side, void *out)
 {
     return with_map(map, shape->channels, z, shortcut, out, nullptr, [&](auto *t, auto width) {
         using T = element<decltype(t)>;
         constexpr int W = decltype(width)::value;
         const map_tiles tiles = tiles_of(shape->images, shape->positions, shape->channels, shape->groups, W);
         const auto go = [&](auto with_norm, auto with_gate, auto with_side) {
-            SKY_LAUNCH((tail_kernel<T, W, decltype(with_norm)::value, decltype(with_gate)::value, decltype(with_side)::value>), tile_grid(tiles, W), tile_block(tiles, W), 0, stream,
-                       (const T *)z, *norm, gate, (const T *)shortcut, *side, (T *)out, tiles);
+            SKY_LAUNCH((tail_kernel<T, W, decltype(with_norm)::value, decltype(with_gate)::value, decltype(with_side)::value>), tile_grid(tiles, W),
+                       tile_block(tiles, W), 0, stream, (const T *)z, *norm, gate, (const T *)shortcut, *side, (T *)out, tiles);
         };
         const auto pick = [](bool yes, auto next) { yes ? next(std::true_type{}) : next(std::false_type{}); };
         pick(norm->mean, [&](auto a) { pick(gate, [&](auto b) { pick(side->mean, [&](auto c) { go(a, b, c); }); }); });
@@ -62,8 +64,9 @@ int sky_cuda_block_tail(sky_stream stream, enum sky_dtype map, const struct sky_
 
 /* ---- backward, first pass: the masked gradient and its sums an image and channel ---- */
 
-template <class T, int W, bool TWO> __global__ void __launch_bounds__(TILE_THREADS)
-    reduce_kernel(const T *dout, const T *dout2, const T *out, const T *z, const float *mean /* [G,C] */, const float *invstd, T *g, float *partial /* [N,spans,2,C] */, map_tiles tiles)
+template <class T, int W, bool TWO>
+__global__ void __launch_bounds__(TILE_THREADS) reduce_kernel(const T *dout, const T *dout2, const T *out, const T *z, const float *mean /* [G,C] */,
+                                                              const float *invstd, T *g, float *partial /* [N,spans,2,C] */, map_tiles tiles)
 {
     SKY_DYNAMIC_SHARED(float, shared);
     const tile_thread<W> at(tiles);
@@ -106,16 +109,16 @@ __global__ void span_totals_kernel(const float *partial, float *sum_g /* [N,C] *
 
 int64_t sky_cuda_block_tail_reduce_floats(const struct sky_cuda_map *shape) { return tile_sums(shape->images, shape->positions, shape->channels, 2); }
 
-int sky_cuda_block_tail_reduce(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *dout, const void *dout2, const void *out, const void *z,
-                               const float *mean, const float *invstd, void *g, float *sum_g, float *sum_gz, float *scratch)
+int sky_cuda_block_tail_reduce(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *dout, const void *dout2, const void *out,
+                               const void *z, const float *mean, const float *invstd, void *g, float *sum_g, float *sum_gz, float *scratch)
 {
     return with_map(map, shape->channels, dout, dout2 ? dout2 : dout, out, (const void *)((uintptr_t)z | (uintptr_t)g), [&](auto *t, auto width) {
         using T = element<decltype(t)>;
         constexpr int W = decltype(width)::value;
         const map_tiles tiles = tiles_of(shape->images, shape->positions, shape->channels, shape->groups, W);
         const auto go = [&](auto two) {
-            SKY_LAUNCH((reduce_kernel<T, W, decltype(two)::value>), tile_grid(tiles, W), tile_block(tiles, W), tile_shared_bytes(W, 2), stream, (const T *)dout, (const T *)dout2,
-                       (const T *)out, (const T *)z, mean, invstd, (T *)g, scratch, tiles);
+            SKY_LAUNCH((reduce_kernel<T, W, decltype(two)::value>), tile_grid(tiles, W), tile_block(tiles, W), tile_shared_bytes(W, 2), stream, (const T *)dout,
+                       (const T *)dout2, (const T *)out, (const T *)z, mean, invstd, (T *)g, scratch, tiles);
         };
         if (dout2) go(std::true_type{});
         else go(std::false_type{});
@@ -126,8 +129,8 @@ int sky_cuda_block_tail_reduce(sky_stream stream, enum sky_dtype map, const stru
 /* ---- backward, second pass: the gradient by z ---- */
 
 /* BN's two sums a group follow from the image sums; over the groups they are the gradients of beta and gamma. One thread a channel. */
-__global__ void tail_totals_kernel(const float *sum_g, const float *sum_gz, const float *image_mean, const float *mean, const float *invstd, const float *gate, const float *dsqueeze,
-                                   float *totals /* [2,G,C] */, float *dgamma, float *dbeta, bool accumulate, map_tiles tiles)
+__global__ void tail_totals_kernel(const float *sum_g, const float *sum_gz, const float *image_mean, const float *mean, const float *invstd, const float *gate,
+                                   const float *dsqueeze, float *totals /* [2,G,C] */, float *dgamma, float *dbeta, bool accumulate, map_tiles tiles)
 {
     const int c = (int)(blockIdx.x * blockDim.x + threadIdx.x), groups = tiles.images / tiles.group_images;
     const int64_t channels = tiles.channels;
@@ -148,9 +151,9 @@ __global__ void tail_totals_kernel(const float *sum_g, const float *sum_gz, cons
     if (dgamma) dgamma[c] = (float)(all[1] + (accumulate ? (double)dgamma[c] : 0));
 }
 
-template <class T, int W> __global__ void __launch_bounds__(TILE_THREADS)
-    tail_grad_kernel(const T *g, const T *z, const float *mean, const float *invstd, const float *gamma, const float *gate, const float *dsqueeze, const float *totals, T *dz,
-                     map_tiles tiles)
+template <class T, int W>
+__global__ void __launch_bounds__(TILE_THREADS) tail_grad_kernel(const T *g, const T *z, const float *mean, const float *invstd, const float *gamma,
+                                                                 const float *gate, const float *dsqueeze, const float *totals, T *dz, map_tiles tiles)
 {
     const tile_thread<W> at(tiles);
     if (!at.active) return;
@@ -178,15 +181,17 @@ template <class T, int W> __global__ void __launch_bounds__(TILE_THREADS)
 
 int64_t sky_cuda_block_tail_grad_floats(const struct sky_cuda_map *shape) { return 2 * (int64_t)shape->groups * shape->channels; }
 
-int sky_cuda_block_tail_grad(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *g, const void *z, const float *mean, const float *invstd,
-                             const float *gamma, const float *image_mean, const float *sum_g, const float *sum_gz, const float *gate, const float *dsqueeze, void *dz, float *dgamma,
-                             float *dbeta, bool accumulate, float *scratch)
+int sky_cuda_block_tail_grad(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *g, const void *z, const float *mean,
+                             const float *invstd, const float *gamma, const float *image_mean, const float *sum_g, const float *sum_gz, const float *gate,
+                             const float *dsqueeze, void *dz, float *dgamma, float *dbeta, bool accumulate, float *scratch)
 {
     return with_map(map, shape->channels, g, z, dz, nullptr, [&](auto *t, auto width) {
         using T = element<decltype(t)>;
         constexpr int W = decltype(width)::value;
         const map_tiles tiles = tiles_of(shape->images, shape->positions, shape->channels, shape->groups, W);
-        SKY_LAUNCH(tail_totals_kernel, (unsigned)div_up(tiles.channels, 64), 64, 0, stream, sum_g, sum_gz, image_mean, mean, invstd, gate, dsqueeze, scratch, dgamma, dbeta, accumulate, tiles);
-        SKY_LAUNCH((tail_grad_kernel<T, W>), tile_grid(tiles, W), tile_block(tiles, W), 0, stream, (const T *)g, (const T *)z, mean, invstd, gamma, gate, dsqueeze, scratch, (T *)dz, tiles);
+        SKY_LAUNCH(tail_totals_kernel, (unsigned)div_up(tiles.channels, 64), 64, 0, stream, sum_g, sum_gz, image_mean, mean, invstd, gate, dsqueeze, scratch,
+                   dgamma, dbeta, accumulate, tiles);
+        SKY_LAUNCH((tail_grad_kernel<T, W>), tile_grid(tiles, W), tile_block(tiles, W), 0, stream, (const T *)g, (const T *)z, mean, invstd, gamma, gate,
+                   dsqueeze, scratch, (T *)dz, tiles);
     });
 }

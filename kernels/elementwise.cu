@@ -27,7 +27,8 @@ template <class T> __global__ void cast_kernel(const float *x, T *y, int64_t cou
 
 template <class T> __global__ void cast_accumulate_kernel(const T *x, float *y, int64_t count, bool accumulate)
 {
-    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (int64_t)gridDim.x * blockDim.x) y[i] = to_float(x[i]) + (accumulate ? y[i] : 0.0f);
+    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (int64_t)gridDim.x * blockDim.x)
+        y[i] = to_float(x[i]) + (accumulate ? y[i] : 0.0f);
 }
 
 int sky_cuda_add(sky_stream stream, enum sky_dtype type, const void *a, const void *b, void *y, int64_t count)
@@ -55,7 +56,4 @@ int sky_cuda_cast_accumulate(sky_stream stream, enum sky_dtype type, const void 
     });
 }
 
-const char *sky_cuda_error_text(int error)
-{
-    return cudaGetErrorString((cudaError_t)error);
-}
+const char *sky_cuda_error_text(int error) { return cudaGetErrorString((cudaError_t)error); }

@@ -1,6 +1,6 @@
 /*
- * Heads, small tensors [P,N,D]: batch norm over the rows of each view and head, its gradient, its inference form, and dropout. A block works on 32 features of one head, its rows share
- * out the images. Launch-bound: one launch each.
+ * Heads, small tensors [P,N,D]: batch norm over the rows of each view and head, its gradient, its inference form, and dropout. A block works on 32 features of
+ * one head, its rows share out the images. Launch-bound: one launch each.
  */
 #include "kernels.h"
 #include "map_tiles.cuh"
@@ -17,16 +17,19 @@ struct head_place {
     int64_t weight; /* index into [P,D] */
     bool active;
 
-    __device__ explicit head_place(int features) : d((int)(blockIdx.x * MERGE_CHANNELS + threadIdx.x)), weight((int64_t)blockIdx.y * features + d), active(d < features) {}
+    __device__ explicit head_place(int features)
+        : d((int)(blockIdx.x * MERGE_CHANNELS + threadIdx.x)), weight((int64_t)blockIdx.y * features + d), active(d < features)
+    {
+    }
 };
 
 struct head_shape {
     int rows, features, groups; /* of [P,N,D] */
 };
 
-__global__ void __launch_bounds__(MERGE_CHANNELS * MERGE_ROWS)
-    head_bn_kernel(const float *x, const float *gamma, const float *beta, float *running_mean, float *running_var, float *y, float *mean /* [P,G,D] */, float *invstd, head_shape shape,
-                   double momentum, double epsilon, bool update)
+__global__ void __launch_bounds__(MERGE_CHANNELS *MERGE_ROWS)
+    head_bn_kernel(const float *x, const float *gamma, const float *beta, float *running_mean, float *running_var, float *y, float *mean /* [P,G,D] */,
+                   float *invstd, head_shape shape, double momentum, double epsilon, bool update)
 {
     SKY_DYNAMIC_SHARED(double, shared);
     const head_place at(shape.features);
@@ -55,8 +58,9 @@ __global__ void __launch_bounds__(MERGE_CHANNELS * MERGE_ROWS)
     }
 }
 
-__global__ void __launch_bounds__(MERGE_CHANNELS * MERGE_ROWS)
-    head_bn_grad_kernel(const float *dy, const float *x, const float *mean, const float *invstd, const float *gamma, float *dx, float *dgamma, float *dbeta, head_shape shape, bool accumulate)
+__global__ void __launch_bounds__(MERGE_CHANNELS *MERGE_ROWS)
+    head_bn_grad_kernel(const float *dy, const float *x, const float *mean, const float *invstd, const float *gamma, float *dx, float *dgamma, float *dbeta,
+                        head_shape shape, bool accumulate)
 {
     SKY_DYNAMIC_SHARED(double, shared);
     const head_place at(shape.features);
@@ -64,7 +68,8 @@ __global__ void __launch_bounds__(MERGE_CHANNELS * MERGE_ROWS)
     double total[2] = {0, 0};
     for (int group = 0; group < shape.groups; group++) {
         const int64_t block = (int64_t)blockIdx.y * shape.groups + group, first = block * members * shape.features + at.d;
-        const double center = at.active ? (double)mean[block * shape.features + at.d] : 0, slope = at.active ? (double)invstd[block * shape.features + at.d] : 0;
+        const double center = at.active ? (double)mean[block * shape.features + at.d] : 0,
+                     slope = at.active ? (double)invstd[block * shape.features + at.d] : 0;
         double sum[2] = {0, 0};
         for (int i = (int)threadIdx.y; at.active && i < members; i += MERGE_ROWS) {
             const double g = (double)dy[first + (int64_t)i * shape.features];
@@ -82,7 +87,8 @@ __global__ void __launch_bounds__(MERGE_CHANNELS * MERGE_ROWS)
     if (dgamma) dgamma[at.weight] = (float)(total[1] + (accumulate ? (double)dgamma[at.weight] : 0));
 }
 
-__global__ void head_bn_infer_kernel(const float *x, const float *gamma, const float *beta, const float *mean, const float *var, float *y, head_shape shape, int64_t count, float epsilon)
+__global__ void head_bn_infer_kernel(const float *x, const float *gamma, const float *beta, const float *mean, const float *var, float *y, head_shape shape,
+                                     int64_t count, float epsilon)
 {
     const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= count) return;
@@ -93,25 +99,26 @@ __global__ void head_bn_infer_kernel(const float *x, const float *gamma, const f
 static dim3 head_grid(const struct sky_cuda_heads *heads) { return dim3((unsigned)div_up(heads->features, MERGE_CHANNELS), (unsigned)heads->heads); }
 static constexpr size_t MERGE_BYTES = MERGE_CHANNELS * MERGE_ROWS * sizeof(double);
 
-int sky_cuda_head_bn(sky_stream stream, const struct sky_cuda_heads *heads, const float *x, const float *gamma, const float *beta, float *running_mean, float *running_var, float *y,
-                     float *mean, float *invstd, double momentum, double epsilon, bool update)
+int sky_cuda_head_bn(sky_stream stream, const struct sky_cuda_heads *heads, const float *x, const float *gamma, const float *beta, float *running_mean,
+                     float *running_var, float *y, float *mean, float *invstd, double momentum, double epsilon, bool update)
 {
     const head_shape shape = {(int)heads->rows, (int)heads->features, heads->groups};
-    SKY_LAUNCH(head_bn_kernel, head_grid(heads), dim3(MERGE_CHANNELS, MERGE_ROWS), MERGE_BYTES, stream, x, gamma, beta, running_mean, running_var, y, mean, invstd, shape, momentum, epsilon,
-               update);
+    SKY_LAUNCH(head_bn_kernel, head_grid(heads), dim3(MERGE_CHANNELS, MERGE_ROWS), MERGE_BYTES, stream, x, gamma, beta, running_mean, running_var, y, mean,
+               invstd, shape, momentum, epsilon, update);
     return (int)cudaGetLastError();
 }
 
-int sky_cuda_head_bn_grad(sky_stream stream, const struct sky_cuda_heads *heads, const float *dy, const float *x, const float *mean, const float *invstd, const float *gamma, float *dx,
-                          float *dgamma, float *dbeta, bool accumulate)
+int sky_cuda_head_bn_grad(sky_stream stream, const struct sky_cuda_heads *heads, const float *dy, const float *x, const float *mean, const float *invstd,
+                          const float *gamma, float *dx, float *dgamma, float *dbeta, bool accumulate)
 {
     const head_shape shape = {(int)heads->rows, (int)heads->features, heads->groups};
-    SKY_LAUNCH(head_bn_grad_kernel, head_grid(heads), dim3(MERGE_CHANNELS, MERGE_ROWS), MERGE_BYTES, stream, dy, x, mean, invstd, gamma, dx, dgamma, dbeta, shape, accumulate);
+    SKY_LAUNCH(head_bn_grad_kernel, head_grid(heads), dim3(MERGE_CHANNELS, MERGE_ROWS), MERGE_BYTES, stream, dy, x, mean, invstd, gamma, dx, dgamma, dbeta,
+               shape, accumulate);
     return (int)cudaGetLastError();
 }
 
-int sky_cuda_head_bn_infer(sky_stream stream, const struct sky_cuda_heads *heads, const float *x, const float *gamma, const float *beta, const float *mean, const float *var, float *y,
-                           double epsilon)
+int sky_cuda_head_bn_infer(sky_stream stream, const struct sky_cuda_heads *heads, const float *x, const float *gamma, const float *beta, const float *mean,
+                           const float *var, float *y, double epsilon)
 {
     const head_shape shape = {(int)heads->rows, (int)heads->features, heads->groups};
     const int64_t count = heads->heads * heads->rows * heads->features;
@@ -138,7 +145,8 @@ __global__ void dropout_kernel(const float *x, float *y, int64_t count, const sk
 {
     const int64_t block = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (4 * block >= count) return;
-    const uint32_t seed[2] = {(uint32_t)scalars->seed, (uint32_t)(scalars->seed >> 32)}, counter[4] = {(uint32_t)block, layer, (uint32_t)scalars->step, SKY_RNG_DROPOUT};
+    const uint32_t seed[2] = {(uint32_t)scalars->seed, (uint32_t)(scalars->seed >> 32)},
+                   counter[4] = {(uint32_t)block, layer, (uint32_t)scalars->step, SKY_RNG_DROPOUT};
     uint32_t word[4];
     philox(seed, counter, word);
     for (int k = 0; k < 4; k++)
@@ -148,6 +156,7 @@ __global__ void dropout_kernel(const float *x, float *y, int64_t count, const sk
 /* word 2^-32 >= rate, in whole numbers. */
 int sky_cuda_dropout(sky_stream stream, const float *x, float *y, int64_t count, const struct sky_scalars *scalars, uint32_t layer, double rate)
 {
-    SKY_LAUNCH(dropout_kernel, (unsigned)div_up(div_up(count, 4), THREADS), THREADS, 0, stream, x, y, count, scalars, layer, (uint64_t)ceil(rate * 4294967296.0), (float)(1 / (1 - rate)));
+    SKY_LAUNCH(dropout_kernel, (unsigned)div_up(div_up(count, 4), THREADS), THREADS, 0, stream, x, y, count, scalars, layer,
+               (uint64_t)ceil(rate * 4294967296.0), (float)(1 / (1 - rate)));
     return (int)cudaGetLastError();
 }

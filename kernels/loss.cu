@@ -1,9 +1,9 @@
 /*
- * Losses on logits [P,N,K] and their gradients: softmax cross entropy and the divergence between the two views. One warp a row (or pair of rows); logarithms of sums are taken relative to
- * the row's maximum; the rows' terms are added up in order by one block. Two launches each.
+ * Losses on logits [P,N,K] and their gradients: softmax cross entropy and the divergence between the two views. One warp a row (or pair of rows); logarithms of
+ * sums are taken relative to the row's maximum; the rows' terms are added up in order by one block. Two launches each.
  */
-#include "kernels.h"
 #include "device.cuh"
+#include "kernels.h"
 
 #include "graph/scalars.h"
 
@@ -47,9 +47,8 @@ __global__ void __launch_bounds__(SUM_THREADS) sum_terms_kernel(const float *ter
 }
 
 /* A label that is no class makes its term and gradients NaN: a kernel cannot fail, and the step's check sees it. */
-__global__ void __launch_bounds__(THREADS)
-    ce_kernel(const float *logits, const int32_t *labels, float *terms /* [P,N] */, float *dlogits, int64_t row_count, int rows, int classes, float smoothing, float share, float weight,
-              const sky_scalars *scalars)
+__global__ void __launch_bounds__(THREADS) ce_kernel(const float *logits, const int32_t *labels, float *terms /* [P,N] */, float *dlogits, int64_t row_count,
+                                                     int rows, int classes, float smoothing, float share, float weight, const sky_scalars *scalars)
 {
     const int64_t row = (int64_t)blockIdx.x * (THREADS / 32) + threadIdx.x / 32;
     const int lane = threadIdx.x % 32;
@@ -73,29 +72,31 @@ int sky_cuda_loss_ce(sky_stream stream, const struct sky_cuda_loss *p, const int
 {
     const int64_t rows = p->heads * p->rows, members = p->rows / p->groups;
     const double share = 1 / (double)members / (p->mean ? (double)p->heads : 1);
-    SKY_LAUNCH(ce_kernel, (unsigned)div_up(rows, THREADS / 32), THREADS, 0, stream, p->logits, labels, p->scratch, p->dlogits, rows, (int)p->rows, (int)p->classes, (float)p->smoothing,
-               (float)share, (float)p->weight, p->scalars);
+    SKY_LAUNCH(ce_kernel, (unsigned)div_up(rows, THREADS / 32), THREADS, 0, stream, p->logits, labels, p->scratch, p->dlogits, rows, (int)p->rows,
+               (int)p->classes, (float)p->smoothing, (float)share, (float)p->weight, p->scalars);
     SKY_LAUNCH(sum_terms_kernel, 1, SUM_THREADS, SUM_THREADS / 32 * sizeof(double), stream, p->scratch, p->loss, rows, share);
     return (int)cudaGetLastError();
 }
 
 /* which: bit 0, the drone's prediction is a target; bit 1, the satellite's is. */
 __global__ void __launch_bounds__(THREADS)
-    kl_kernel(const float *logits, float *terms /* [P,N/2] */, float *dlogits, int64_t pair_count, int pairs, int classes, float per_temperature, int which, bool attached, float share,
-              float weight, const sky_scalars *scalars)
+    kl_kernel(const float *logits, float *terms /* [P,N/2] */, float *dlogits, int64_t pair_count, int pairs, int classes, float per_temperature, int which,
+              bool attached, float share, float weight, const sky_scalars *scalars)
 {
     const int64_t pair = (int64_t)blockIdx.x * (THREADS / 32) + threadIdx.x / 32;
     const int lane = threadIdx.x % 32;
     if (pair >= pair_count) return;
     const int64_t satellite = (pair / pairs * 2 * pairs + pair % pairs) * classes, drone = satellite + (int64_t)pairs * classes; /* the rows' first elements */
-    const log_softmax of_satellite = log_softmax_of(logits + satellite, classes, per_temperature), of_drone = log_softmax_of(logits + drone, classes, per_temperature);
+    const log_softmax of_satellite = log_softmax_of(logits + satellite, classes, per_temperature),
+                      of_drone = log_softmax_of(logits + drone, classes, per_temperature);
     float from_drone = 0, from_satellite = 0; /* KL(drone || satellite), KL(satellite || drone) */
     for (int k = lane; k < classes; k += 32) {
         const float log_s = of_satellite(logits[satellite + k]), log_d = of_drone(logits[drone + k]);
         from_drone += expf(log_d) * (log_d - log_s), from_satellite += expf(log_s) * (log_s - log_d);
     }
     from_drone = warp_sum(from_drone), from_satellite = warp_sum(from_satellite);
-    const float drone_target = which & 1 ? 1.0f : 0.0f, satellite_target = which & 2 ? 1.0f : 0.0f, scale = share * per_temperature * gradient_weight(weight, scalars);
+    const float drone_target = which & 1 ? 1.0f : 0.0f, satellite_target = which & 2 ? 1.0f : 0.0f,
+                scale = share * per_temperature * gradient_weight(weight, scalars);
     if (lane == 0) terms[pair] = drone_target * from_drone + satellite_target * from_satellite;
     for (int k = lane; dlogits && k < classes; k += 32) {
         const float log_s = of_satellite(logits[satellite + k]), log_d = of_drone(logits[drone + k]), difference = expf(log_s) - expf(log_d);
@@ -110,8 +111,9 @@ int sky_cuda_loss_kl(sky_stream stream, const struct sky_cuda_loss *p)
 {
     const int64_t pairs = p->rows / 2, count = p->heads * pairs;
     const double share = p->temperature * p->temperature / (double)pairs / (p->mean ? (double)p->heads : 1);
-    SKY_LAUNCH(kl_kernel, (unsigned)div_up(count, THREADS / 32), THREADS, 0, stream, p->logits, p->scratch, p->dlogits, count, (int)pairs, (int)p->classes, (float)(1 / p->temperature),
-               (p->drone_is_target ? 1 : 0) | (p->satellite_is_target ? 2 : 0), !p->detach, (float)share, (float)p->weight, p->scalars);
+    SKY_LAUNCH(kl_kernel, (unsigned)div_up(count, THREADS / 32), THREADS, 0, stream, p->logits, p->scratch, p->dlogits, count, (int)pairs, (int)p->classes,
+               (float)(1 / p->temperature), (p->drone_is_target ? 1 : 0) | (p->satellite_is_target ? 2 : 0), !p->detach, (float)share, (float)p->weight,
+               p->scalars);
     SKY_LAUNCH(sum_terms_kernel, 1, SUM_THREADS, SUM_THREADS / 32 * sizeof(double), stream, p->scratch, p->loss, count, share);
     return (int)cudaGetLastError();
 }

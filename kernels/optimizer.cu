@@ -1,9 +1,9 @@
 /*
- * Over whole arenas: the gradients' sum of squares in double, stochastic gradient descent, the moving average. Bytes an element: 4; 20 (and 2 for the copy in lower precision); 12. Two, two
- * and one launch. Learning rates and scales are read on the device, so that a recorded step follows them.
+ * Over whole arenas: the gradients' sum of squares in double, stochastic gradient descent, the moving average. Bytes an element: 4; 20 (and 2 for the copy in
+ * lower precision); 12. Two, two and one launch. Learning rates and scales are read on the device, so that a recorded step follows them.
  */
-#include "kernels.h"
 #include "device.cuh"
+#include "kernels.h"
 
 #include "graph/scalars.h"
 
@@ -56,9 +56,9 @@ struct sgd_rates {
 };
 
 /* One block a piece of one parameter. A sum of squares that is not finite leaves everything as it is; the copy in lower precision is written all the same. */
-template <class T> __global__ void __launch_bounds__(THREADS)
-    sgd_kernel(const sky_cuda_piece *pieces, float *params, const float *grads, float *momenta, const double *sum_squares, const sky_scalars *scalars, T *shadow, unsigned *clamped,
-               sgd_rates rates)
+template <class T>
+__global__ void __launch_bounds__(THREADS) sgd_kernel(const sky_cuda_piece *pieces, float *params, const float *grads, float *momenta,
+                                                      const double *sum_squares, const sky_scalars *scalars, T *shadow, unsigned *clamped, sgd_rates rates)
 {
     SKY_DYNAMIC_SHARED(int, shared);
     const sky_cuda_piece piece = pieces[blockIdx.x];
@@ -82,7 +82,8 @@ template <class T> __global__ void __launch_bounds__(THREADS)
     if (threadIdx.x == 0) clamped[blockIdx.x] = (unsigned)count;
 }
 
-__global__ void __launch_bounds__(THREADS) report_kernel(const double *sum_squares, const sky_scalars *scalars, const unsigned *clamped, int64_t pieces, double *report)
+__global__ void __launch_bounds__(THREADS)
+    report_kernel(const double *sum_squares, const sky_scalars *scalars, const unsigned *clamped, int64_t pieces, double *report)
 {
     SKY_DYNAMIC_SHARED(double, shared);
     double sum = 0;
@@ -101,8 +102,8 @@ int sky_cuda_sgd(sky_stream stream, const struct sky_cuda_sgd *p)
     return with_type(p->shadow ? p->shadow_type : SKY_F32, [&](auto *t) {
         using T = element<decltype(t)>;
         if (p->piece_count)
-            SKY_LAUNCH(sgd_kernel<T>, (unsigned)p->piece_count, THREADS, shared, stream, p->pieces, p->params, p->grads, p->momenta, p->sum_squares, p->scalars, (T *)p->shadow, p->scratch,
-                       rates);
+            SKY_LAUNCH(sgd_kernel<T>, (unsigned)p->piece_count, THREADS, shared, stream, p->pieces, p->params, p->grads, p->momenta, p->sum_squares, p->scalars,
+                       (T *)p->shadow, p->scratch, rates);
         SKY_LAUNCH(report_kernel, 1, THREADS, shared, stream, p->sum_squares, p->scalars, p->scratch, p->piece_count, p->report);
     });
 }

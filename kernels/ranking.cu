@@ -1,10 +1,10 @@
 /*
- * Counting for exact ranks: for every query and each of its right rows, how many gallery rows' keys lie certainly below the right row's key, and which lie too close to say. Keys are
- * |g|^2/2 - q.g (eval/features.h); products come as a block [queries, items]. Counts are whole numbers, so their order does not matter. Bytes: a row of products is read once for
- * every RIGHTS right rows of its query.
+ * Counting for exact ranks: for every query and each of its right rows, how many gallery rows' keys lie certainly below the right row's key, and which lie too
+ * close to say. Keys are |g|^2/2 - q.g (eval/features.h); products come as a block [queries, items]. Counts are whole numbers, so their order does not matter.
+ * Bytes: a row of products is read once for every RIGHTS right rows of its query.
  */
-#include "kernels.h"
 #include "device.cuh"
+#include "kernels.h"
 
 using namespace sky;
 

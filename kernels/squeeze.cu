@@ -1,7 +1,7 @@
 /*
- * Squeeze and excitation: the squeeze (from BN's statistics alone, or as plain channel means in inference), the two small layers to the gate, and their gradient from the block tail's sums.
- * The layers' tensors are small ([N,C], [R,C]); work is spread so that neighbouring threads read neighbouring elements of the weights. Sums over images, channels and hidden units have a
- * fixed order. Launches: one; two; two; five.
+ * Squeeze and excitation: the squeeze (from BN's statistics alone, or as plain channel means in inference), the two small layers to the gate, and their
+ * gradient from the block tail's sums. The layers' tensors are small ([N,C], [R,C]); work is spread so that neighbouring threads read neighbouring elements of
+ * the weights. Sums over images, channels and hidden units have a fixed order. Launches: one; two; two; five.
  */
 #include "kernels.h"
 #include "map_tiles.cuh"
@@ -21,7 +21,8 @@ __global__ void squeeze_kernel(const float *image_mean, norm_parameters norm, fl
     squeeze[i] = fmaf(norm.gamma[c] * norm.invstd[statistic], image_mean[i] - norm.mean[statistic], norm.beta[c]);
 }
 
-int sky_cuda_bn_squeeze(sky_stream stream, int64_t images, int64_t channels, int groups, const float *image_mean, const struct sky_cuda_norm *norm, float *squeeze)
+int sky_cuda_bn_squeeze(sky_stream stream, int64_t images, int64_t channels, int groups, const float *image_mean, const struct sky_cuda_norm *norm,
+                        float *squeeze)
 {
     const int64_t count = images * channels;
     SKY_LAUNCH(squeeze_kernel, (unsigned)div_up(count, THREADS), THREADS, 0, stream, image_mean, *norm, squeeze, count, (int)channels, count / groups);
@@ -81,10 +82,11 @@ __device__ inline void dot_rows(const float *w, const float *x, int64_t length, 
 }
 
 /* y [images, rows] = f(x [images, length] w^T + bias): f is ReLU or the logistic function. Warps along x take rows, blocks along y take IMAGES images. */
-template <bool LOGISTIC> __global__ void __launch_bounds__(THREADS)
-    layer_kernel(const float *x, const float *w, const float *bias, float *y, int images, int length, int rows)
+template <bool LOGISTIC>
+__global__ void __launch_bounds__(THREADS) layer_kernel(const float *x, const float *w, const float *bias, float *y, int images, int length, int rows)
 {
-    const int row = (int)(blockIdx.x * (THREADS / 32) + threadIdx.x / 32), first = (int)blockIdx.y * IMAGES, count = min(IMAGES, images - first), lane = threadIdx.x % 32;
+    const int row = (int)(blockIdx.x * (THREADS / 32) + threadIdx.x / 32), first = (int)blockIdx.y * IMAGES, count = min(IMAGES, images - first),
+              lane = threadIdx.x % 32;
     if (row >= rows) return;
     float dots[IMAGES];
     dot_rows(w + (int64_t)row * length, x + (int64_t)first * length, length, count, dots);
@@ -95,19 +97,22 @@ template <bool LOGISTIC> __global__ void __launch_bounds__(THREADS)
     }
 }
 
-int sky_cuda_se_gate(sky_stream stream, int64_t images, int64_t channels, int64_t reduced, const float *squeeze, const float *w1, const float *b1, const float *w2, const float *b2,
-                     float *hidden, float *gate)
+int sky_cuda_se_gate(sky_stream stream, int64_t images, int64_t channels, int64_t reduced, const float *squeeze, const float *w1, const float *b1,
+                     const float *w2, const float *b2, float *hidden, float *gate)
 {
     const unsigned groups = (unsigned)div_up(images, IMAGES);
-    SKY_LAUNCH(layer_kernel<false>, dim3((unsigned)div_up(reduced, THREADS / 32), groups), THREADS, 0, stream, squeeze, w1, b1, hidden, (int)images, (int)channels, (int)reduced);
-    SKY_LAUNCH(layer_kernel<true>, dim3((unsigned)div_up(channels, THREADS / 32), groups), THREADS, 0, stream, hidden, w2, b2, gate, (int)images, (int)reduced, (int)channels);
+    SKY_LAUNCH(layer_kernel<false>, dim3((unsigned)div_up(reduced, THREADS / 32), groups), THREADS, 0, stream, squeeze, w1, b1, hidden, (int)images,
+               (int)channels, (int)reduced);
+    SKY_LAUNCH(layer_kernel<true>, dim3((unsigned)div_up(channels, THREADS / 32), groups), THREADS, 0, stream, hidden, w2, b2, gate, (int)images, (int)reduced,
+               (int)channels);
     return (int)cudaGetLastError();
 }
 
 /* ---- their gradient ---- */
 
 /* Of the gate's argument: da [N,C] = dgate gate (1 - gate), dgate = gamma sum_gz + beta sum_g. */
-__global__ void gate_argument_kernel(const float *sum_g, const float *sum_gz, const float *gate, const float *gamma, const float *beta, float *da, int64_t count, int channels)
+__global__ void gate_argument_kernel(const float *sum_g, const float *sum_gz, const float *gate, const float *gamma, const float *beta, float *da,
+                                     int64_t count, int channels)
 {
     const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= count) return;
@@ -116,9 +121,11 @@ __global__ void gate_argument_kernel(const float *sum_g, const float *sum_gz, co
 }
 
 /*
- * y [images, columns] = mask of x [images, length] w [length, columns], where mask is [keep > 0] or nothing. A block gives 32 columns of one image; its rows share out the length.
+ * y [images, columns] = mask of x [images, length] w [length, columns], where mask is [keep > 0] or nothing. A block gives 32 columns of one image; its rows
+ * share out the length.
  */
-__global__ void __launch_bounds__(MERGE_CHANNELS * MERGE_ROWS) transposed_layer_kernel(const float *x, const float *w, const float *keep, float *y, int length, int columns)
+__global__ void __launch_bounds__(MERGE_CHANNELS *MERGE_ROWS)
+    transposed_layer_kernel(const float *x, const float *w, const float *keep, float *y, int length, int columns)
 {
     SKY_DYNAMIC_SHARED(float, shared);
     const int column = (int)(blockIdx.x * MERGE_CHANNELS + threadIdx.x);
@@ -147,17 +154,20 @@ __global__ void outer_kernel(const float *a, const float *b, float *dw, float *d
 
 int64_t sky_cuda_se_gate_grad_floats(int64_t images, int64_t channels, int64_t reduced) { return images * (channels + reduced); }
 
-int sky_cuda_se_gate_grad(sky_stream stream, int64_t images, int64_t channels, int64_t reduced, const struct sky_cuda_se_gate_grad *p, bool accumulate, float *scratch)
+int sky_cuda_se_gate_grad(sky_stream stream, int64_t images, int64_t channels, int64_t reduced, const struct sky_cuda_se_gate_grad *p, bool accumulate,
+                          float *scratch)
 {
     float *da = scratch, *dh = scratch + images * channels; /* [N,C], [N,R] */
     const int64_t count = images * channels, weights = channels * reduced;
     const dim3 block(MERGE_CHANNELS, MERGE_ROWS);
     const size_t shared = MERGE_CHANNELS * MERGE_ROWS * sizeof(float);
     const unsigned blocks = (unsigned)div_up(weights, THREADS);
-    SKY_LAUNCH(gate_argument_kernel, (unsigned)div_up(count, THREADS), THREADS, 0, stream, p->sum_g, p->sum_gz, p->gate, p->gamma, p->beta, da, count, (int)channels);
-    SKY_LAUNCH(transposed_layer_kernel, dim3((unsigned)div_up(reduced, MERGE_CHANNELS), (unsigned)images), block, shared, stream, da, p->w2, p->hidden, dh, (int)channels, (int)reduced);
-    SKY_LAUNCH(transposed_layer_kernel, dim3((unsigned)div_up(channels, MERGE_CHANNELS), (unsigned)images), block, shared, stream, dh, p->w1, (const float *)nullptr, p->dsqueeze,
-               (int)reduced, (int)channels);
+    SKY_LAUNCH(gate_argument_kernel, (unsigned)div_up(count, THREADS), THREADS, 0, stream, p->sum_g, p->sum_gz, p->gate, p->gamma, p->beta, da, count,
+               (int)channels);
+    SKY_LAUNCH(transposed_layer_kernel, dim3((unsigned)div_up(reduced, MERGE_CHANNELS), (unsigned)images), block, shared, stream, da, p->w2, p->hidden, dh,
+               (int)channels, (int)reduced);
+    SKY_LAUNCH(transposed_layer_kernel, dim3((unsigned)div_up(channels, MERGE_CHANNELS), (unsigned)images), block, shared, stream, dh, p->w1,
+               (const float *)nullptr, p->dsqueeze, (int)reduced, (int)channels);
     SKY_LAUNCH(outer_kernel, blocks, THREADS, 0, stream, da, p->hidden, p->dw2, p->db2, (int)images, (int)channels, (int)reduced, accumulate);
     SKY_LAUNCH(outer_kernel, blocks, THREADS, 0, stream, dh, p->squeeze, p->dw1, p->db1, (int)images, (int)reduced, (int)channels, accumulate);
     return (int)cudaGetLastError();

@@ -1,6 +1,6 @@
 /*
- * The second part of ranking on a device: it counts the keys that are certainly smaller and lists the pairs too close to call; those few are decided here, by distances in double, exactly as
- * rank.c decides them. So the ranks are the same to the last one. Owns what it allocates while it runs.
+ * The second part of ranking on a device: it counts the keys that are certainly smaller and lists the pairs too close to call; those few are decided here, by
+ * distances in double, exactly as rank.c decides them. So the ranks are the same to the last one. Owns what it allocates while it runs.
  */
 #include "base/memory.h"
 #include "ranker.h"
@@ -30,7 +30,8 @@ static void decide(struct sky_rank_range *range, const struct sky_key_count *tas
         const int stretch = (int64_t)task->near[i].item >= task->bounds[1];
         const struct sky_right *than = &range->rights[right];
         const double distance = item == than->item ? than->distance : sky_range_distance(range, query, item);
-        const bool before = distance < than->distance || (distance == than->distance && item < than->item), tie = right == range->first[query] && distance == than->distance;
+        const bool before = distance < than->distance || (distance == than->distance && item < than->item),
+                   tie = right == range->first[query] && distance == than->distance;
         if (before) {
 #pragma omp atomic
             task->before[(int64_t)stretch * range->count + right]++;
@@ -46,10 +47,19 @@ sky_status sky_range_count_on_device(struct sky_rank_range *range, bool *done)
 {
     const struct sky_ranker *r = range->ranker;
     const int64_t room = range->count * 64 < NEAR_ROOM ? range->count * 64 + 1024 : NEAR_ROOM;
-    struct sky_key_count task = {.queries = range->queries, .items = r->ranked, .dimensions = r->query.dimensions,
-                                 .query_rows = r->query.rows + range->first_query * r->query.dimensions, .item_rows = r->gallery.rows, .order = r->match.order,
-                                 .half_norms = r->half_norms, .first = range->first, .right_keys = range->keys, .bounds = {0, r->match.known, r->ranked}, .scale = r->measure.scale,
-                                 .margin = WIDER * r->measure.margin, .near_room = room};
+    struct sky_key_count task = {.queries = range->queries,
+                                 .items = r->ranked,
+                                 .dimensions = r->query.dimensions,
+                                 .query_rows = r->query.rows + range->first_query * r->query.dimensions,
+                                 .item_rows = r->gallery.rows,
+                                 .order = r->match.order,
+                                 .half_norms = r->half_norms,
+                                 .first = range->first,
+                                 .right_keys = range->keys,
+                                 .bounds = {0, r->match.known, r->ranked},
+                                 .scale = r->measure.scale,
+                                 .margin = WIDER * r->measure.margin,
+                                 .near_room = room};
     sky_status status = SKY_OK;
     SKY_TRY_DONE(sky_alloc(&task.before, 2 * (size_t)range->count, sizeof *task.before, "ranking"));
     SKY_TRY_DONE(sky_alloc(&task.near, (size_t)room, sizeof *task.near, "ranking"));

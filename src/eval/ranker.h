@@ -31,7 +31,7 @@ struct sky_rank_range {
     const struct sky_ranker *ranker;
     int64_t first_query, queries, count; /* count: right rows of all these queries */
     int64_t *first;                      /* [queries + 1] where a query's right rows begin */
-    struct sky_right *rights;                /* [count] a query's nearest first, equal ones by gallery index */
+    struct sky_right *rights;            /* [count] a query's nearest first, equal ones by gallery index */
     float *keys;                         /* [count] the same distances as keys (features.h), ascending likewise */
     uint32_t *counters; /* [threads][stretches][count + queries]: of query q, at first[q] + q: rows behind t right rows, t = 0 .. number of right rows */
     uint32_t *ties;     /* [threads][stretches][queries] rows exactly as far as the best right one, itself among them */
@@ -54,7 +54,8 @@ static inline double sky_range_distance(const struct sky_rank_range *range, int6
     return sky_squared_distance(all->rows + (range->first_query + query) * all->dimensions, gallery->rows + item * gallery->dimensions, gallery->dimensions);
 }
 
-/* Fills thread 0's counters and ties. *done stays false, and nothing is changed, when so many pairs are close (features that nearly coincide) that the host's way is the better one. */
+/* Fills thread 0's counters and ties. *done stays false, and nothing is changed, when so many pairs are close (features that nearly coincide) that the host's
+ * way is the better one. */
 sky_status sky_range_count_on_device(struct sky_rank_range *range, bool *done);
 
 #endif

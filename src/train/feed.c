@@ -1,15 +1,12 @@
 /*
- * The two slots behind feed.h. A slot is filled on the device's copying side, taken by its computing side, and filled again when that is through with it; the loader gets its memory
- * back when the copy has read it.
+ * The two slots behind feed.h. A slot is filled on the device's copying side, taken by its computing side, and filled again when that is through with it; the
+ * loader gets its memory back when the copy has read it.
  */
 #include "feed.h"
 
 #include <string.h>
 
-static const struct sky_staging *staging_of(const struct sky_feed *feed)
-{
-    return feed->device->backend->staging;
-}
+static const struct sky_staging *staging_of(const struct sky_feed *feed) { return feed->device->backend->staging; }
 
 sky_status sky_feed_open(struct sky_feed *feed, struct sky_device *device, struct sky_loader *loader, int64_t rows, size_t image_bytes)
 {
@@ -21,7 +18,8 @@ sky_status sky_feed_open(struct sky_feed *feed, struct sky_device *device, struc
         feed->row_bytes[part] = row_bytes[part], feed->part_at[part] = feed->slot_bytes;
         feed->slot_bytes += ((size_t)rows * row_bytes[part] + 63) / 64 * 64;
     }
-    for (int s = 0; s < SKY_FEED_SLOTS && staging_of(feed); s++) SKY_TRY_DONE(device->backend->arena_alloc(device, feed->slot_bytes, "batches on their way", &feed->slot[s]));
+    for (int s = 0; s < SKY_FEED_SLOTS && staging_of(feed); s++)
+        SKY_TRY_DONE(device->backend->arena_alloc(device, feed->slot_bytes, "batches on their way", &feed->slot[s]));
 done:
     if (status != SKY_OK) sky_feed_close(feed);
     return status;
@@ -66,7 +64,8 @@ static sky_status fetch(struct sky_feed *feed, int s)
     SKY_TRY(pin(feed, feed->batch[s].images, (size_t)feed->rows * feed->row_bytes[SKY_FEED_IMAGES]));
     SKY_TRY(staging->begin(feed->device, s));
     for (int part = 0; part < SKY_FEED_PARTS; part++)
-        SKY_TRY(staging->copy(feed->device, (char *)feed->slot[s] + feed->part_at[part], part_of(&feed->batch[s], (enum sky_feed_part)part), (size_t)feed->rows * feed->row_bytes[part]));
+        SKY_TRY(staging->copy(feed->device, (char *)feed->slot[s] + feed->part_at[part], part_of(&feed->batch[s], (enum sky_feed_part)part),
+                              (size_t)feed->rows * feed->row_bytes[part]));
     return staging->end(feed->device, s);
 }
 

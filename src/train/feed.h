@@ -1,6 +1,7 @@
 /*
- * Brings each step's batch from the loader to the device. Where the device can take copies beside its work (backend staging), the next step's batch travels while this step computes: two
- * slots in device memory take turns. Elsewhere batches are copied when they are wanted. Owns the slots; loader and device are borrowed.
+ * Brings each step's batch from the loader to the device. Where the device can take copies beside its work (backend staging), the next step's batch travels
+ * while this step computes: two slots in device memory take turns. Elsewhere batches are copied when they are wanted. Owns the slots; loader and device are
+ * borrowed.
  */
 #ifndef SKY_TRAIN_FEED_H
 #define SKY_TRAIN_FEED_H
@@ -14,13 +15,13 @@ enum { SKY_FEED_SLOTS = 2, SKY_FEED_MOST_PINNED = 16 };
 struct sky_feed {
     struct sky_device *device;
     struct sky_loader *loader;
-    int64_t rows;                        /* of a batch */
+    int64_t rows; /* of a batch */
     size_t row_bytes[SKY_FEED_PARTS], part_at[SKY_FEED_PARTS], slot_bytes;
-    void *slot[SKY_FEED_SLOTS];          /* on the device; NULL without staging */
+    void *slot[SKY_FEED_SLOTS]; /* on the device; NULL without staging */
     struct sky_batch batch[SKY_FEED_SLOTS];
-    bool held[SKY_FEED_SLOTS];           /* its batch is here and the loader's memory is still wanted */
+    bool held[SKY_FEED_SLOTS]; /* its batch is here and the loader's memory is still wanted */
     int current;
-    struct sky_error failed;             /* fetching ahead failed: told when that batch is wanted */
+    struct sky_error failed; /* fetching ahead failed: told when that batch is wanted */
     void *pinned[SKY_FEED_MOST_PINNED];
     int pinned_count;
 };

@@ -1,6 +1,6 @@
 /*
- * The comparisons behind parity.h. Weights are well-conditioned: residual branches start small, few elements lie near a ReLU's switch, logits are about 1. Elsewhere float32
- * trajectories diverge by rounding alone.
+ * The comparisons behind parity.h. Weights are well-conditioned: residual branches start small, few elements lie near a ReLU's switch, logits are about 1.
+ * Elsewhere float32 trajectories diverge by rounding alone.
  */
 #include "parity.h"
 
@@ -31,7 +31,8 @@ static sky_status open_trainee(struct trainee *t, const struct parity *p, const 
     memset(t, 0, sizeof *t);
     for (int i = 0; i < p->override_count && count < MOST_OVERRIDES; i++) overrides[count++] = p->overrides[i];
     SKY_TRY(sky_config_read(&t->config, NULL, overrides, count));
-    const struct sky_device_options options = {.threads = 8, .deterministic = true, .capture = capture, .tf32 = t->config.train.precision != SKY_PRECISION_FP32};
+    const struct sky_device_options options = {
+        .threads = 8, .deterministic = true, .capture = capture, .tf32 = t->config.train.precision != SKY_PRECISION_FP32};
     SKY_TRY(sky_model_build(&t->model, &t->config, SKY_MODEL_TRAIN, PAIRS, CLASSES, 0, SKY_F32, NULL));
     SKY_TRY(sky_executor_create(&t->executor, backend, &options, &t->model.graph, NULL));
     return sky_parameters_initialise(&t->model, &t->executor, 1);
@@ -62,7 +63,8 @@ static float *read_arena(struct trainee *t, enum sky_arena arena)
 static float conditioned(const char *name, int64_t i, float value)
 {
     if (ends_with(name, "bn1.weight") || ends_with(name, "bn2.weight") || ends_with(name, "downsample.1.weight")) return 0.5f * value;
-    if (ends_with(name, "bn1.bias") || ends_with(name, "bn2.bias") || ends_with(name, "bn3.bias") || ends_with(name, "downsample.1.bias")) return i % 2 ? 0.5f : -0.5f;
+    if (ends_with(name, "bn1.bias") || ends_with(name, "bn2.bias") || ends_with(name, "bn3.bias") || ends_with(name, "downsample.1.bias"))
+        return i % 2 ? 0.5f : -0.5f;
     if (ends_with(name, "bn3.weight")) return 0.2f * value;
     return ends_with(name, "classifier.0.weight") ? 40 * value : value;
 }
@@ -78,7 +80,8 @@ static sky_status condition(struct trainee *t)
         float *own = params + tensor->offset / sizeof(float);
         for (int64_t i = 0; i < tensor->count; i++) own[i] = conditioned(tensor->name, i, own[i]);
     }
-    sky_status status = t->executor.device.backend->copy_in(&t->executor.device, t->executor.arena[SKY_ARENA_PARAMS], params, graph->arena_bytes[SKY_ARENA_PARAMS]);
+    sky_status status =
+        t->executor.device.backend->copy_in(&t->executor.device, t->executor.arena[SKY_ARENA_PARAMS], params, graph->arena_bytes[SKY_ARENA_PARAMS]);
     if (status == SKY_OK) status = sky_executor_run(&t->executor, SKY_PHASE_ONCE, false);
     free(params);
     return status;
@@ -105,8 +108,8 @@ static sky_status feed(struct trainee *t, int step)
 }
 
 /*
- * Largest relative distance of a parameter's tensors in two arenas, by norm; smallest cosine. Small tensors are measured against a hundredth of all of them together: some gradients are zero
- * but for rounding (a bias in front of batch norm).
+ * Largest relative distance of a parameter's tensors in two arenas, by norm; smallest cosine. Small tensors are measured against a hundredth of all of them
+ * together: some gradients are zero but for rounding (a bias in front of batch norm).
  */
 struct distance {
     double relative, cosine;
@@ -136,7 +139,8 @@ static struct distance compare(const struct trainee *t, const float *a, const fl
 void parity_with_the_cpu(const struct parity *p)
 {
     struct trainee cpu, gpu;
-    if (open_trainee(&cpu, p, &sky_backend_cpu, "train.precision=fp32", false) != SKY_OK || open_trainee(&gpu, p, p->backend, "train.precision=fp32", false) != SKY_OK) {
+    if (open_trainee(&cpu, p, &sky_backend_cpu, "train.precision=fp32", false) != SKY_OK ||
+        open_trainee(&gpu, p, p->backend, "train.precision=fp32", false) != SKY_OK) {
         CHECK_OK(sky_error_last()->status);
         return;
     }
@@ -154,7 +158,8 @@ void parity_with_the_cpu(const struct parity *p)
         for (int arena = SKY_ARENA_PARAMS; arena <= SKY_ARENA_GRADS; arena++) {
             float *a = read_arena(&gpu, (enum sky_arena)arena), *b = read_arena(&cpu, (enum sky_arena)arena);
             const struct distance worst = compare(&cpu, a, b, 1);
-            printf("fp32 step %d %s: largest relative distance from the CPU %.2g (%s)\n", step, sky_arena_name((enum sky_arena)arena), worst.relative, worst.where);
+            printf("fp32 step %d %s: largest relative distance from the CPU %.2g (%s)\n", step, sky_arena_name((enum sky_arena)arena), worst.relative,
+                   worst.where);
             CHECK(worst.relative <= 1e-4);
             free(a);
             free(b);
@@ -215,7 +220,4 @@ void parity_of_recording(const struct parity *p, const char *precision)
     close_trainee(&captured);
 }
 
-int parity_done(void)
-{
-    return check_done();
-}
+int parity_done(void) { return check_done(); }

@@ -1,5 +1,6 @@
 /*
- * The fibers, barriers and shared memory behind host_exec.h. One launch at a time; everything lives in one object for the whole process, since kernels reach it through free functions.
+ * The fibers, barriers and shared memory behind host_exec.h. One launch at a time; everything lives in one object for the whole process, since kernels reach it
+ * through free functions.
  */
 #include "launch.cuh"
 
@@ -49,8 +50,10 @@ static void __sanitizer_start_switch_fiber(void **, const void *, size_t) {}
 static void __sanitizer_finish_switch_fiber(void *, const void **, size_t *) {}
 #endif
 
-namespace host_exec {
-namespace {
+namespace host_exec
+{
+namespace
+{
 
 constexpr size_t STACK_BYTES = 256 << 10, MOST_SHARED = 227 << 10, FREE_SHARED = 48 << 10;
 
@@ -266,7 +269,8 @@ void launch(const place &where, dim3 grid, dim3 block, size_t shared_bytes, cons
     executor &e = self();
     const uint64_t threads = (uint64_t)block.x * block.y * block.z;
     e.where = where;
-    if (threads < 1 || threads > 1024 || !grid.x || !grid.y || !grid.z || grid.y > 65535 || grid.z > 65535 || shared_bytes > MOST_SHARED || shared_bytes > FREE_SHARED) {
+    if (threads < 1 || threads > 1024 || !grid.x || !grid.y || !grid.z || grid.y > 65535 || grid.z > 65535 || shared_bytes > MOST_SHARED ||
+        shared_bytes > FREE_SHARED) {
         e.error = cudaErrorInvalidConfiguration;
         return;
     }

@@ -1,6 +1,6 @@
 /*
- * Scores with the counting done by the CUDA back end's kernels (run on the host) against scores counted on the CPU: random problems with exact and near ties, junk, distractors, several
- * right rows a query, tiny and huge features. Every number must be the same.
+ * Scores with the counting done by the CUDA back end's kernels (run on the host) against scores counted on the CPU: random problems with exact and near ties,
+ * junk, distractors, several right rows a query, tiny and huge features. Every number must be the same.
  */
 #include "base/rng.h"
 #include "check.h"
@@ -21,8 +21,12 @@ struct problem {
 /* `grain` rounds features, so that rows coincide; `spread` is how far rows are from one common row. */
 static struct problem make(uint64_t seed, int64_t queries, int64_t items, int64_t dimensions, int64_t classes, double grain, double spread, double size)
 {
-    struct problem p = {malloc((size_t)(queries * dimensions) * sizeof(float)), malloc((size_t)(items * dimensions) * sizeof(float)), malloc((size_t)queries * 8), malloc((size_t)items * 8),
-                        {0}, {0}};
+    struct problem p = {malloc((size_t)(queries * dimensions) * sizeof(float)),
+                        malloc((size_t)(items * dimensions) * sizeof(float)),
+                        malloc((size_t)queries * 8),
+                        malloc((size_t)items * 8),
+                        {0},
+                        {0}};
     struct sky_rng rng = sky_rng_make(seed, SKY_RNG_TEST, 1, 2);
     if (!p.query_rows || !p.gallery_rows || !p.query_labels || !p.gallery_labels) abort();
     for (int set = 0; set < 2; set++) {
@@ -34,7 +38,8 @@ static struct problem make(uint64_t seed, int64_t queries, int64_t items, int64_
                 const double value = 1 + spread * (sin((double)(label * 7 + d)) + 0.5 * sky_rng_normal(&rng));
                 (set ? p.gallery_rows : p.query_rows)[i * dimensions + d] = (float)(size * (grain > 0 ? floor(value / grain + 0.5) * grain : value));
             }
-            if (set && i > 4 && i % 5 == 0) memcpy(p.gallery_rows + i * dimensions, p.gallery_rows + (i - 3) * dimensions, (size_t)dimensions * sizeof(float)); /* equal rows */
+            if (set && i > 4 && i % 5 == 0)
+                memcpy(p.gallery_rows + i * dimensions, p.gallery_rows + (i - 3) * dimensions, (size_t)dimensions * sizeof(float)); /* equal rows */
         }
     }
     p.query = (struct sky_features){queries, dimensions, p.query_rows, p.query_labels, NULL};
@@ -51,10 +56,12 @@ static void compare(struct sky_device *device, struct problem p, const char *wha
     CHECK_OK(sky_score(&p.query, &p.gallery, both, 2, 2, here));
     CHECK_OK(sky_score_on(&p.query, &p.gallery, both, 2, 2, device, there));
     for (int i = 0; i < 2; i++) {
-        const bool same = here[i].r1 == there[i].r1 && here[i].r5 == there[i].r5 && here[i].r10 == there[i].r10 && here[i].r1_percent == there[i].r1_percent && here[i].ap == there[i].ap &&
-                          here[i].tied_queries == there[i].tied_queries && here[i].gallery == there[i].gallery && here[i].queries_without_match == there[i].queries_without_match;
-        if (!same) printf("%s: R@1 %.9g and %.9g, AP %.12g and %.12g, tied %lld and %lld\n", what, here[i].r1, there[i].r1, here[i].ap, there[i].ap, (long long)here[i].tied_queries,
-                          (long long)there[i].tied_queries);
+        const bool same = here[i].r1 == there[i].r1 && here[i].r5 == there[i].r5 && here[i].r10 == there[i].r10 && here[i].r1_percent == there[i].r1_percent &&
+                          here[i].ap == there[i].ap && here[i].tied_queries == there[i].tied_queries && here[i].gallery == there[i].gallery &&
+                          here[i].queries_without_match == there[i].queries_without_match;
+        if (!same)
+            printf("%s: R@1 %.9g and %.9g, AP %.12g and %.12g, tied %lld and %lld\n", what, here[i].r1, there[i].r1, here[i].ap, there[i].ap,
+                   (long long)here[i].tied_queries, (long long)there[i].tied_queries);
         CHECK(same);
     }
     free(p.query_rows);

@@ -1,6 +1,7 @@
 /*
- * Batches on their way to a device: what arrives is what the loader made, in order, with and without staging; a slot is never filled before the device is through with it; a batch that
- * cannot be made is told when it is wanted, not earlier. The device is the reference back end; its staging only checks the order of calls and copies.
+ * Batches on their way to a device: what arrives is what the loader made, in order, with and without staging; a slot is never filled before the device is
+ * through with it; a batch that cannot be made is told when it is wanted, not earlier. The device is the reference back end; its staging only checks the order
+ * of calls and copies.
  */
 #include "train/feed.h"
 
@@ -81,8 +82,15 @@ static int walk(const struct sky_train_set *set, struct sky_sampler *sampler, bo
     struct sky_device device = {.backend = &backend, .options = {.threads = 1}};
     struct sky_loader *loader = NULL;
     struct sky_feed feed;
-    const struct sky_loader_options options = {.set = set, .sampler = sampler, .augment = {{.size = SIZE, .pad = 2, .crop = true, .flip = 0.5}, {.size = SIZE, .pad = 2, .crop = true, .flip = 0.5}},
-                                               .batch_size = PLACES, .seed = 1, .workers = 2, .first_step = 0, .last_step = STEPS};
+    const struct sky_loader_options options = {
+        .set = set,
+        .sampler = sampler,
+        .augment = {{.size = SIZE, .pad = 2, .crop = true, .flip = 0.5}, {.size = SIZE, .pad = 2, .crop = true, .flip = 0.5}},
+        .batch_size = PLACES,
+        .seed = 1,
+        .workers = 2,
+        .first_step = 0,
+        .last_step = STEPS};
     const size_t image_bytes = SIZE * SIZE * 3;
     unsigned char *images = malloc(2 * PLACES * image_bytes);
     int32_t labels[2 * PLACES];
@@ -132,7 +140,8 @@ int main(void)
     CHECK(wrong == 0 && pinned == 0 && filling == -1);
     CHECK(ahead == STEPS - 1); /* every batch but the first came while another one was at work */
 
-    tree_write("train/drone/0005/a.jpg", "not a picture", 13); /* a step that needs the broken image fails when its batch is wanted, after all that came before it */
+    tree_write("train/drone/0005/a.jpg", "not a picture",
+               13); /* a step that needs the broken image fails when its batch is wanted, after all that came before it */
     const int whole = walk(&set, sampler, false, plain);
     CHECK(whole >= 1 && whole < STEPS && sky_error_last()->status == SKY_DATA);
     CHECK(walk(&set, sampler, true, staged) == whole && sky_error_last()->status == SKY_DATA);

@@ -15,8 +15,8 @@ static sky_status stats_run(const struct sky_kernel *kernel, const struct sky_ru
     const struct sky_tensor *z = sky_cuda_in(kernel, 0);
     const struct sky_cuda_map map = sky_cuda_map_of(kernel, z);
     const union sky_attributes *attr = &kernel->node->attr;
-    return sky_cuda_launched(kernel, sky_cuda_bn_stats(sky_cuda_of(kernel)->stream, z->dtype, &map, run->in[0], run->out[0], run->out[1], run->out[2], run->in[1], run->in[2],
-                                                       attr->bn.momentum, attr->bn.epsilon, attr->bn.update, run->work));
+    return sky_cuda_launched(kernel, sky_cuda_bn_stats(sky_cuda_of(kernel)->stream, z->dtype, &map, run->in[0], run->out[0], run->out[1], run->out[2],
+                                                       run->in[1], run->in[2], attr->bn.momentum, attr->bn.epsilon, attr->bn.update, run->work));
 }
 
 static sky_status apply_run(const struct sky_kernel *kernel, const struct sky_run *run)
@@ -24,7 +24,8 @@ static sky_status apply_run(const struct sky_kernel *kernel, const struct sky_ru
     const struct sky_tensor *z = sky_cuda_in(kernel, 0);
     const struct sky_cuda_map map = sky_cuda_map_of(kernel, z);
     const struct sky_cuda_norm norm = sky_cuda_norm_of(run, 1);
-    return sky_cuda_launched(kernel, sky_cuda_bn_apply(sky_cuda_of(kernel)->stream, z->dtype, &map, run->in[0], &norm, kernel->node->attr.bn.relu, run->out[0]));
+    return sky_cuda_launched(kernel,
+                             sky_cuda_bn_apply(sky_cuda_of(kernel)->stream, z->dtype, &map, run->in[0], &norm, kernel->node->attr.bn.relu, run->out[0]));
 }
 
 static sky_status grad_prepare(struct sky_kernel *kernel)
@@ -39,15 +40,15 @@ static sky_status grad_run(const struct sky_kernel *kernel, const struct sky_run
     const struct sky_tensor *z = sky_cuda_in(kernel, 1);
     const struct sky_cuda_map map = sky_cuda_map_of(kernel, z);
     const struct sky_cuda_norm norm = sky_cuda_norm_of(run, 2);
-    return sky_cuda_launched(kernel, sky_cuda_bn_grad(sky_cuda_of(kernel)->stream, z->dtype, &map, run->in[0], run->in[1], &norm, kernel->node->attr.bn.relu, run->out[0], run->out[1],
-                                                      run->out[2], run->accumulate, run->work));
+    return sky_cuda_launched(kernel, sky_cuda_bn_grad(sky_cuda_of(kernel)->stream, z->dtype, &map, run->in[0], run->in[1], &norm, kernel->node->attr.bn.relu,
+                                                      run->out[0], run->out[1], run->out[2], run->accumulate, run->work));
 }
 
 static sky_status fold_run(const struct sky_kernel *kernel, const struct sky_run *run)
 {
     const struct sky_tensor *w = sky_cuda_in(kernel, 0), *folded = sky_cuda_out(kernel, 0);
-    return sky_cuda_launched(kernel, sky_cuda_bn_fold(sky_cuda_of(kernel)->stream, folded->dtype, w->dim[0], w->count / w->dim[0], run->in[0], run->in[1], run->in[2], run->in[3], run->in[4],
-                                                      kernel->node->attr.bn.epsilon, run->out[0], run->out[1]));
+    return sky_cuda_launched(kernel, sky_cuda_bn_fold(sky_cuda_of(kernel)->stream, folded->dtype, w->dim[0], w->count / w->dim[0], run->in[0], run->in[1],
+                                                      run->in[2], run->in[3], run->in[4], kernel->node->attr.bn.epsilon, run->out[0], run->out[1]));
 }
 
 const struct sky_operation sky_cuda_BN_STATS = {.prepare = stats_prepare, .run = stats_run};

@@ -14,28 +14,28 @@ static sky_status bn_run(const struct sky_kernel *kernel, const struct sky_run *
 {
     const struct sky_cuda_heads heads = heads_of(kernel, sky_cuda_in(kernel, 0));
     const union sky_attributes *attr = &kernel->node->attr;
-    return sky_cuda_launched(kernel, sky_cuda_head_bn(sky_cuda_of(kernel)->stream, &heads, run->in[0], run->in[1], run->in[2], run->in[3], run->in[4], run->out[0], run->out[1], run->out[2],
-                                                      attr->bn.momentum, attr->bn.epsilon, attr->bn.update));
+    return sky_cuda_launched(kernel, sky_cuda_head_bn(sky_cuda_of(kernel)->stream, &heads, run->in[0], run->in[1], run->in[2], run->in[3], run->in[4],
+                                                      run->out[0], run->out[1], run->out[2], attr->bn.momentum, attr->bn.epsilon, attr->bn.update));
 }
 
 static sky_status bn_grad_run(const struct sky_kernel *kernel, const struct sky_run *run)
 {
     const struct sky_cuda_heads heads = heads_of(kernel, sky_cuda_in(kernel, 1));
-    return sky_cuda_launched(kernel, sky_cuda_head_bn_grad(sky_cuda_of(kernel)->stream, &heads, run->in[0], run->in[1], run->in[2], run->in[3], run->in[4], run->out[0], run->out[1],
-                                                           run->out[2], run->accumulate));
+    return sky_cuda_launched(kernel, sky_cuda_head_bn_grad(sky_cuda_of(kernel)->stream, &heads, run->in[0], run->in[1], run->in[2], run->in[3], run->in[4],
+                                                           run->out[0], run->out[1], run->out[2], run->accumulate));
 }
 
 static sky_status bn_infer_run(const struct sky_kernel *kernel, const struct sky_run *run)
 {
     const struct sky_cuda_heads heads = heads_of(kernel, sky_cuda_in(kernel, 0));
-    return sky_cuda_launched(kernel, sky_cuda_head_bn_infer(sky_cuda_of(kernel)->stream, &heads, run->in[0], run->in[1], run->in[2], run->in[3], run->in[4], run->out[0],
-                                                            kernel->node->attr.bn.epsilon));
+    return sky_cuda_launched(kernel, sky_cuda_head_bn_infer(sky_cuda_of(kernel)->stream, &heads, run->in[0], run->in[1], run->in[2], run->in[3], run->in[4],
+                                                            run->out[0], kernel->node->attr.bn.epsilon));
 }
 
 static sky_status dropout_run(const struct sky_kernel *kernel, const struct sky_run *run)
 {
-    return sky_cuda_launched(kernel, sky_cuda_dropout(sky_cuda_of(kernel)->stream, run->in[0], run->out[0], sky_cuda_in(kernel, 0)->count, run->in[1], kernel->node->attr.dropout.layer,
-                                                      kernel->node->attr.dropout.rate));
+    return sky_cuda_launched(kernel, sky_cuda_dropout(sky_cuda_of(kernel)->stream, run->in[0], run->out[0], sky_cuda_in(kernel, 0)->count, run->in[1],
+                                                      kernel->node->attr.dropout.layer, kernel->node->attr.dropout.rate));
 }
 
 static sky_status loss_prepare(struct sky_kernel *kernel)
@@ -49,10 +49,21 @@ static struct sky_cuda_loss loss_of(const struct sky_kernel *kernel, const struc
 {
     const struct sky_tensor *logits = sky_cuda_in(kernel, 0);
     const union sky_attributes *attr = &kernel->node->attr;
-    return (struct sky_cuda_loss){.heads = logits->dim[0], .rows = logits->dim[1], .classes = logits->dim[2], .groups = attr->loss.groups, .mean = attr->loss.mean,
-                                  .detach = attr->loss.detach, .drone_is_target = attr->loss.direction != SKY_KL_SATELLITE_DRONE,
-                                  .satellite_is_target = attr->loss.direction != SKY_KL_DRONE_SATELLITE, .weight = attr->loss.weight, .smoothing = attr->loss.smoothing,
-                                  .temperature = attr->loss.temperature, .logits = run->in[0], .scalars = run->in[scalars], .loss = run->out[0], .dlogits = run->out[1],
+    return (struct sky_cuda_loss){.heads = logits->dim[0],
+                                  .rows = logits->dim[1],
+                                  .classes = logits->dim[2],
+                                  .groups = attr->loss.groups,
+                                  .mean = attr->loss.mean,
+                                  .detach = attr->loss.detach,
+                                  .drone_is_target = attr->loss.direction != SKY_KL_SATELLITE_DRONE,
+                                  .satellite_is_target = attr->loss.direction != SKY_KL_DRONE_SATELLITE,
+                                  .weight = attr->loss.weight,
+                                  .smoothing = attr->loss.smoothing,
+                                  .temperature = attr->loss.temperature,
+                                  .logits = run->in[0],
+                                  .scalars = run->in[scalars],
+                                  .loss = run->out[0],
+                                  .dlogits = run->out[1],
                                   .scratch = run->work};
 }
 

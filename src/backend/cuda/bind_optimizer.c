@@ -26,10 +26,7 @@ struct sgd_state {
     int64_t count;
 };
 
-static int64_t pieces_of(int64_t count)
-{
-    return (count + PIECE - 1) / PIECE;
-}
+static int64_t pieces_of(int64_t count) { return (count + PIECE - 1) / PIECE; }
 
 static sky_status upload_pieces(struct sky_device *device, const struct sky_segment *segments, int64_t segment_count, struct sgd_state *state)
 {
@@ -43,7 +40,11 @@ static sky_status upload_pieces(struct sky_device *device, const struct sky_segm
     for (int64_t s = 0; s < segment_count; s++)
         for (int64_t first = 0; first < segments[s].count; first += PIECE) {
             const int64_t left = segments[s].count - first;
-            host[at++] = (struct sky_cuda_piece){segments[s].offset + first, (int32_t)(left < PIECE ? left : PIECE), segments[s].group, segments[s].weight_decay, segments[s].low,
+            host[at++] = (struct sky_cuda_piece){segments[s].offset + first,
+                                                 (int32_t)(left < PIECE ? left : PIECE),
+                                                 segments[s].group,
+                                                 segments[s].weight_decay,
+                                                 segments[s].low,
                                                  segments[s].high};
         }
     SKY_TRY_DONE(device->backend->arena_alloc(device, state->bytes, "pieces of parameters", (void **)&state->pieces));
@@ -78,9 +79,20 @@ static sky_status sgd_run(const struct sky_kernel *kernel, const struct sky_run 
     const struct sgd_state *state = kernel->state;
     const struct sky_tensor *shadow = sky_cuda_out(kernel, 1);
     const union sky_attributes *attr = &kernel->node->attr;
-    const struct sky_cuda_sgd sgd = {.pieces = state->pieces, .piece_count = state->count, .params = run->in[0], .grads = run->in[1], .momenta = run->in[2], .sum_squares = run->in[3],
-                                     .scalars = run->in[4], .shadow_type = shadow ? shadow->dtype : SKY_F32, .shadow = run->out[1], .report = run->out[0], .scratch = run->work,
-                                     .momentum = attr->sgd.momentum, .clip_norm = attr->sgd.clip_norm, .nesterov = attr->sgd.nesterov};
+    const struct sky_cuda_sgd sgd = {.pieces = state->pieces,
+                                     .piece_count = state->count,
+                                     .params = run->in[0],
+                                     .grads = run->in[1],
+                                     .momenta = run->in[2],
+                                     .sum_squares = run->in[3],
+                                     .scalars = run->in[4],
+                                     .shadow_type = shadow ? shadow->dtype : SKY_F32,
+                                     .shadow = run->out[1],
+                                     .report = run->out[0],
+                                     .scratch = run->work,
+                                     .momentum = attr->sgd.momentum,
+                                     .clip_norm = attr->sgd.clip_norm,
+                                     .nesterov = attr->sgd.nesterov};
     return sky_cuda_launched(kernel, sky_cuda_sgd(sky_cuda_of(kernel)->stream, &sgd));
 }
 

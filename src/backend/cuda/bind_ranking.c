@@ -1,5 +1,6 @@
 /*
- * Ranking's counting on the device: the gallery is brought there once, queries go through it in blocks, products in f32 by cuBLAS. Owns its device memory while it runs.
+ * Ranking's counting on the device: the gallery is brought there once, queries go through it in blocks, products in f32 by cuBLAS. Owns its device memory while
+ * it runs.
  */
 #include "bind_ranking.h"
 
@@ -76,9 +77,16 @@ static sky_status multiply(struct counting *c, int64_t first_query, int64_t quer
     const struct sky_key_count *task = c->task;
     for (int64_t d = 0; d < task->dimensions; d += SLICE) {
         const int64_t depth = task->dimensions - d < SLICE ? task->dimensions - d : SLICE;
-        const struct sky_product product = {.batch = 1, .rows = queries, .columns = task->items, .inner = depth,
-                                            .a = (const float *)c->memory[QUERIES].block + first_query * task->dimensions + d, .a_stride = task->dimensions,
-                                            .b = (const float *)c->memory[ITEMS].block + d, .b_stride = task->dimensions, .b_transposed = true, .c = c->memory[PRODUCTS].block,
+        const struct sky_product product = {.batch = 1,
+                                            .rows = queries,
+                                            .columns = task->items,
+                                            .inner = depth,
+                                            .a = (const float *)c->memory[QUERIES].block + first_query * task->dimensions + d,
+                                            .a_stride = task->dimensions,
+                                            .b = (const float *)c->memory[ITEMS].block + d,
+                                            .b_stride = task->dimensions,
+                                            .b_transposed = true,
+                                            .c = c->memory[PRODUCTS].block,
                                             .accumulate = d > 0};
         SKY_TRY(sky_cuda_product(c->cuda, "ranking", &product));
     }
@@ -88,10 +96,19 @@ static sky_status multiply(struct counting *c, int64_t first_query, int64_t quer
 static sky_status count_block(struct counting *c, int64_t first_query, int64_t queries)
 {
     const struct sky_key_count *task = c->task;
-    const struct sky_cuda_count count = {.products = c->memory[PRODUCTS].block, .half_norms = c->memory[HALF_NORMS].block, .first = c->memory[FIRST].block,
-                                         .right_keys = c->memory[RIGHT_KEYS].block, .items = task->items, .first_query = first_query, .right_count = task->first[task->queries],
-                                         .bounds = {task->bounds[0], task->bounds[1], task->bounds[2]}, .margin = task->margin, .before = c->memory[BEFORE].block,
-                                         .near = c->memory[NEAR].block, .near_count = c->memory[NEAR_COUNT].block, .near_room = (uint32_t)task->near_room};
+    const struct sky_cuda_count count = {.products = c->memory[PRODUCTS].block,
+                                         .half_norms = c->memory[HALF_NORMS].block,
+                                         .first = c->memory[FIRST].block,
+                                         .right_keys = c->memory[RIGHT_KEYS].block,
+                                         .items = task->items,
+                                         .first_query = first_query,
+                                         .right_count = task->first[task->queries],
+                                         .bounds = {task->bounds[0], task->bounds[1], task->bounds[2]},
+                                         .margin = task->margin,
+                                         .before = c->memory[BEFORE].block,
+                                         .near = c->memory[NEAR].block,
+                                         .near_count = c->memory[NEAR_COUNT].block,
+                                         .near_room = (uint32_t)task->near_room};
     SKY_TRY(multiply(c, first_query, queries));
     return launched(sky_cuda_count_keys(c->cuda->stream, &count, queries, c->most_rights));
 }

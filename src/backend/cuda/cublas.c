@@ -1,6 +1,6 @@
 /*
- * cuBLAS: its handle with a workspace of our own (so that the same product gives the same bits whatever ran before) and the one product that heads and similarity need. True f32
- * unless the device was opened with tf32.
+ * cuBLAS: its handle with a workspace of our own (so that the same product gives the same bits whatever ran before) and the one product that heads and
+ * similarity need. True f32 unless the device was opened with tf32.
  */
 #include "cublas.h"
 
@@ -65,8 +65,8 @@ static sky_status measure_rate(struct sky_cuda *cuda, cudaDataType type, void *c
         if (run == 0) cudaEventRecord(event[0], cuda->stream);
         const cublasComputeType_t compute = type == CUDA_R_32F && cuda->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
         SKY_TRY(check(cuda,
-                      cuda->cublas_library->gemm_ex(cuda->cublas, CUBLAS_OP_T, CUBLAS_OP_N, RATE_SIZE, RATE_SIZE, RATE_SIZE, &one, matrix[0], type, RATE_SIZE, matrix[1], type,
-                                                    RATE_SIZE, &zero, matrix[2], type, RATE_SIZE, compute, CUBLAS_GEMM_DEFAULT),
+                      cuda->cublas_library->gemm_ex(cuda->cublas, CUBLAS_OP_T, CUBLAS_OP_N, RATE_SIZE, RATE_SIZE, RATE_SIZE, &one, matrix[0], type, RATE_SIZE,
+                                                    matrix[1], type, RATE_SIZE, &zero, matrix[2], type, RATE_SIZE, compute, CUBLAS_GEMM_DEFAULT),
                       "cuda", "a matrix product"));
     }
     cudaEventRecord(event[1], cuda->stream);
@@ -101,10 +101,16 @@ sky_status sky_cuda_product(const struct sky_cuda *cuda, const char *where, cons
     const float one = 1, beta = p->accumulate ? 1 : 0;
     if (p->rows > INT_MAX || p->columns > INT_MAX || p->inner > INT_MAX || p->batch > INT_MAX)
         return sky_fail(SKY_UNSUPPORTED, where, "a matrix product with more than %d rows or columns", INT_MAX);
-    const int a_step = (int)(p->a_stride ? p->a_stride : p->a_transposed ? p->rows : p->inner), b_step = (int)(p->b_stride ? p->b_stride : p->b_transposed ? p->inner : p->columns);
+    const int a_step = (int)(p->a_stride       ? p->a_stride
+                             : p->a_transposed ? p->rows
+                                               : p->inner),
+              b_step = (int)(p->b_stride       ? p->b_stride
+                             : p->b_transposed ? p->inner
+                                               : p->columns);
     return check(cuda,
-                 cuda->cublas_library->sgemm_strided_batched(cuda->cublas, p->b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N, p->a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N, (int)p->columns,
-                                                             (int)p->rows, (int)p->inner, &one, p->b, b_step, p->inner * p->columns, p->a, a_step, p->rows * p->inner, &beta, p->c,
+                 cuda->cublas_library->sgemm_strided_batched(cuda->cublas, p->b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N,
+                                                             p->a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N, (int)p->columns, (int)p->rows, (int)p->inner, &one,
+                                                             p->b, b_step, p->inner * p->columns, p->a, a_step, p->rows * p->inner, &beta, p->c,
                                                              (int)p->columns, p->rows * p->columns, (int)p->batch),
                  where, "a matrix product");
 }

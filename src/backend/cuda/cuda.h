@@ -1,5 +1,6 @@
 /*
- * What the files of the CUDA back end share. No CUDA header is needed here: files that only call launchers (bind_*.c) are also compiled for the tests that run kernels on the host.
+ * What the files of the CUDA back end share. No CUDA header is needed here: files that only call launchers (bind_*.c) are also compiled for the tests that run
+ * kernels on the host.
  */
 #ifndef SKY_BACKEND_CUDA_CUDA_H
 #define SKY_BACKEND_CUDA_CUDA_H
@@ -10,34 +11,28 @@
 struct cudnnContext;
 struct cublasContext;
 struct sky_cublas_library; /* cublas_library.h */
-struct sky_plan_cache; /* cudnn_plan.h */
+struct sky_plan_cache;     /* cudnn_plan.h */
 
 /* An opened device (sky_device.state). */
 struct sky_cuda {
-    sky_stream stream;            /* everything runs here, in order */
-    sky_stream copies;            /* batches on their way (staging) */
-    struct CUevent_st *filled[2], *used[2]; /* cudaEvent_t, by slot */
-    struct cudnnContext *cudnn;   /* cudnnHandle_t */
-    struct cublasContext *cublas; /* cublasHandle_t */
+    sky_stream stream;                         /* everything runs here, in order */
+    sky_stream copies;                         /* batches on their way (staging) */
+    struct CUevent_st *filled[2], *used[2];    /* cudaEvent_t, by slot */
+    struct cudnnContext *cudnn;                /* cudnnHandle_t */
+    struct cublasContext *cublas;              /* cublasHandle_t */
     struct sky_cublas_library *cublas_library; /* its functions */
     void *cublas_workspace;
     struct sky_plan_cache *plans; /* convolutions planned so far */
     bool tf32;                    /* f32 products may round their factors to 10 bits */
     size_t workspace_cap;         /* most scratch that a convolution or a product may ask for */
     int multiprocessors;
-    struct CUevent_st **marks;    /* [mark_count] cudaEvent_t, made when first wanted */
+    struct CUevent_st **marks; /* [mark_count] cudaEvent_t, made when first wanted */
     int64_t mark_count;
 };
 
-static inline struct sky_cuda *sky_cuda_of(const struct sky_kernel *kernel)
-{
-    return kernel->device->state;
-}
+static inline struct sky_cuda *sky_cuda_of(const struct sky_kernel *kernel) { return kernel->device->state; }
 
-static inline const struct sky_tensor *sky_cuda_in(const struct sky_kernel *kernel, int index)
-{
-    return sky_graph_get(kernel->graph, kernel->node->in[index]);
-}
+static inline const struct sky_tensor *sky_cuda_in(const struct sky_kernel *kernel, int index) { return sky_graph_get(kernel->graph, kernel->node->in[index]); }
 
 static inline const struct sky_tensor *sky_cuda_out(const struct sky_kernel *kernel, int index)
 {

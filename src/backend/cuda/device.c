@@ -1,6 +1,6 @@
 /*
- * The CUDA back end: finding and opening a device, arenas, copies, recordings (CUDA graphs), and the table of operations. One stream, everything in order; a run of an operation only
- * enqueues. Owns streams, library handles and workspaces; arenas belong to the executor that asked for them.
+ * The CUDA back end: finding and opening a device, arenas, copies, recordings (CUDA graphs), and the table of operations. One stream, everything in order; a
+ * run of an operation only enqueues. Owns streams, library handles and workspaces; arenas belong to the executor that asked for them.
  */
 #include "backend/with_cuda.h"
 #include "bind_ranking.h"
@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OLDEST_MAJOR = 8 };                              /* sm_80: bf16 and tf32 tensor cores */
+enum { OLDEST_MAJOR = 8 }; /* sm_80: bf16 and tf32 tensor cores */
 
 static sky_status check(cudaError_t error, const char *where, const char *what)
 {
@@ -37,7 +37,8 @@ sky_status sky_cuda_find(int index)
         return sky_hint("use [device] backend = cpu (or auto); in a container, start it with access to the GPU (docker run --gpus all)");
     }
     if (error == cudaErrorInsufficientDriver) {
-        sky_fail(SKY_DEVICE, "device.backend", "the NVIDIA driver knows CUDA %d.%d, this program needs %d.%d", driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+        sky_fail(SKY_DEVICE, "device.backend", "the NVIDIA driver knows CUDA %d.%d, this program needs %d.%d", driver / 1000, driver % 1000 / 10,
+                 runtime / 1000, runtime % 1000 / 10);
         return sky_hint("install a newer driver, or use [device] backend = cpu");
     }
     if (error != cudaSuccess || count == 0) {
@@ -46,7 +47,8 @@ sky_status sky_cuda_find(int index)
     }
     if (index >= count) return sky_fail(SKY_DEVICE, "device.index", "there is no device %d: this machine has %d, counted from 0", index, count);
     SKY_TRY(check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index), "device.index", "asking the device"));
-    if (major < OLDEST_MAJOR) return sky_fail(SKY_DEVICE, "device.index", "device %d is too old: compute capability %d.x, at least %d.0 is needed", index, major, OLDEST_MAJOR);
+    if (major < OLDEST_MAJOR)
+        return sky_fail(SKY_DEVICE, "device.index", "device %d is too old: compute capability %d.x, at least %d.0 is needed", index, major, OLDEST_MAJOR);
     return SKY_OK;
 }
 
@@ -137,8 +139,10 @@ static sky_status cuda_arena_alloc(struct sky_device *device, size_t bytes, cons
     if (error == cudaErrorMemoryAllocation) {
         cudaGetLastError(); /* it is reported here: later launches are not to find it */
         cudaMemGetInfo(&available, &total);
-        sky_fail(SKY_NOMEM, what, "%.2f GiB wanted, %.2f of the device's %.2f GiB are free", (double)bytes / (1 << 30), (double)available / (1 << 30), (double)total / (1 << 30));
-        return sky_hint("lower [train] batch_size (and raise accumulate), [data] image_size or, in evaluation, [eval] batch_size; `nvidia-smi` shows who else uses the device");
+        sky_fail(SKY_NOMEM, what, "%.2f GiB wanted, %.2f of the device's %.2f GiB are free", (double)bytes / (1 << 30), (double)available / (1 << 30),
+                 (double)total / (1 << 30));
+        return sky_hint("lower [train] batch_size (and raise accumulate), [data] image_size or, in evaluation, [eval] batch_size; `nvidia-smi` shows who else "
+                        "uses the device");
     }
     SKY_TRY(check(error, what, "memory on the device"));
     const sky_status status = check(cudaMemsetAsync(*out, 0, bytes, cuda->stream), what, "clearing memory");
@@ -230,7 +234,12 @@ static sky_status cuda_stage_release(struct sky_device *device, int slot)
     return check(cudaEventSynchronize(cuda->filled[slot]), "cuda", "copying a batch");
 }
 
-static const struct sky_staging staging = {.pin = cuda_pin, .unpin = cuda_unpin, .begin = cuda_stage_begin, .copy = cuda_stage_copy, .end = cuda_stage_end, .take = cuda_stage_take,
+static const struct sky_staging staging = {.pin = cuda_pin,
+                                           .unpin = cuda_unpin,
+                                           .begin = cuda_stage_begin,
+                                           .copy = cuda_stage_copy,
+                                           .end = cuda_stage_end,
+                                           .take = cuda_stage_take,
                                            .release = cuda_stage_release};
 
 /* ---- recordings ---- */
@@ -329,10 +338,7 @@ static const char *cuda_supports(const struct sky_graph *graph, const struct sky
     return rows[node->op]->supports ? rows[node->op]->supports(graph, node) : NULL;
 }
 
-static sky_status cuda_prepare(struct sky_kernel *kernel)
-{
-    return rows[kernel->node->op]->prepare ? rows[kernel->node->op]->prepare(kernel) : SKY_OK;
-}
+static sky_status cuda_prepare(struct sky_kernel *kernel) { return rows[kernel->node->op]->prepare ? rows[kernel->node->op]->prepare(kernel) : SKY_OK; }
 
 /* Each node is a range for profilers; options.wait blames a fault of the device on its node. */
 static sky_status cuda_run(const struct sky_kernel *kernel, const struct sky_run *run)
@@ -340,7 +346,8 @@ static sky_status cuda_run(const struct sky_kernel *kernel, const struct sky_run
     nvtxRangePushA(kernel->node->name);
     sky_status status = rows[kernel->node->op]->run(kernel, run);
     nvtxRangePop();
-    if (status == SKY_OK && kernel->device->options.wait) status = check(cudaStreamSynchronize(sky_cuda_of(kernel)->stream), kernel->node->name, sky_op_name(kernel->node->op));
+    if (status == SKY_OK && kernel->device->options.wait)
+        status = check(cudaStreamSynchronize(sky_cuda_of(kernel)->stream), kernel->node->name, sky_op_name(kernel->node->op));
     return status;
 }
 
@@ -350,7 +357,8 @@ static void cuda_destroy(struct sky_kernel *kernel)
 }
 
 static const struct sky_operation operations[SKY_OP_COUNT] = {
-#define SKY_OP(name, inputs, outputs, file, doc) [SKY_OP_##name] = {.supports = cuda_supports, .prepare = cuda_prepare, .run = cuda_run, .destroy = cuda_destroy},
+#define SKY_OP(name, inputs, outputs, file, doc)                                                                                                               \
+    [SKY_OP_##name] = {.supports = cuda_supports, .prepare = cuda_prepare, .run = cuda_run, .destroy = cuda_destroy},
 #include "ops/ops.def"
 #undef SKY_OP
 };
@@ -378,7 +386,4 @@ static const struct sky_backend backend = {
     .operations = operations,
 };
 
-const struct sky_backend *sky_cuda_backend(void)
-{
-    return &backend;
-}
+const struct sky_backend *sky_cuda_backend(void) { return &backend; }
