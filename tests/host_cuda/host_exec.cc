@@ -8,6 +8,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <numeric>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <vector>
@@ -44,10 +45,13 @@ constexpr int FRAME_WORDS = 20, RETURN_WORD = 11;
 #endif
 
 #if HAS_ADDRESS_SANITIZER
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #else
 static void __sanitizer_start_switch_fiber(void **, const void *, size_t) {}
 static void __sanitizer_finish_switch_fiber(void *, const void **, size_t *) {}
+static void __asan_poison_memory_region(const volatile void *, size_t) {}
+static void __asan_unpoison_memory_region(const volatile void *, size_t) {}
 #endif
 
 namespace host_exec
@@ -55,7 +59,8 @@ namespace host_exec
 namespace
 {
 
-constexpr size_t STACK_BYTES = 256 << 10, MOST_SHARED = 227 << 10, FREE_SHARED = 48 << 10;
+constexpr size_t STACK_BYTES = 256 << 10;
+constexpr size_t FREE_SHARED = 48 << 10; /* more needs a kernel attribute, which no launcher here sets */
 
 struct fiber {
     void *at = nullptr;    /* its stack pointer while it does not run */
@@ -63,6 +68,7 @@ struct fiber {
     uint3 index;
     int number = 0; /* within the block */
     barrier waits = barrier::none;
+    const char *call = nullptr; /* the name of what it waits at */
     bool done = false;
     unsigned mask = 0;
     uint64_t value = 0;
@@ -82,7 +88,7 @@ struct executor {
     place where{};
     dim3 grid, block;
     uint3 block_at{};
-    unsigned char *shared_pages = nullptr; /* MOST_SHARED rounded up, then a guard page */
+    unsigned char *shared_pages = nullptr; /* FREE_SHARED rounded up, then a guard page */
     size_t shared_room = 0, shared_bytes = 0;
     uint64_t total = 0;
     uint64_t seed = 0, state = 0;
@@ -95,11 +101,32 @@ executor &self()
     return only;
 }
 
-[[noreturn]] void fail(const char *what)
+/* Names the thread that runs, or the one given. */
+[[noreturn]] void fail(const char *what, const fiber *who = nullptr)
 {
     const executor &e = self();
-    fprintf(stderr, "host_exec: %s:%d: %s, block (%u,%u,%u): %s\n", e.where.file, e.where.line, e.where.kernel, e.block_at.x, e.block_at.y, e.block_at.z, what);
+    if (!who) who = e.current;
+    fprintf(stderr, "host_exec: %s:%d: %s, block (%u,%u,%u)", e.where.file, e.where.line, e.where.kernel, e.block_at.x, e.block_at.y, e.block_at.z);
+    if (who) fprintf(stderr, ", thread (%u,%u,%u)", who->index.x, who->index.y, who->index.z);
+    fprintf(stderr, ": %s\n", what);
     abort();
+}
+
+bool waits_alike(const fiber &a, const fiber &b) { return a.waits == b.waits && a.mask == b.mask && !strcmp(a.call, b.call); }
+
+/* No thread can go on: shows what each group of threads waits at, by its first thread. */
+[[noreturn]] void fail_stuck()
+{
+    const executor &e = self();
+    for (size_t i = 0; i < e.threads; i++) {
+        const fiber &f = e.fibers[i];
+        size_t before = 0, alike = 0;
+        for (size_t k = 0; k < e.threads && !f.done; k++)
+            if (!e.fibers[k].done && waits_alike(f, e.fibers[k])) k < i ? before++ : alike++;
+        if (!alike || before) continue;
+        fprintf(stderr, "host_exec: %zu threads from (%u,%u,%u) wait at %s, mask %08x\n", alike, f.index.x, f.index.y, f.index.z, f.call, f.mask);
+    }
+    fail("threads wait at barriers that can never open");
 }
 
 size_t page() { return (size_t)sysconf(_SC_PAGESIZE); }
@@ -153,23 +180,34 @@ void resume(fiber &f)
     e.current = nullptr;
 }
 
-/* Opens a warp's barrier when each live thread of its mask waits there. */
+/*
+ * Whether all lanes that `f` waits for are there. A lane may first pass barriers of other masks, so another mask is wrong only where two lanes wait for each
+ * other: then neither can go on.
+ */
+bool warp_is_complete(const fiber &f, size_t first, size_t last)
+{
+    executor &e = self();
+    bool complete = true;
+    for (size_t k = 0; k < 32; k++) {
+        if (!(f.mask >> k & 1)) continue;
+        if (first + k >= last || e.fibers[first + k].done) fail("a warp barrier's mask names a lane that is not there", &f);
+        const fiber &other = e.fibers[first + k];
+        const bool mutual = other.waits == barrier::warp && other.mask >> (f.number % 32) & 1;
+        if (mutual && other.mask != f.mask) fail("lanes come to one warp barrier with different masks", &f);
+        if (mutual && strcmp(other.call, f.call)) fail("lanes of one mask come to different calls", &f);
+        complete = complete && mutual;
+    }
+    return complete;
+}
+
+/* Opens a warp's barrier when each lane of its mask waits there. */
 bool open_warp(size_t first, size_t last)
 {
     executor &e = self();
     bool any = false;
     for (size_t i = first; i < last; i++) {
-        fiber &f = e.fibers[i];
-        if (f.done || f.waits != barrier::warp) continue;
-        bool complete = true;
-        for (size_t k = 0; k < 32 && complete; k++) {
-            if (!(f.mask >> k & 1)) continue;
-            if (first + k >= last || e.fibers[first + k].done) fail("a warp barrier's mask names a lane that is not there");
-            const fiber &other = e.fibers[first + k];
-            if (other.waits == barrier::warp && other.mask != f.mask) fail("lanes come to one warp barrier with different masks");
-            complete = other.waits == barrier::warp;
-        }
-        if (!complete) continue;
+        const fiber &f = e.fibers[i];
+        if (f.done || f.waits != barrier::warp || !warp_is_complete(f, first, last)) continue;
         const unsigned mask = f.mask;
         for (size_t k = 0; k < 32; k++)
             if (mask >> k & 1) e.fibers[first + k].waits = barrier::none;
@@ -181,19 +219,19 @@ bool open_warp(size_t first, size_t last)
 bool open_block()
 {
     executor &e = self();
-    bool any = false;
+    const fiber *any = nullptr;
     for (size_t i = 0; i < e.threads; i++) {
         const fiber &f = e.fibers[i];
         if (f.done) continue;
-        if (f.waits != barrier::block) return false;
-        any = true;
+        if (f.waits != barrier::block || (any && strcmp(any->call, f.call))) return false;
+        any = &f;
     }
     e.total = 0;
     for (size_t i = 0; i < e.threads; i++) {
         fiber &f = e.fibers[i];
         if (!f.done) e.total += f.value, f.waits = barrier::none;
     }
-    return any;
+    return any != nullptr;
 }
 
 void run_block()
@@ -211,7 +249,7 @@ void run_block()
         if (done == e.threads) return;
         bool opened = false;
         for (size_t first = 0; first < e.threads; first += 32) opened |= open_warp(first, std::min(first + 32, e.threads));
-        if (!opened && !open_block()) fail("threads wait at barriers that can never open");
+        if (!opened && !open_block()) fail_stuck();
     }
 }
 
@@ -237,6 +275,7 @@ const dim3 &block_size() { return self().block; }
 const dim3 &grid_size() { return self().grid; }
 int lane() { return self().current->number % 32; }
 uint64_t block_total() { return self().total; }
+bool exact_bounds() { return HAS_ADDRESS_SANITIZER; }
 
 /* Placed so that its end is the guard page, 16-byte aligned. */
 void *dynamic_shared()
@@ -245,49 +284,62 @@ void *dynamic_shared()
     return e.shared_pages + e.shared_room - (e.shared_bytes + 15) / 16 * 16;
 }
 
-uint64_t lane_value(int lane)
+uint64_t lane_value(int lane, unsigned mask)
 {
     const executor &e = self();
-    const size_t number = (size_t)(e.current->number / 32 * 32 + lane);
-    if (lane < 0 || lane > 31 || number >= e.threads) fail("a shuffle reads from a lane that is not there");
-    return e.fibers[number].value;
+    if (lane < 0 || lane > 31 || !(mask >> lane & 1)) return UINT64_MAX;
+    return e.fibers[(size_t)(e.current->number / 32 * 32 + lane)].value;
 }
 
 void bring(uint64_t mine) { self().current->value = mine; }
 
-void wait(barrier what, unsigned mask)
+void wait(barrier what, const char *call, unsigned mask)
 {
     executor &e = self();
     fiber &f = *e.current;
     if (what == barrier::warp && !(mask >> lane() & 1)) fail("a lane is not in the mask it brings to a warp barrier");
-    f.waits = what, f.mask = mask;
+    f.waits = what, f.call = call, f.mask = mask;
     yield();
+}
+
+/* The limits of all devices since compute capability 3.0. */
+static bool is_launchable(dim3 grid, dim3 block)
+{
+    const bool grid_fits = grid.x >= 1 && grid.y >= 1 && grid.z >= 1 && grid.x <= INT32_MAX && grid.y <= 65535 && grid.z <= 65535;
+    const bool block_fits = block.x >= 1 && block.y >= 1 && block.z >= 1 && block.x <= 1024 && block.y <= 1024 && block.z <= 64;
+    return grid_fits && block_fits && block.x * block.y * block.z <= 1024;
 }
 
 void launch(const place &where, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()> &body)
 {
     executor &e = self();
-    const uint64_t threads = (uint64_t)block.x * block.y * block.z;
     e.where = where;
-    if (threads < 1 || threads > 1024 || !grid.x || !grid.y || !grid.z || grid.y > 65535 || grid.z > 65535 || shared_bytes > MOST_SHARED ||
-        shared_bytes > FREE_SHARED) {
+    if (!is_launchable(grid, block) || shared_bytes > FREE_SHARED) {
         e.error = cudaErrorInvalidConfiguration;
         return;
     }
     if (!e.shared_pages) {
-        e.shared_room = (MOST_SHARED + page() - 1) / page() * page();
+        e.shared_room = (FREE_SHARED + page() - 1) / page() * page();
         e.shared_pages = guarded(e.shared_room, false);
     }
     e.grid = grid, e.block = block, e.body = &body, e.shared_bytes = shared_bytes;
     if (e.fibers.empty()) e.fibers.resize(1024); /* they stay where they are: their stacks know */
-    e.threads = (size_t)threads;
-    e.order.resize(threads);
-    for (size_t i = 0; i < threads; i++) e.fibers[i].number = e.order[i] = (int)i;
-    const uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z, shift = e.seed ? random_below((uint32_t)std::min<uint64_t>(blocks, UINT32_MAX)) : 0;
+    e.threads = (size_t)block.x * block.y * block.z;
+    e.order.resize(e.threads);
+    for (size_t i = 0; i < e.threads; i++) e.fibers[i].number = e.order[i] = (int)i;
+    __asan_poison_memory_region(e.shared_pages, e.shared_room);
+    __asan_unpoison_memory_region(dynamic_shared(), shared_bytes);
+    const uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z, range = std::min<uint64_t>(blocks, INT32_MAX);
+    uint64_t stride = 1, shift = 0; /* every block once, as the stride has no divisor in common with their number */
+    if (e.seed) {
+        shift = random_below((uint32_t)range);
+        do stride = 1 + random_below((uint32_t)range);
+        while (std::gcd(stride, blocks) != 1);
+    }
     for (uint64_t b = 0; b < blocks; b++) {
-        const uint64_t at = (b + shift) % blocks;
+        const uint64_t at = (b * stride + shift) % blocks;
         e.block_at = {(unsigned)(at % grid.x), (unsigned)(at / grid.x % grid.y), (unsigned)(at / ((uint64_t)grid.x * grid.y))};
-        memset(dynamic_shared(), 0xFF, (shared_bytes + 15) / 16 * 16); /* NaN as float: reads before writes show */
+        memset(dynamic_shared(), 0xFF, shared_bytes); /* NaN as float: reads before writes show */
         for (size_t i = 0; i < e.threads; i++) start_fiber(e.fibers[i]);
         run_block();
     }

@@ -1,9 +1,11 @@
 /*
- * Runs CUDA kernels on the host: blocks one after another, each thread of a block a fiber. A thread runs until it meets a barrier; a barrier opens when all live threads of its block (or
- * warp) wait at the same one, and a barrier that cannot open aborts with the place of the launch. Threads run in an order shuffled by a seed (host_order.h), so that a missing barrier
- * shows as another result. Shared memory is dynamic only: filled with 0xFF before each block and followed by a guard page.
+ * Runs CUDA kernels on the host: blocks one after another, each thread of a block a fiber. A thread runs until it meets a barrier; a barrier opens when all
+ * live threads of its block (or all lanes of its mask) wait at the same call, and one that cannot open aborts with the place of the launch and what the threads
+ * wait for. Threads and blocks run in an order shuffled by a seed (host_order.h), so that a missing barrier shows as another result. Shared memory is dynamic
+ * only: filled with 0xFF before each block and followed by a guard page; under AddressSanitizer its bounds are exact.
  *
- * Included by kernels/launch.cuh instead of nvcc's own language. Not here: float atomics (forbidden in this project), tensor cores, asynchronous copies.
+ * Stricter than CUDA: a warp barrier's mask may not name a lane that has returned. Included by kernels/launch.cuh instead of nvcc's own language. Not here:
+ * float atomics (forbidden in this project), tensor cores, asynchronous copies.
  */
 #pragma once
 
@@ -38,12 +40,16 @@ const dim3 &block_size();
 const dim3 &grid_size();
 void *dynamic_shared();
 
-/* Waits; in a warp barrier, every lane of `mask` must come with the same mask. A value that is brought is then visible to the others, until its lane brings another. */
+/*
+ * Waits at a call of this name: every lane of `mask` must come to it with the same mask, or every live thread of the block. A value that is brought is then
+ * visible to the others, until its lane brings another.
+ */
 void bring(uint64_t mine);
-void wait(barrier what, unsigned mask);
-uint64_t lane_value(int lane); /* of this thread's warp, in the exchange just made */
+void wait(barrier what, const char *call, unsigned mask = 0);
+uint64_t lane_value(int lane, unsigned mask); /* of this thread's warp, in the exchange just made; all ones from a lane outside the mask: CUDA leaves it open */
 int lane();
 uint64_t block_total(); /* of the values brought to the block barrier just passed */
+bool exact_bounds();    /* whether any access outside shared memory traps, not only one that meets the guard page */
 
 struct place {
     const char *kernel, *file;
@@ -51,15 +57,15 @@ struct place {
 };
 void launch(const place &where, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()> &body);
 
-template <class T> inline T exchange(unsigned mask, T value, int source)
+template <class T> inline T exchange(const char *call, unsigned mask, T value, int source)
 {
     static_assert(sizeof(T) <= 8, "a shuffle moves at most 8 bytes");
     uint64_t bits = 0;
     memcpy(&bits, &value, sizeof value);
     bring(bits);
-    wait(barrier::warp, mask);
-    bits = lane_value(source);
-    wait(barrier::warp, mask); /* nobody brings the next value before all have read this one */
+    wait(barrier::warp, call, mask);
+    bits = lane_value(source, mask);
+    wait(barrier::warp, call, mask); /* nobody brings the next value before all have read this one */
     memcpy(&value, &bits, sizeof value);
     return value;
 }
@@ -74,45 +80,45 @@ template <class T> inline T exchange(unsigned mask, T value, int source)
     ((void)(stream), host_exec::launch({#kernel, __FILE__, __LINE__}, dim3(grid), dim3(block), (shared_bytes), [&] { kernel(__VA_ARGS__); }))
 #define SKY_DYNAMIC_SHARED(type, name) type *name = static_cast<type *>(host_exec::dynamic_shared())
 
-static inline void __syncthreads() { host_exec::wait(host_exec::barrier::block, 0); }
+static inline void __syncthreads() { host_exec::wait(host_exec::barrier::block, "__syncthreads"); }
 static inline int __syncthreads_count(int predicate)
 {
     host_exec::bring(predicate != 0);
-    host_exec::wait(host_exec::barrier::block, 0);
+    host_exec::wait(host_exec::barrier::block, "__syncthreads_count");
     return (int)host_exec::block_total();
 }
 static inline int __syncthreads_or(int predicate) { return __syncthreads_count(predicate) > 0; }
-static inline void __syncwarp(unsigned mask = 0xffffffffu) { host_exec::wait(host_exec::barrier::warp, mask); }
+static inline void __syncwarp(unsigned mask = 0xffffffffu) { host_exec::wait(host_exec::barrier::warp, "__syncwarp", mask); }
 static inline void __threadfence() {}
 
 template <class T> static inline T __shfl_sync(unsigned mask, T value, int source, int width = 32)
 {
     const int lane = host_exec::lane();
-    return host_exec::exchange(mask, value, (lane & ~(width - 1)) + (source & (width - 1)));
+    return host_exec::exchange("__shfl_sync", mask, value, (lane & ~(width - 1)) + (source & (width - 1)));
 }
 template <class T> static inline T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32)
 {
     const int lane = host_exec::lane(), source = lane ^ bits;
-    return host_exec::exchange(mask, value, source / width <= lane / width ? source : lane);
+    return host_exec::exchange("__shfl_xor_sync", mask, value, source / width <= lane / width ? source : lane);
 }
 template <class T> static inline T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32)
 {
     const int lane = host_exec::lane(), source = lane + (int)delta;
-    return host_exec::exchange(mask, value, source / width == lane / width ? source : lane);
+    return host_exec::exchange("__shfl_down_sync", mask, value, source / width == lane / width ? source : lane);
 }
 template <class T> static inline T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32)
 {
     const int lane = host_exec::lane(), source = lane - (int)delta;
-    return host_exec::exchange(mask, value, source >= lane / width * width ? source : lane);
+    return host_exec::exchange("__shfl_up_sync", mask, value, source >= lane / width * width ? source : lane);
 }
 static inline unsigned __ballot_sync(unsigned mask, int predicate)
 {
     unsigned result = 0;
     host_exec::bring(predicate != 0);
-    host_exec::wait(host_exec::barrier::warp, mask);
+    host_exec::wait(host_exec::barrier::warp, "__ballot_sync", mask);
     for (int i = 0; i < 32; i++)
-        if (mask >> i & 1 && host_exec::lane_value(i)) result |= 1u << i;
-    host_exec::wait(host_exec::barrier::warp, mask);
+        if (mask >> i & 1 && host_exec::lane_value(i, mask)) result |= 1u << i;
+    host_exec::wait(host_exec::barrier::warp, "__ballot_sync", mask);
     return result;
 }
 static inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
