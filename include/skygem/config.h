@@ -151,6 +151,12 @@ sky_status sky_config_text(const struct sky_config *config, char **out);
 /* 32-bit hash of everything that changes the numbers of a run (not names, folders, threads, logging). */
 sky_status sky_config_hash(const struct sky_config *config, uint32_t *out);
 
+/*
+ * What changes the numbers of a run and is not the same in both, "section.key = VALUE (FROM)" separated by commas; "" when nothing differs. The seed is left out: runs of one experiment
+ * differ in it. Heap text in *out, caller frees.
+ */
+sky_status sky_config_differences(const struct sky_config *config, const struct sky_config *from, char **out);
+
 /* Every section and key with type, allowed values, default, unit and doc, as text. Heap text in *out, caller frees. */
 sky_status sky_config_help(char **out);
 

@@ -20,6 +20,7 @@ static const struct sky_command *const commands[] = {
     &sky_command_score,
     &sky_command_info,
     &sky_command_data,
+    &sky_command_table,
     &sky_command_bench,
     &sky_command_doctor,
     NULL,

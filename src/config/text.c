@@ -56,6 +56,23 @@ sky_status sky_config_hash(const struct sky_config *config, uint32_t *out)
     return status;
 }
 
+sky_status sky_config_differences(const struct sky_config *config, const struct sky_config *from, char **out)
+{
+    struct sky_text text = {0}, here = {0}, there = {0};
+    sky_text_append(&text, "");
+    for (int i = 0; i < sky_schema_count; i++) {
+        const struct sky_key *key = &sky_schema[i];
+        if (!key->in_hash || !strcmp(key->name, "seed")) continue;
+        sky_value_print(config, key, &here), sky_value_print(from, key, &there);
+        text.failed = text.failed || here.failed || there.failed;
+        if (here.text && there.text && strcmp(here.text, there.text) != 0)
+            sky_text_format(&text, "%s%s.%s = %s (%s)", text.length ? ", " : "", key->section, key->name, key->kind == SKY_KEY_PATH ? sky_path_base(here.text) : here.text,
+                            key->kind == SKY_KEY_PATH ? sky_path_base(there.text) : there.text);
+        sky_text_free(&here), sky_text_free(&there);
+    }
+    return hand_out(&text, out);
+}
+
 sky_status sky_config_help(char **out)
 {
     struct sky_text text = {0};

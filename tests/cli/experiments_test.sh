@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# The shipped experiments: each one's parameters and multiply-adds are those of the committed table, each passes --dry-run on a small tree, and skygem table puts runs beside a paper's numbers.
+source "$(dirname "$0")/../check.sh"
+experiments=$source_dir/experiments
+
+# ---- parameters and multiply-adds of every experiment on University-1652's 701 places ----
+# costs: one line a file: name, parameters, GMAC an image forward.
+costs() {
+    local file
+    for file in "$experiments"/{paper,table2,table3,baselines}/*.ini; do
+        [ -f "$file" ] || continue
+        "$program" info "$file" --totals 2>/dev/null | awk -v name="${file#"$experiments"/}" '/^parameters/ {p = $2} /^multiply-adds/ {m = $2} END {printf "%-36s %10s %8s\n", name, p, m}'
+    done
+}
+costs >"$work/costs"
+if diff "$source_dir/experiments/costs.txt" "$work/costs" >"$work/difference"; then pass; else fail "experiments/costs.txt differs (to renew it, copy $work/costs there): $(cat "$work/difference")"; fi
+
+# ---- every experiment that reads University-1652's tree passes --dry-run on a small one ----
+"$program" data synth "$work/world" --places-train 10 --places-test 4 --distractors 1 --views 1 --size 64 --quiet
+for file in "$experiments"/*/*.ini; do
+    run "$program" train "$file" --dry-run --set data.root="$work/world" --set data.image_size=64 --set model.width=0.125 --set train.batch_size=4
+    expect_code 0
+done
+
+# ---- skygem table on runs made up from numbers ----
+mkdir -p "$work/table"
+cp "$experiments/table3/resnet50-avg.ini" "$work/table/a.ini"
+cp "$experiments/table3/resnet50-gem.ini" "$work/table/b.ini"
+sed -i "s|../../configs|$source_dir/configs|g" "$work/table"/*.ini
+cat >"$work/table/paper.csv" <<'CSV'
+# A remark.
+row,method,drone2satellite_r1,drone2satellite_ap,satellite2drone_r1,satellite2drone_ap
+a,First,50,60,70,80
+b,Second,1,2,3,4
+CSV
+# made FOLDER ROW R1: a finished run of one step whose scores are R1, R1+1, R1+2, R1+3.
+made() {
+    mkdir -p "$1/eval"
+    cat >"$1/run.ini" <<INI
+[include]
+files = $work/table/$2.ini
+[train]
+epochs = 1
+INI
+    echo '{"step": 6, "epoch": 0}' >"$1/metrics.jsonl"
+    printf '[{"flip": false, "direction": "drone2satellite", "protocol": "full", "r1": 9, "ap": 9}, {"flip": true, "direction": "drone2satellite", "protocol": "full", "r1": %s, "ap": %s},
+        {"flip": true, "direction": "drone2satellite", "protocol": "no-distractors", "r1": 1, "ap": 1}, {"flip": true, "direction": "satellite2drone", "protocol": "full", "r1": %s, "ap": %s}]\n' \
+        "$3" "$(($3 + 1))" "$(($3 + 2))" "$(($3 + 3))" >"$1/eval/step-000000007.json"
+}
+made "$work/runs/a/seed-1" a 40
+made "$work/runs/a/seed-2" a 44
+run "$program" table "$work/table" --runs "$work/runs"
+expect_code 0
+expect_out 'A remark.'
+expect_out 'First                             2 |  50.00  42.00 +-2.83   -8.00 |  60.00  43.00 +-2.83  -17.00 |  70.00  44.00 +-2.83  -26.00 |  80.00  45.00 +-2.83  -35.00'
+expect_out 'Second                            0 |   1.00             -'
+made "$work/runs/b" b 7 # a row may be one run
+echo '{"step": 5, "epoch": 0}' >"$work/runs/a/seed-2/metrics.jsonl" # scores of a step that the run went on from
+run "$program" table "$work/table" --runs "$work/runs"
+expect_out 'First                             1 |  50.00         40.00  -10.00'
+expect_out 'Second                            1 |   1.00          7.00   +6.00'
+expect_out 'a: 1 run without final scores, not counted'
+made "$work/runs/a/seed-2" b 44
+run "$program" table "$work/table" --runs "$work/runs"
+expect_out 'a: RUNS OF DIFFERENT SETTINGS ARE AVERAGED: model.pooling = gem (avg)'
+run "$program" table "$work/table" --runs "$work/runs" --json
+expect_code 0
+expect_out '"mean": {"drone2satellite_r1": 42, '
+made "$work/runs/b" a 7
+run "$program" table "$work/table" --runs "$work/runs"
+expect_out "b: not the table's experiment: model.pooling = avg (gem)"
+
+fails_with 2 'is not a folder' "$program" table "$work/table" --runs "$work/nowhere"
+fails_with 1 'paper.csv' "$program" table "$work"
+echo '{"r1": 1' >"$work/runs/b/eval/step-000000007.json"
+fails_with 1 'step-000000007.json' "$program" table "$work/table" --runs "$work/runs"
+echo '[]' >"$work/runs/b/eval/step-000000007.json"
+fails_with 3 'has no r1 and ap of drone2satellite' "$program" table "$work/table" --runs "$work/runs"
+echo 'a,First,50,60,70' >>"$work/table/paper.csv"
+fails_with 3 'paper.csv:5' "$program" table "$work/table" --runs "$work/runs"
+sed -i '2s/row,/rows,/' "$work/table/paper.csv"
+fails_with 3 'paper.csv:2' "$program" table "$work/table" --runs "$work/runs"
+check_done
