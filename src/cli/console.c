@@ -14,7 +14,8 @@ static struct {
     enum sky_log_level level; /* of stderr; the file takes everything that sky_log passes on */
     int colour;
     FILE *file;
-} console = {SKY_LOG_INFO, 0, NULL};
+    struct sky_error said; /* the last error that was printed */
+} console = {SKY_LOG_INFO, 0, NULL, {SKY_OK, "", "", ""}};
 
 static const char *const level_names[] = {"debug", "info", "warning", "error"};
 static const char *const level_colours[] = {"\x1b[2m", "", "\x1b[33m", "\x1b[31m"};
@@ -82,6 +83,8 @@ void sky_console_error(const struct sky_error *error)
 {
     const char *const red = console.colour ? "\x1b[1;31m" : "", *const end = console.colour ? "\x1b[0m" : "";
     char label[32];
+    if (error->status == console.said.status && !strcmp(error->where, console.said.where) && !strcmp(error->what, console.said.what)) return;
+    console.said = *error;
     snprintf(label, sizeof label, "%serror: %s", red, end);
     fflush(stdout);
     print_lines(stderr, label, error->where, error->what);

@@ -13,7 +13,7 @@ void sky_console_open(enum sky_log_level level);
 /* From now on every line also goes to this file, appended, with date and level. */
 sky_status sky_console_log_file(const char *path);
 
-/* Prints the failure ("error: WHERE: WHAT", "hint: HINT") to stderr and to the log file. */
+/* Prints the failure ("error: WHERE: WHAT", "hint: HINT") to stderr and to the log file. The error printed last is not printed again. */
 void sky_console_error(const struct sky_error *error);
 
 /* Closes the log file and flushes stdout; a result that could not be written is a failure. */
