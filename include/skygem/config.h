@@ -129,6 +129,7 @@ struct sky_config {
     } device;
     struct {
         int64_t every; /* steps */
+        bool tensorboard;
     } log;
     struct {
         char *record; /* folder; NULL = off */

@@ -10,6 +10,7 @@
 #include "evaluation.h"
 #include "progress.h"
 #include "report/metrics_log.h"
+#include "report/training_events.h"
 #include "run_folder.h"
 #include "skygem/log.h"
 #include "skygem/trainer.h"
@@ -33,6 +34,7 @@ struct run {
     struct sky_run_folder folder;
     struct sky_trainer *trainer;
     struct sky_metrics_log metrics;
+    struct sky_event_file events; /* TensorBoard's; closed when there is none, or no room for it */
     struct sky_progress progress;
     double best;        /* recall of the best evaluation so far, -1: none */
     int64_t saved;      /* step of the newest checkpoint; 0: none is needed yet */
@@ -90,6 +92,13 @@ static sky_status write_metrics(struct run *run, const struct sky_step_report *r
     return run->lost_lines++ ? SKY_OK : go_on(status, "this line of metrics.jsonl, and others until there is room");
 }
 
+static sky_status write_events(struct run *run, const struct sky_step_report *report)
+{
+    const sky_status status = sky_training_events_step(&run->events, report);
+    if (status != SKY_OK) sky_event_file_close(&run->events);
+    return status == SKY_OK ? SKY_OK : go_on(status, "TensorBoard's event file from here on");
+}
+
 static sky_status evaluate(struct run *run)
 {
     const sky_status status = sky_evaluate_trainer(run->config, run->trainer, run->folder.path, &run->best);
@@ -121,6 +130,7 @@ static sky_status train(struct run *run)
         const sky_status status = sky_trainer_step(run->trainer, &report);
         if (status != SKY_OK) return status == SKY_DATA ? stop_for_data(run) : status;
         SKY_TRY(write_metrics(run, &report));
+        SKY_TRY(write_events(run, &report));
         log_step(run, &report);
         if (sky_signal_received()) return stop_for_signal(run);
         const int64_t done = report.step + 1;
@@ -148,6 +158,7 @@ static sky_status open_run(struct run *run, const struct sky_args *args)
     SKY_TRY(sky_summary_log(run->config, run->trainer, run->folder.path));
     run->saved = sky_trainer_next_step(run->trainer);
     if (resume) run->best = sky_evaluation_best(run->folder.path);
+    if (run->config->log.tensorboard) SKY_TRY(sky_event_file_open(&run->events, run->folder.path, sky_trainer_next_step(run->trainer)));
     return sky_metrics_open(&run->metrics, run->folder.path, sky_trainer_next_step(run->trainer));
 }
 
@@ -173,6 +184,7 @@ static sky_status run_train(const struct sky_args *args)
     sky_log(SKY_LOG_INFO, "done: run folder %s", run.folder.path);
 done:
     sky_metrics_close(&run.metrics);
+    sky_event_file_close(&run.events);
     sky_trainer_close(run.trainer);
     sky_run_folder_close(&run.folder);
     sky_config_free(&config);
@@ -187,7 +199,7 @@ const struct sky_command sky_command_train = {
     .min_operands = 1,
     .max_operands = 1,
     .doc = "train a model as an experiment file says, then evaluate it",
-    .details = "Writes run.ini, env.json, log.txt, metrics.jsonl, checkpoints/ and eval/ into the run folder. SIGINT and SIGTERM end it after a checkpoint (exit 75).",
+    .details = "Writes run.ini, env.json, log.txt, metrics.jsonl, TensorBoard's events, checkpoints/ and eval/ into the run folder. SIGINT and SIGTERM end it after a checkpoint (exit 75).",
     .options = options,
     .run = run_train,
 };

@@ -151,6 +151,7 @@ const struct sky_key sky_schema[] = {
     {AT(device, cuda_graph), SKY_KEY_BOOL, "yes", "", .doc = "CUDA: a whole step is recorded once and launched as one graph; the same bits, fewer launches"},
 
     {AT(log, every), SKY_KEY_INT, "20", "steps", RANGE(1, 1000000), .doc = "between progress lines"},
+    {AT(log, tensorboard), SKY_KEY_BOOL, "yes", "", .doc = "an event file for TensorBoard in the run folder"},
 
     {AT(debug, record), SKY_KEY_PATH, "none", "", .doc = "folder for inputs and losses of the first steps, to replay them elsewhere"},
     {AT(debug, sync), SKY_KEY_BOOL, "no", "", .doc = "CUDA: wait after each operation, so that a fault of the device is reported by its own layer; slow"},
