@@ -156,7 +156,10 @@ sky_status sky_args_parse(struct sky_args *args, const struct sky_command *comma
     for (; at < argc && !args->command->commands; at++) {
         const char *argument = argv[at];
         if (!only_operands && !strcmp(argument, "--")) only_operands = true;
-        else if (only_operands || argument[0] != '-' || !argument[1]) args->operands[args->operand_count++] = argument;
+        else if (only_operands || argument[0] != '-' || !argument[1]) {
+            args->operands[args->operand_count++] = argument;
+            only_operands = only_operands || args->command->passes_on;
+        }
         else SKY_TRY_DONE(parse_option(args, argc, argv, &at));
     }
     if (!args->help) SKY_TRY_DONE(check_operands(args));

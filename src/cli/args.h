@@ -30,6 +30,7 @@ struct sky_command {
     const char *details;  /* more lines for --help, ending without newline, or NULL */
     const struct sky_option *options; /* ends with a row whose name is NULL; NULL = none */
     sky_status (*run)(const struct sky_args *args);
+    bool passes_on;       /* all from the first operand on are operands, options too: a command line of its own */
     const struct sky_command *const *commands; /* sub-commands ("data check"), NULL at the end; then run and options are not used */
 };
 

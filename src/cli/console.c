@@ -3,6 +3,8 @@
  */
 #include "console.h"
 
+#include "base/str.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,17 +68,22 @@ sky_status sky_console_log_file(const char *path)
     return SKY_OK;
 }
 
-/* Several lines (a config with several errors) start on their own, indented. */
-static void print_lines(FILE *to, const char *label, const char *where, const char *what)
+/* In one piece, because several processes may share the stream. Several lines (a config with several errors) start on their own, indented. */
+static void print_error(FILE *to, const char *label, const struct sky_error *error)
 {
-    const int several = strchr(what, '\n') != NULL;
-    fprintf(to, "%s%s%s", label, where, *where ? ":" : "");
-    for (const char *line = what; *line;) {
+    const int several = strchr(error->what, '\n') != NULL;
+    struct sky_text text = {0};
+    sky_text_format(&text, "%s%s%s", label, error->where, *error->where ? ":" : "");
+    for (const char *line = error->what; *line;) {
         const size_t length = strcspn(line, "\n");
-        fprintf(to, "%s%.*s", several ? "\n  " : *where ? " " : "", (int)length, line);
+        sky_text_format(&text, "%s%.*s", several ? "\n  " : *error->where ? " " : "", (int)length, line);
         line += length + (line[length] == '\n');
     }
-    fputc('\n', to);
+    sky_text_append(&text, "\n");
+    if (*error->hint) sky_text_format(&text, "hint: %s\n", error->hint);
+    if (text.text && !text.failed) fwrite(text.text, 1, text.length, to);
+    else fprintf(to, "%s%s: %s\n", label, error->where, error->what);
+    sky_text_free(&text);
 }
 
 void sky_console_error(const struct sky_error *error)
@@ -87,11 +94,9 @@ void sky_console_error(const struct sky_error *error)
     console.said = *error;
     snprintf(label, sizeof label, "%serror: %s", red, end);
     fflush(stdout);
-    print_lines(stderr, label, error->where, error->what);
-    if (*error->hint) fprintf(stderr, "hint: %s\n", error->hint);
+    print_error(stderr, label, error);
     if (!console.file) return;
-    print_lines(console.file, "error: ", error->where, error->what);
-    if (*error->hint) fprintf(console.file, "hint: %s\n", error->hint);
+    print_error(console.file, "error: ", error);
     fflush(console.file);
 }
 

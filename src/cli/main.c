@@ -22,6 +22,7 @@ static const struct sky_command *const commands[] = {
     &sky_command_data,
     &sky_command_table,
     &sky_command_bench,
+    &sky_command_launch,
     &sky_command_doctor,
     NULL,
 };

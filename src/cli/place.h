@@ -9,11 +9,9 @@
 /*
  * Fills *place; a process that nobody started as a rank is alone. SKY_USAGE when the variables contradict each other. timeout_seconds is [distributed] timeout_s. Call it once, before threads
  * are started and files are opened for writing: under MPI the process goes on as a child here, watched by its parent, which tells how it ended when it cannot tell itself.
+ * Open the comm soon: who has not come within the timeout is ended. place->threads is for device.threads = 0.
  */
 sky_status sky_place_find(struct sky_comm_place *place, double timeout_seconds);
-
-/* Threads for device.threads = 0: this process's share of the cores. */
-int sky_place_threads(const struct sky_comm_place *place);
 
 /*
  * The end of a command with ranks: closes `comm` when status is SKY_OK, else prints the error and tells the others. Returns the run's status. A printed error is not printed again by main.

@@ -29,6 +29,7 @@ struct sky_comm_place {
     enum sky_comm_kind kind;
     int rank, size;             /* 0, 1 when alone */
     int local_rank, local_size; /* on this machine */
+    int threads;                /* this rank's share of the machine's cores */
     struct sky_board *board;    /* local: the launcher's; mpi: shared with this rank's watcher, or NULL; borrowed */
     double timeout_seconds;     /* [distributed] timeout_s: a peer that keeps the others waiting for longer ends the run */
     const char *program;        /* must be the same on all ranks ("skygem 0.3.0"); borrowed, or NULL */

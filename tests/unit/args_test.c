@@ -19,8 +19,8 @@ static const struct sky_option find_options[] = {
     {"json", 0, NULL, NULL, "print JSON", false},
     {0},
 };
-static const struct sky_command find = {"find", "FILE...", 1, 3, "finds things", "More about it.", find_options, nothing, NULL};
-static const struct sky_command check = {"check", NULL, 0, 0, "checks things", NULL, NULL, nothing, NULL};
+static const struct sky_command find = {"find", "FILE...", 1, 3, "finds things", "More about it.", find_options, nothing, false, NULL};
+static const struct sky_command check = {"check", NULL, 0, 0, "checks things", NULL, NULL, nothing, false, NULL};
 static const struct sky_command *const inner[] = {&find, &check, NULL};
 static const struct sky_command outer = {.name = "data", .doc = "works on data", .commands = inner};
 
