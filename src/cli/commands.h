@@ -12,6 +12,7 @@ extern const struct sky_command sky_command_train;
 extern const struct sky_command sky_command_eval;
 extern const struct sky_command sky_command_score;
 extern const struct sky_command sky_command_info;
+extern const struct sky_command sky_command_weights;
 extern const struct sky_command sky_command_table;
 extern const struct sky_command sky_command_bench;
 extern const struct sky_command sky_command_data, sky_command_data_check, sky_command_data_stats;

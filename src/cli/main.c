@@ -19,6 +19,7 @@ static const struct sky_command *const commands[] = {
     &sky_command_eval,
     &sky_command_score,
     &sky_command_info,
+    &sky_command_weights,
     &sky_command_data,
     &sky_command_table,
     &sky_command_bench,

@@ -38,6 +38,7 @@ only() {
     if [ -z "$found" ]; then pass; else fail "$3: $found"; fi
 }
 only 'image/' '^ *# *include <(jpeglib|png|jerror|turbojpeg|setjmp)' 'image libraries outside src/image'
+only 'io/' '^ *# *include <zlib\.h>' 'zlib outside src/io'
 only 'config/ini_read\.c' '^ *# *include <ini\.h>' 'libinih outside src/config/ini_read.c'
 only 'backend/cpu/' '^ *# *include [<"](oneapi/|dnnl|cblas|openblas)[^_]' 'oneDNN or OpenBLAS outside src/backend/cpu'
 only 'backend/cuda/|comm/nccl\.c' '^ *# *include [<"](cuda|cudnn|cublas|nccl|nvml)' 'CUDA outside src/backend/cuda and src/comm/nccl.c'

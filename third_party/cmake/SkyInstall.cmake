@@ -17,13 +17,13 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/skygemConfig.cmake ${CMAKE_CURRENT_BIN
         DESTINATION ${SKY_PACKAGE_DIR})
 
 # A shared library brings its own dependencies; with a static one the user's program needs them all.
-set(SKY_PC_REQUIRES "Requires: libjpeg libpng inih")
+set(SKY_PC_REQUIRES "Requires: libjpeg libpng zlib inih")
 string(REPLACE ";" " " SKY_PC_LIBS "Libs: -L\${libdir};-lskygem;-ldnnl;${OpenMP_C_FLAGS};-pthread;-lm")
 if(SKY_HAVE_CUDA)
   string(APPEND SKY_PC_LIBS " ${CUDNN_LIBRARY} -L${CUDAToolkit_LIBRARY_DIR} -lcudart -lstdc++")
 endif()
 if(BUILD_SHARED_LIBS)
-  set(SKY_PC_REQUIRES "Requires.private: libjpeg libpng inih")
+  set(SKY_PC_REQUIRES "Requires.private: libjpeg libpng zlib inih")
   set(SKY_PC_LIBS "Libs: -L\${libdir} -lskygem")
 endif()
 if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
