@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const struct sky_option options[] = {
     {"set", 's', "KEY=VALUE", NULL, "override a key", true},
@@ -21,6 +22,38 @@ static const struct sky_option options[] = {
     {"json", 0, NULL, NULL, "print the results as JSON", false},
     {NULL, 0, NULL, NULL, NULL, false},
 };
+
+/* A run that was only begun is the user's slip, not damage. */
+static sky_status require_checkpoint(const char *run_folder, const char *checkpoints)
+{
+    int64_t count = 0;
+    SKY_TRY(sky_checkpoint_count(checkpoints, &count));
+    if (count) return SKY_OK;
+    sky_fail(SKY_USAGE, run_folder, "this run has no checkpoint yet: there is nothing to evaluate");
+    return sky_hint("train it first: skygem train %s", run_folder);
+}
+
+/* Finds out before hours of embedding whether features can be written. */
+static sky_status try_folder(const char *folder)
+{
+    struct sky_atomic_file probe = {0};
+    char *path = NULL;
+    if (!folder) return SKY_OK;
+    sky_status status = sky_folder_make(folder);
+    if (status == SKY_OK) status = sky_path_join(&path, folder, "probe");
+    if (status == SKY_OK) status = sky_atomic_open(&probe, path);
+    sky_atomic_abort(&probe);
+    free(path);
+    return status == SKY_IO ? sky_hint("--save-features writes there: make it writable, or name another folder") : status;
+}
+
+/* model.weights may be a pretrained trunk: something to start from, without the heads that make features. */
+static sky_status explain_starting_weights(const char *experiment)
+{
+    const struct sky_error error = *sky_error_last();
+    sky_fail(SKY_USAGE, error.where, "%s; these are the model.weights to start from, no trained model", error.what);
+    return sky_hint("train it first (skygem train %s) and give its run folder; or name weights: --weights FILE", experiment);
+}
 
 /* Which file to evaluate. Heap text in *out. */
 static sky_status choose_weights(const struct sky_args *args, const struct sky_config *config, char **out)
@@ -32,11 +65,12 @@ static sky_status choose_weights(const struct sky_args *args, const struct sky_c
     if (given) return sky_strdup(out, given, "the weights' path");
     if (!sky_path_is_folder(args->operands[0])) {
         if (config->model.weights) return sky_strdup(out, config->model.weights, "the weights' path");
-        sky_fail(SKY_USAGE, "skygem eval", "no weights to evaluate");
-        return sky_hint("give a run folder, or --weights FILE, or set model.weights in the experiment");
+        sky_fail(SKY_USAGE, args->operands[0], "this experiment has no weights to evaluate");
+        return sky_hint("train it first (skygem train %s) and give its run folder; or name weights: --weights FILE", args->operands[0]);
     }
     SKY_TRY(sky_path_join(&folder, args->operands[0], "checkpoints"));
-    sky_status status = sky_checkpoint_find_newest(&file, folder, &step);
+    sky_status status = require_checkpoint(args->operands[0], folder);
+    if (status == SKY_OK) status = sky_checkpoint_find_newest(&file, folder, &step);
     if (status == SKY_OK) status = sky_strdup(out, file.path, "the weights' path");
     sky_safetensors_close(&file);
     free(folder);
@@ -68,8 +102,11 @@ static sky_status run_eval(const struct sky_args *args)
     SKY_TRY_DONE(sky_config_read(&config, path, overrides, override_count));
     if (sky_args_given(args, "direction")) SKY_TRY_DONE(sky_args_choice(args, "direction", directions, 3, &config.eval.direction));
     SKY_TRY_DONE(choose_weights(args, &config, &weights));
+    SKY_TRY_DONE(try_folder(sky_args_text(args, "save-features")));
     sky_log(SKY_LOG_INFO, "evaluating %s on %s", weights, config.data.root ? config.data.root : "");
-    SKY_TRY_DONE(sky_evaluate_weights(&config, weights, sky_args_text(args, "save-features"), &evaluation));
+    status = sky_evaluate_weights(&config, weights, sky_args_text(args, "save-features"), &evaluation);
+    if (status == SKY_FORMAT && config.model.weights && !strcmp(weights, config.model.weights)) status = explain_starting_weights(args->operands[0]);
+    SKY_TRY_DONE(status);
     SKY_TRY_DONE(sky_args_given(args, "json") ? print_json(&evaluation) : sky_evaluation_print(&evaluation));
 done:
     sky_config_free(&config);

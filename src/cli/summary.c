@@ -6,6 +6,7 @@
 #include "backend/select.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "data/pack.h"
 #include "data/sampler.h"
 #include "skygem/log.h"
 #include "train/parameters.h"
@@ -65,6 +66,13 @@ bool sky_summary_lacks_winograd(const struct sky_executor *executor)
     return executor->device.options.winograd && wanted && !used && executor->device.backend == &sky_backend_cpu;
 }
 
+bool sky_summary_warn_winograd(const struct sky_executor *executor)
+{
+    if (!sky_summary_lacks_winograd(executor)) return false;
+    sky_log(SKY_LOG_WARNING, "%s", no_winograd);
+    return true;
+}
+
 void sky_summary_totals(const struct sky_model *model, const struct sky_executor *executor, struct sky_text *out)
 {
     const struct sky_graph *graph = &model->graph;
@@ -102,7 +110,7 @@ sky_status sky_summary_log(const struct sky_config *config, const struct sky_tra
     else snprintf(place, sizeof place, "%s back end on %d threads", executor->device.backend->name, executor->device.options.threads);
     sky_log(SKY_LOG_INFO, "%s, %lld heads, %lld classes, %.1f M parameters, %lld px, %s, %s planned", config->model.backbone, (long long)model->heads, (long long)model->classes,
             (double)sky_model_parameter_count(model, "") / 1e6, (long long)config->data.image_size, place, memory);
-    if (sky_summary_lacks_winograd(executor)) sky_log(SKY_LOG_WARNING, "%s", no_winograd);
+    sky_summary_warn_winograd(executor);
     sky_log(SKY_LOG_INFO, "%lld epochs of %lld steps, %lld places a step, from step %lld", (long long)config->train.epochs, (long long)sky_trainer_steps_per_epoch(trainer),
             (long long)(config->train.batch_size * config->train.accumulate), (long long)sky_trainer_next_step(trainer));
     return SKY_OK;
@@ -120,6 +128,18 @@ sky_status sky_summary_classes(const struct sky_config *config, int64_t assumed,
     return SKY_OK;
 }
 
+/* The pack can stand for the files, as training will ask of it. */
+static sky_status check_pack(const struct sky_config *config, const struct sky_train_set *set)
+{
+    struct sky_pack *pack = NULL;
+    if (!config->data.pack) return SKY_OK;
+    sky_status status = sky_pack_open(&pack, config->data.pack);
+    for (int view = 0; view < SKY_VIEW_COUNT && status == SKY_OK; view++)
+        status = sky_pack_check(pack, &set->views[view], set->root, (int)config->data.image_size, (enum sky_exif)config->data.exif);
+    sky_pack_close(pack);
+    return status;
+}
+
 /* The data as training would read it: counts, and the sampler's own checks. */
 static sky_status describe_data(const struct sky_config *config, int64_t *classes, struct sky_text *out)
 {
@@ -133,6 +153,7 @@ static sky_status describe_data(const struct sky_config *config, int64_t *classe
         *classes = set.class_count;
         sky_text_format(out, "data               %s: %lld classes, %lld satellite and %lld drone images\n", set.root, (long long)set.class_count,
                         (long long)set.views[SKY_VIEW_SATELLITE].count, (long long)set.views[SKY_VIEW_DRONE].count);
+        status = check_pack(config, &set);
         sky_text_format(out, "steps              %lld epochs x %lld = %lld\n", (long long)config->train.epochs, (long long)steps, (long long)(steps * config->train.epochs));
     }
     sky_sampler_destroy(sampler);

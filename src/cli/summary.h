@@ -17,9 +17,10 @@ sky_status sky_summary_dry_run(const struct sky_config *config);
 
 /* One row a node of the forward pass. */
 void sky_summary_layers(const struct sky_executor *executor, struct sky_text *out);
-/* Parameters, multiply-adds an image, memory by arena and the sum a run will use. */
-/* device.winograd = yes changes nothing on this build. */
+/* device.winograd = yes changes nothing on this build; warn: says so to people. */
 bool sky_summary_lacks_winograd(const struct sky_executor *executor);
+bool sky_summary_warn_winograd(const struct sky_executor *executor);
+/* Parameters, multiply-adds an image, memory by arena and the sum a run will use. */
 void sky_summary_totals(const struct sky_model *model, const struct sky_executor *executor, struct sky_text *out);
 
 /* Bytes of every arena and the scratch: what a run of this executor allocates. */

@@ -7,6 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 
+static void check_name(const struct sky_config *c, struct sky_text *problem)
+{
+    const char *name = c->experiment.name ? c->experiment.name : "";
+    if (strchr(name, '/')) sky_text_format(problem, "names the run's folder below runs/ and cannot hold a '/', as %s does; train -o DIR chooses another place", name);
+    if (!strcmp(name, ".") || !strcmp(name, "..")) sky_text_format(problem, "names the run's folder below runs/ and cannot be %s", name);
+}
+
 static void check_image_size(const struct sky_config *c, struct sky_text *problem)
 {
     if (c->data.image_size % 16) sky_text_format(problem, "must be a multiple of 16, not %lld; the nearest are %lld and %lld", (long long)c->data.image_size,
@@ -84,6 +91,7 @@ static void check_record(const struct sky_config *c, struct sky_text *problem)
 }
 
 const struct sky_config_rule sky_config_rules[] = {
+    {{"experiment.name"}, check_name},
     {{"data.image_size"}, check_image_size},
     {{"loss.kl", "data.sampler"}, check_kl_sampler},
     {{"loss.ce", "loss.kl"}, check_some_loss},

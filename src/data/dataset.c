@@ -9,6 +9,7 @@
 #include "scan.h"
 #include "skygem/log.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -259,7 +260,11 @@ sky_status sky_image_set_scan(struct sky_image_set *set, const char *path)
     char *resolved = NULL;
     int64_t capacity = 0, unreadable = 0;
     sky_status status = SKY_OK;
-    if (!(resolved = realpath(path, NULL))) return sky_fail_errno(path, "cannot find it");
+    if (!(resolved = realpath(path, NULL)) && (errno == ENOENT || errno == ENOTDIR)) {
+        sky_fail(SKY_DATA, path, "there is no such file or folder");
+        return sky_hint("give an image, or a folder with images in it or below");
+    }
+    if (!resolved) return sky_fail_errno(path, "cannot find it");
     if (sky_path_is_folder(resolved)) {
         made.folder = resolved;
         resolved = NULL;

@@ -137,7 +137,10 @@ static sky_status refuse_old_tree(const char *root)
         const bool there = sky_path_is_folder(path);
         free(path);
         if (!there) continue;
-        sky_fail(SKY_USAGE, root, "already holds a folder %s", parts[i]);
+        SKY_TRY(sky_path_join(&path, root, "readme.txt")); /* written last */
+        const bool finished = sky_path_is_file(path);
+        free(path);
+        sky_fail(SKY_USAGE, root, finished ? "already holds a folder %s" : "already holds a folder %s but no readme.txt: a world that was not finished", parts[i]);
         return sky_hint("give a new folder, or remove the old one first");
     }
     return SKY_OK;

@@ -89,6 +89,10 @@ static sky_status embed(const struct sky_evaluate_options *options, enum role ro
     for (int64_t i = 0; i < out->count; i++) out->labels[i] = images->labels[i];
     if (options->config->data.pack) SKY_TRY_DONE(sky_pack_open(&pack, options->config->data.pack));
     struct progress_context context = {options, out->name, out->count};
+    if (options->progress && !report_progress(&context, 0)) { /* the clock of the rate starts before the first batch */
+        status = sky_fail(SKY_INTERRUPTED, options->set->root, "stopped before %s", out->name);
+        goto done;
+    }
     SKY_TRY_DONE(sky_embedder_run_set(embedder, options->config, images, options->set->root, pack, out->plain, out->flipped, options->progress ? report_progress : NULL, &context));
     if (options->save_folder) SKY_TRY_DONE(save(out, images, options->save_folder));
 done:

@@ -78,7 +78,7 @@ expect_code 0; expect [ "$out" = "$scores" ]
 fails_with 2 "there is no 'drone2sattelite'" "$program" eval "$work/run" --direction drone2sattelite
 expect_err 'did you mean drone2satellite?'
 fails_with 2 'no weights to evaluate' "$program" eval "$work/tiny.ini"
-expect_err 'hint: give a run folder'
+expect_err 'hint: train it first'
 fails_with 2 'none.safetensors: there is no such weights file' "$program" eval "$work/run" --weights "$work/none.safetensors"
 fails_with 3 "$work/nowhere" "$program" eval "$work/run" --set "data.root=$work/nowhere" --quiet
 fails_with 1 "error: $work/tiny.ini: cannot make the folder: Not a directory" "$program" eval "$work/run" --save-features "$work/tiny.ini/below" --quiet

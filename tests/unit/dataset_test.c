@@ -124,7 +124,7 @@ static void test_scan(void)
     CHECK(set.count == 1 && !strcmp(set.paths[0], "Thumbs.db"));
     sky_image_set_close(&set);
     CHECK_FAILS(sky_image_set_scan(&set, in_folder("empty")), SKY_DATA, "no image");
-    CHECK_FAILS(sky_image_set_scan(&set, in_folder("nowhere")), SKY_IO, "nowhere");
+    CHECK_FAILS(sky_image_set_scan(&set, in_folder("nowhere")), SKY_DATA, "nowhere");
     CHECK(!symlink("..", in_folder("empty/train/back")));
     CHECK_FAILS(sky_image_set_scan(&set, in_folder("empty")), SKY_DATA, "link");
 }
