@@ -144,6 +144,8 @@ struct sky_config {
  * SKY_CONFIG lists every error found. *config is overwritten on success (free an earlier one first) and untouched on failure.
  */
 sky_status sky_config_read(struct sky_config *config, const char *path, const char *const *overrides, int override_count);
+/* The same from a text, as checkpoints carry it; `name` stands in messages where a path would. */
+sky_status sky_config_read_text(struct sky_config *config, const char *name, const char *text, const char *const *overrides, int override_count);
 void sky_config_free(struct sky_config *config);
 
 /* The resolved experiment as an .ini text that reads back to the same values; paths absolute. Heap text in *out, caller frees. */
@@ -157,6 +159,9 @@ sky_status sky_config_hash(const struct sky_config *config, uint32_t *out);
  * differ in it. Heap text in *out, caller frees.
  */
 sky_status sky_config_differences(const struct sky_config *config, const struct sky_config *from, char **out);
+
+/* 32-bit hash of what a feature depends on beside the parameters: [model] without weights and dropout, data.image_size, eval.flip. */
+sky_status sky_config_feature_hash(const struct sky_config *config, uint32_t *out);
 
 /* Every section and key with type, allowed values, default, unit and doc, as text. Heap text in *out, caller frees. */
 sky_status sky_config_help(char **out);

@@ -8,6 +8,7 @@
 
 #include "skygem/config.h"
 #include "skygem/log.h"
+#include "skygem/retrieval.h"
 #include "skygem/status.h"
 #include "skygem/trainer.h"
 

@@ -4,6 +4,7 @@
 #include "memory.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,17 +68,41 @@ void sky_block_free(void *block, size_t bytes)
     if (block) munmap(block, round_to_pages(bytes));
 }
 
+/* A small file of /proc or /sys as text; false when it cannot be read. */
+static bool read_small(const char *path, char text[4096])
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    const ssize_t count = read(fd, text, 4095);
+    close(fd);
+    if (count <= 0) return false;
+    text[count] = 0;
+    return true;
+}
+
 /* Not getrusage: its ru_maxrss survives execve, so a child of a large shell or Python would report its parent's peak. */
 size_t sky_memory_peak_bytes(void)
 {
     char text[4096];
     unsigned long long kib = 0;
-    const int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return 0;
-    const ssize_t count = read(fd, text, sizeof text - 1);
-    close(fd);
-    if (count <= 0) return 0;
-    text[count] = 0;
+    if (!read_small("/proc/self/status", text)) return 0;
     const char *line = strstr(text, "VmHWM:");
     return line && sscanf(line, "VmHWM: %llu", &kib) == 1 ? (size_t)kib * 1024 : 0;
+}
+
+/* A container sees its own group as the root, so its limit stands in these files. */
+size_t sky_memory_available_bytes(void)
+{
+    char text[4096];
+    unsigned long long kib = 0, limit = 0, used = 0, cached = 0;
+    if (!read_small("/proc/meminfo", text)) return 0;
+    const char *line = strstr(text, "MemAvailable:");
+    if (!line || sscanf(line, "MemAvailable: %llu", &kib) != 1) return 0;
+    size_t available = (size_t)kib * 1024;
+    if (!read_small("/sys/fs/cgroup/memory.max", text) || sscanf(text, "%llu", &limit) != 1) return available; /* "max": no limit */
+    if (!read_small("/sys/fs/cgroup/memory.current", text) || sscanf(text, "%llu", &used) != 1) return available;
+    line = read_small("/sys/fs/cgroup/memory.stat", text) ? strstr(text, "\nfile ") : NULL;
+    if (line) sscanf(line, "\nfile %llu", &cached);
+    const size_t room = limit > used - cached ? (size_t)(limit - (used - cached)) : 0;
+    return room < available ? room : available;
 }

@@ -25,4 +25,7 @@ int sky_multiply_size(size_t a, size_t b, size_t *out);
 /* Peak resident memory of this process in bytes (VmHWM), 0 if unknown. */
 size_t sky_memory_peak_bytes(void);
 
+/* What this machine (and the control group this process is in) can still give without taking from others, in bytes; 0 if unknown. Pages of mapped files count as free. */
+size_t sky_memory_available_bytes(void);
+
 #endif

@@ -149,14 +149,16 @@ static sky_status write_best(const struct sky_config *config, struct sky_trainer
 {
     struct sky_tensor_list list = {0};
     struct sky_executor *executor = (struct sky_executor *)sky_trainer_executor(trainer); /* read only: copies out */
-    char step[32], text[32];
+    char step[32], text[32], *experiment = NULL;
+    SKY_TRY(sky_config_text(config, &experiment));
     snprintf(step, sizeof step, "%lld", (long long)sky_trainer_next_step(trainer));
     snprintf(text, sizeof text, "%.17g", recall);
-    const struct sky_file_text texts[] = {{"format", "skygem weights 1"}, {"step", step}, {"recall", text}};
+    const struct sky_file_text texts[] = {{"format", "skygem weights 1"}, {"step", step}, {"recall", text}, {"config", experiment}};
     sky_status status = sky_parameters_collect(sky_trainer_model(trainer), executor, SKY_ARENA_PARAMS, "", &list);
     if (status == SKY_OK && config->train.ema > 0) status = sky_parameters_collect(sky_trainer_model(trainer), executor, SKY_ARENA_EMA, "ema/", &list);
     if (status == SKY_OK) status = sky_checkpoint_write(path, list.tensors, list.count, texts, sizeof texts / sizeof *texts);
     sky_tensor_list_free(&list);
+    free(experiment);
     return status;
 }
 

@@ -18,6 +18,7 @@ static const struct sky_command *const commands[] = {
     &sky_command_train,
     &sky_command_eval,
     &sky_command_score,
+    &sky_command_embed,
     &sky_command_info,
     &sky_command_weights,
     &sky_command_data,

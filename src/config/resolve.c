@@ -280,12 +280,20 @@ static sky_status include_all(struct reading *r, struct file *file)
     return SKY_OK;
 }
 
+/* The lines of a file that has its path, canonical path and folder. */
+static sky_status read_lines(struct reading *r, struct file *file, const char *text, size_t length)
+{
+    const struct sky_ini_events events = {file, on_section, on_pair, on_complaint};
+    SKY_TRY(sky_ini_read(text, length, &events));
+    SKY_TRY(include_all(r, file));
+    return apply_items(r, file);
+}
+
 /* *opened false: the file could not be read, and sky_error_last says why. Everything else that is wrong becomes a problem. */
 static sky_status read_file(struct reading *r, const char *path, const struct file *includer, bool *opened)
 {
     sky_status status = SKY_OK;
     struct file file = {.path = path, .includer = includer};
-    const struct sky_ini_events events = {&file, on_section, on_pair, on_complaint};
     char *text = NULL;
     size_t length = 0;
     *opened = sky_file_read(path, FILE_BYTES_LIMIT, &text, &length) == SKY_OK;
@@ -297,12 +305,24 @@ static sky_status read_file(struct reading *r, const char *path, const struct fi
         goto done;
     }
     SKY_TRY_DONE(sky_path_folder(&file.folder, file.canonical));
-    SKY_TRY_DONE(sky_ini_read(text, length, &events));
-    SKY_TRY_DONE(include_all(r, &file));
-    SKY_TRY_DONE(apply_items(r, &file));
+    SKY_TRY_DONE(read_lines(r, &file, text, length));
 done:
     file_free(&file);
     free(text);
+    return status;
+}
+
+/* An experiment that lies in another file. What sky_config_text writes includes nothing. */
+static sky_status read_text(struct reading *r, const char *name, const char *text)
+{
+    sky_status status = SKY_OK;
+    struct file file = {.path = name};
+    r->files_read = FILES_LIMIT; /* so nothing is included */
+    SKY_TRY_DONE(sky_strdup(&file.canonical, name, name));
+    SKY_TRY_DONE(sky_strdup(&file.folder, "/", name));
+    SKY_TRY_DONE(read_lines(r, &file, text, strlen(text)));
+done:
+    file_free(&file);
     return status;
 }
 
@@ -398,7 +418,8 @@ static sky_status report_problems(const struct reading *r, const char *path)
     return sky_hint("'skygem help config' lists every key with what it may be");
 }
 
-sky_status sky_config_read(struct sky_config *config, const char *path, const char *const *overrides, int override_count)
+/* path: the file to read, or the name of `text` (NULL: read the file). */
+static sky_status read_config(struct sky_config *config, const char *path, const char *text, const char *const *overrides, int override_count)
 {
     sky_status status = SKY_OK;
     struct sky_config fresh;
@@ -406,7 +427,9 @@ sky_status sky_config_read(struct sky_config *config, const char *path, const ch
     memset(&fresh, 0, sizeof fresh);
     SKY_TRY_DONE(sky_alloc(&fresh.origins, (size_t)sky_schema_count, sizeof *fresh.origins, "config"));
     SKY_TRY_DONE(apply_defaults(&r));
-    if (path) {
+    if (text) {
+        SKY_TRY_DONE(read_text(&r, path, text));
+    } else if (path) {
         bool opened = false;
         SKY_TRY_DONE(read_file(&r, path, NULL, &opened));
         if (!opened) {
@@ -425,6 +448,16 @@ done:
     sky_text_free(&r.problems);
     sky_config_free(&fresh);
     return status;
+}
+
+sky_status sky_config_read(struct sky_config *config, const char *path, const char *const *overrides, int override_count)
+{
+    return read_config(config, path, NULL, overrides, override_count);
+}
+
+sky_status sky_config_read_text(struct sky_config *config, const char *name, const char *text, const char *const *overrides, int override_count)
+{
+    return read_config(config, name, text, overrides, override_count);
 }
 
 void sky_config_free(struct sky_config *config)

@@ -73,6 +73,27 @@ sky_status sky_config_differences(const struct sky_config *config, const struct 
     return hand_out(&text, out);
 }
 
+static bool shapes_features(const struct sky_key *key)
+{
+    if (!strcmp(key->section, "model")) return strcmp(key->name, "weights") && strcmp(key->name, "dropout");
+    return (!strcmp(key->section, "data") && !strcmp(key->name, "image_size")) || (!strcmp(key->section, "eval") && !strcmp(key->name, "flip"));
+}
+
+sky_status sky_config_feature_hash(const struct sky_config *config, uint32_t *out)
+{
+    struct sky_text text = {0};
+    for (int i = 0; i < sky_schema_count; i++) {
+        if (!shapes_features(&sky_schema[i])) continue;
+        sky_text_format(&text, "%s.%s = ", sky_schema[i].section, sky_schema[i].name);
+        sky_value_print(config, &sky_schema[i], &text);
+        sky_text_append(&text, "\n");
+    }
+    const sky_status status = sky_text_status(&text, "config");
+    if (status == SKY_OK) *out = sky_crc32c(0, text.text, text.length);
+    sky_text_free(&text);
+    return status;
+}
+
 sky_status sky_config_help(char **out)
 {
     struct sky_text text = {0};

@@ -18,7 +18,8 @@ model|base config graph ops io data
 report|base config io image
 train|base config data image io graph ops backend comm model report eval
 eval|base config data image io graph ops backend comm model report
-cli|base config data image io graph ops backend comm model report train eval
+retrieve|base config data image io graph ops backend comm model report train eval
+cli|base config data image io graph ops backend comm model report train eval retrieve
 '
 for folder in */; do
     folder=${folder%/}

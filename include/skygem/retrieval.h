@@ -1,0 +1,63 @@
+/*
+ * From a photo to a position, in C: an encoder turns pixels into a feature, an index holds the features of tiles with their places, a search finds the nearest.
+ *
+ *     sky_encoder_open(&encoder, "best.safetensors", NULL);      one a thread
+ *     sky_index_open(&index, "tiles.index", NULL);               one for all threads: it never changes
+ *     sky_search_open(&search, index, 5, 0);                     one a thread
+ *     sky_encoder_embed(encoder, rgb, width, height, 0, feature);
+ *     sky_search_run(search, feature, &answer);                  answer.candidates[0].tile, answer.margin, answer.confidence
+ *
+ * An index is shared by any number of threads; an encoder and a search belong to one thread at a time. After the first call with pictures of one size, embedding and searching
+ * take no memory (what the machine's neural network library does inside is its own affair). Failures: status.h.
+ */
+#ifndef SKYGEM_RETRIEVAL_H
+#define SKYGEM_RETRIEVAL_H
+
+#include "skygem/config.h"
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- pixels to features ---- */
+
+struct sky_encoder;
+
+/* Zero-initialise for the defaults. */
+struct sky_encoder_options {
+    const char *experiment;       /* .ini that describes the model; NULL: the experiment that the weights file carries, as checkpoints and best.safetensors do */
+    const char *const *overrides; /* [override_count] "section.key=value": device.threads=2, eval.flip=no ... */
+    int override_count;
+    bool gallery;  /* with model.share_views = no: the satellite view's trunk instead of the drone's */
+    int64_t batch; /* pictures that sky_encoder_embed_many takes at once; 0: 1 */
+};
+
+/*
+ * Reads the weights, builds the network with batch norm folded into its convolutions, and allocates all it needs. options may be NULL. The device keys of the carried experiment
+ * are not taken over: this machine decides, unless overrides do. SKY_CONFIG: the file carries no experiment and none is given. SKY_FORMAT: it is damaged, or of another model.
+ */
+sky_status sky_encoder_open(struct sky_encoder **out, const char *weights, const struct sky_encoder_options *options);
+void sky_encoder_close(struct sky_encoder *encoder); /* NULL is fine */
+
+int64_t sky_encoder_dimensions(const struct sky_encoder *encoder); /* length of a feature */
+int64_t sky_encoder_image_size(const struct sky_encoder *encoder); /* side in pixels of what the network sees */
+const char *sky_encoder_model(const struct sky_encoder *encoder);  /* 16 hexadecimal digits: the parameters' checksum, then the settings' (image size, mirrored pass, model) */
+
+/*
+ * An RGB picture of any size, 8 bits a channel, rows from the top, `stride` bytes apart (0: 3 * width), resized as evaluation does (Pillow's antialiased bicubic, to a square). out:
+ * sky_encoder_dimensions values, of length 1 (0 for a picture in which the network sees nothing at all).
+ */
+sky_status sky_encoder_embed(struct sky_encoder *encoder, const uint8_t *rgb, int width, int height, size_t stride, float *out);
+
+/* The same for a JPEG or PNG file, turned upright as its EXIF says; allocates while it decodes. */
+sky_status sky_encoder_embed_file(struct sky_encoder *encoder, const char *path, float *out);
+
+/* count <= batch pictures that have the network's size already: [count][S][S][3] to [count][dimensions]. */
+sky_status sky_encoder_embed_many(struct sky_encoder *encoder, const uint8_t *images, int64_t count, float *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
