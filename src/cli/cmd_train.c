@@ -12,6 +12,7 @@
 #include "report/metrics_log.h"
 #include "report/training_events.h"
 #include "run_folder.h"
+#include "run_report.h"
 #include "skygem/log.h"
 #include "skygem/trainer.h"
 #include "summary.h"
@@ -141,6 +142,16 @@ static sky_status train(struct run *run)
     return SKY_OK;
 }
 
+static sky_status write_report(struct run *run)
+{
+    const char *const folder = run->folder.path;
+    char *path = NULL;
+    SKY_TRY(sky_path_join(&path, folder, "report.html"));
+    const sky_status status = sky_run_report_write(&folder, 1, path);
+    free(path);
+    return status == SKY_OK ? SKY_OK : go_on(status, "report.html");
+}
+
 static sky_status open_run(struct run *run, const struct sky_args *args)
 {
     const bool resume = sky_args_given(args, "resume");
@@ -181,6 +192,7 @@ static sky_status run_train(const struct sky_args *args)
     SKY_TRY_DONE(open_run(&run, args));
     SKY_TRY_DONE(train(&run));
     if (!sky_args_given(args, "no-eval")) SKY_TRY_DONE(evaluate(&run));
+    SKY_TRY_DONE(write_report(&run));
     sky_log(SKY_LOG_INFO, "done: run folder %s", run.folder.path);
 done:
     sky_metrics_close(&run.metrics);
@@ -199,7 +211,7 @@ const struct sky_command sky_command_train = {
     .min_operands = 1,
     .max_operands = 1,
     .doc = "train a model as an experiment file says, then evaluate it",
-    .details = "Writes run.ini, env.json, log.txt, metrics.jsonl, TensorBoard's events, checkpoints/ and eval/ into the run folder. SIGINT and SIGTERM end it after a checkpoint (exit 75).",
+    .details = "Writes run.ini, env.json, log.txt, metrics.jsonl, TensorBoard's events, checkpoints/, eval/ and, at the end, report.html into the run folder. SIGINT and SIGTERM end it after a checkpoint (exit 75).",
     .options = options,
     .run = run_train,
 };

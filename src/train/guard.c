@@ -40,7 +40,6 @@ static sky_status look(struct sky_trainer *trainer, sky_value value, const char 
 static sky_status look_at_activations(struct sky_trainer *trainer, struct finding *found)
 {
     const struct sky_graph *graph = &trainer->model.graph;
-    trainer->executor.exchange = NULL; /* ranks look by themselves, and some will find nothing; there is no further step */
     for (int64_t part = 0; part < trainer->config->train.accumulate && found->element < 0; part++) {
         SKY_TRY(sky_trainer_copy_in(trainer, part));
         for (int64_t n = 0; n < graph->node_count && found->element < 0; n++) {
@@ -63,7 +62,7 @@ sky_status sky_trainer_blame(struct sky_trainer *trainer, const struct sky_batch
     if (found.element < 0) SKY_TRY(look_at_activations(trainer, &found));
     for (int64_t p = graph->parameter_count - 1; p >= 0; p--)
         SKY_TRY(look(trainer, graph->tensors[parameters[p].value].gradient, "the gradient of ", graph->tensors[parameters[p].value].name, &found));
-    sky_fail(SKY_NUMERIC, "training", "step %lld: %s%s is not finite (element %lld); first images: %s, %s", (long long)sky_trainer_next_step(trainer), found.kind, found.name, (long long)found.element,
+    sky_fail(SKY_NUMERIC, "training", "step %lld: %s%s is not finite (element %lld); first images: %s, %s", (long long)trainer->step, found.kind, found.name, (long long)found.element,
              batch->paths[0], batch->paths[trainer->model.rows * trainer->config->train.accumulate / 2]);
     return sky_hint("the parameters are as before this step. Lower [optimizer] lr, set clip_norm, or set [train] on_nonfinite = skip");
 }
