@@ -10,6 +10,7 @@ fail() { printf 'error: %s\nhint: %s\n' "$1" "$2" >&2; exit 1; }
 needed=(
     'command:gcc|gcc' 'header:stdio.h|libc6-dev' 'command:cmake|cmake' 'command:ninja|ninja-build' 'command:pkg-config|pkg-config'
     'header:jpeglib.h|libjpeg-dev' 'header:png.h|libpng-dev' 'header:zlib.h|zlib1g-dev' 'header:ini.h|libinih-dev' 'header:oneapi/dnnl/dnnl.h|libdnnl-dev'
+    'command:mpicc|libopenmpi-dev' 'command:mpirun|openmpi-bin'
 )
 for_tests=(
     'command:g++|g++' 'command:clang|clang' 'file:/usr/lib/llvm-*/lib/libomp.so|libomp-dev' 'file:/usr/share/i18n/locales/de_DE|locales'

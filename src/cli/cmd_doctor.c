@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/threads.h"
 #include "build_info.h"
+#include "comm/comm.h"
 #include "commands.h"
 #include "image/library.h"
 #include "skygem/skygem.h"
@@ -215,7 +216,8 @@ static bool describe_backends(struct report *r)
     else try_backend(r, sky_cuda_backend());
     for (int index = 0; sky_cuda_describe(index, device); index++) add_fact(r, "back ends", "GPU", "%d: %s", index, device);
     add_fact(r, "back ends", "GPU driver", "%.*s", (int)strcspn(driver, "\n"), driver);
-    if (*SKY_BUILD_MPI) add_fact(r, "back ends", "MPI", "not in this program: %s", SKY_BUILD_MPI);
+    if (sky_comm_mpi_library(device, sizeof device)) add_fact(r, "back ends", "MPI", "%s", device);
+    else add_fact(r, "back ends", "MPI", "not in this program: %s", SKY_BUILD_MPI);
     return try_backend(r, &sky_backend_ref) || works;
 }
 

@@ -158,8 +158,12 @@ sky_status sky_place_find(struct sky_comm_place *place, double timeout_seconds)
 
 sky_status sky_place_end(struct sky_comm *comm, sky_status status)
 {
-    if (status == SKY_OK) return sky_comm_close(comm);
-    const struct sky_error error = *sky_error_last();
+    struct sky_error error = *sky_error_last();
+    if (status == SKY_OK || status == SKY_INTERRUPTED) {
+        const sky_status closed = sky_comm_close(comm);
+        if (closed == SKY_OK) return status == SKY_OK ? SKY_OK : sky_error_set(&error);
+        error = *sky_error_last();
+    }
     sky_console_error(&error);
     sky_comm_abort(comm, &error);
     return sky_error_set(&error);

@@ -59,7 +59,14 @@ static void watch(struct watcher *w)
         if (pass_signals_on(w) && waitpid(w->child, &status, WNOHANG) == w->child) break;
         kill_late(w);
     }
+    const bool came = atomic_load(&sky_board_seat(w->board, w->rank)->state) != SKY_SEAT_EMPTY;
     int code = sky_rank_end(w->board, w->rank, status, w->sent, &error);
+    if (code == 0 && !came) { /* MPI would let the others wait */
+        error = (struct sky_error){.status = SKY_PEER};
+        snprintf(error.where, sizeof error.where, "start-up, rank %d", w->rank);
+        snprintf(error.what, sizeof error.what, "process %d has ended without coming to the others", w->child);
+        code = sky_status_exit_code(SKY_PEER);
+    }
     if (w->late) {
         error = (struct sky_error){.status = SKY_PEER};
         snprintf(error.where, sizeof error.where, "start-up, rank %d", w->rank);

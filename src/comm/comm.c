@@ -270,14 +270,8 @@ sky_status sky_comm_open(struct sky_comm **out, const struct sky_comm_place *pla
         free_comm(comm);
         return status;
     }
-    status = meet(comm);
-    if (status == SKY_OK) {
-        *out = comm;
-        return SKY_OK;
-    }
-    const struct sky_error error = *sky_error_last();
-    sky_comm_abort(comm, &error);
-    return sky_error_set(&error);
+    *out = comm; /* also when they do not meet: those who have come are to be told */
+    return meet(comm);
 }
 
 sky_status sky_comm_close(struct sky_comm *comm)
@@ -289,14 +283,10 @@ sky_status sky_comm_close(struct sky_comm *comm)
     else if (!wait_for(comm, enqueue(comm, &request), comm->place.timeout_seconds + grace))
         status = sky_fail(SKY_PEER, "the end", "the ranks do not come apart within %.3g s", comm->place.timeout_seconds);
     else status = first_failure(comm);
-    if (status == SKY_OK) {
-        sky_seat_end(comm->board, comm->place.rank, SKY_SEAT_CLOSED, NULL);
-        free_comm(comm);
-        return SKY_OK;
-    }
-    const struct sky_error error = *sky_error_last();
-    sky_comm_abort(comm, &error);
-    return sky_error_set(&error);
+    SKY_TRY(status);
+    sky_seat_end(comm->board, comm->place.rank, SKY_SEAT_CLOSED, NULL);
+    free_comm(comm);
+    return SKY_OK;
 }
 
 void sky_comm_abort(struct sky_comm *comm, const struct sky_error *error)

@@ -37,9 +37,9 @@ struct sky_comm_place {
 
 struct sky_comm;
 
-/* Collective: all ranks must come within the timeout. A wrong place is SKY_USAGE, a missing or dead rank SKY_PEER. */
+/* Collective: all ranks must come within the timeout. A wrong place is SKY_USAGE, a missing or dead rank SKY_PEER. After a failure *out may be set nevertheless: a comm that can only be aborted. */
 sky_status sky_comm_open(struct sky_comm **out, const struct sky_comm_place *place);
-/* Collective, of a run that went well; frees in any case. SKY_PEER when another rank is not at its end: it makes fewer or more steps. After a failure use sky_comm_abort. */
+/* Collective, of a run that went well; frees. SKY_PEER when another rank is not at its end, as it makes fewer or more steps: the comm is then still there, to be aborted. */
 sky_status sky_comm_close(struct sky_comm *comm);
 /*
  * The way out of a failed run: tells the peers that this rank ends with `error` (they fail with SKY_PEER naming it, in the collective where they are or come to) and frees. Print the error
@@ -75,5 +75,8 @@ sky_status sky_comm_check(struct sky_comm *comm);
 
 /* Seconds that this rank has waited in reduce_wait since the last call: the exposed time of metrics.jsonl. */
 double sky_comm_exposed_seconds(struct sky_comm *comm);
+
+/* "Open MPI v4.1.4"; false when this program is built without MPI. */
+bool sky_comm_mpi_library(char *out, size_t out_bytes);
 
 #endif

@@ -5,6 +5,7 @@
 #include "cli/console.h"
 #include "cli/place.h"
 
+#include "base/clock.h"
 #include "base/str.h"
 
 #include <signal.h>
@@ -25,6 +26,7 @@ struct fault {
 static sky_status strike(struct fault *fault, int rank, const char *where)
 {
     if ((fault->rank >= 0 && fault->rank != rank) || strcmp(fault->where, where)) return SKY_OK;
+    fprintf(stderr, "strikes at %.3f\n", sky_now());
     if (!strcmp(fault->name, "killed")) kill(getpid(), SIGKILL);
     if (!strcmp(fault->name, "exits")) _exit(3);
     if (!strcmp(fault->name, "aborts")) abort();

@@ -40,7 +40,8 @@ static void *rank_main(void *argument)
     struct sky_comm *comm = NULL;
     const double begin = sky_now();
     note(rank, sky_comm_open(&comm, &rank->place));
-    if (comm) rank->body(rank, comm);
+    if (rank->status == SKY_OK) rank->body(rank, comm);
+    else sky_comm_abort(comm, &rank->error);
     rank->seconds = sky_now() - begin;
     return NULL;
 }
@@ -242,7 +243,10 @@ static void fault_body(struct rank *rank, struct sky_comm *comm)
         struct timespec nap = {.tv_nsec = 900000000};
         nanosleep(&nap, NULL);
     }
-    if (faulty && fault == LEAVES) return note(rank, sky_comm_close(comm));
+    if (faulty && fault == LEAVES) {
+        note(rank, sky_comm_close(comm));
+        return sky_comm_abort(comm, &rank->error);
+    }
     if (faulty && fault == FAILS) {
         note(rank, sky_fail(SKY_DATA, "image.jpg", "is not an image"));
         return sky_comm_abort(comm, &rank->error);
@@ -326,6 +330,7 @@ static void test_start_up(void)
     CHECK_FAILS(sky_comm_open(&comm, &place), SKY_USAGE, "is for 3 ranks, but there are said to be 2");
     place.size = 3;
     CHECK_FAILS(sky_comm_open(&comm, &place), SKY_USAGE, "has no room for data");
+    sky_comm_abort(comm, sky_error_last());
     place.rank = 1;
     atomic_store(&sky_board_seat(board, 1)->process, 1);
     CHECK_FAILS(sky_comm_open(&comm, &place), SKY_USAGE, "rank 1 is process 1 already");
