@@ -119,6 +119,15 @@ struct sky_config {
         int direction;
         int protocols[2]; /* enum sky_protocol */
         int protocol_count;
+        int64_t multi_query[SKY_MAX_LIST]; /* images of a place averaged into one query; a row of scores each */
+        int multi_query_count;
+        int64_t single_frame, height_groups, frames; /* 0 = off; frames: of a drone's descent */
+        int64_t query_shift[SKY_MAX_LIST];           /* pixels */
+        int query_shift_count;
+        int shift_fill; /* enum sky_shift_fill */
+        bool rerank;
+        int64_t rerank_k1, rerank_k2;
+        double rerank_lambda;
     } eval;
     struct {
         int backend;

@@ -19,6 +19,8 @@ static const struct sky_option options[] = {
     {"weights", 'w', "FILE", NULL, "checkpoint or weights (default: the run folder's newest checkpoint, else model.weights)", false},
     {"direction", 'd', "WHICH", NULL, "drone2satellite, satellite2drone or both (default: the experiment's)", false},
     {"save-features", 0, "DIR", NULL, "write the features as .npy with labels and paths", false},
+    {"save-mat", 0, "DIR", NULL, "write DIR/DIRECTION/pytorch_result.mat, which the references' evaluate_gpu.py scores", false},
+    {"rerank", 0, NULL, NULL, "scores also after k-reciprocal re-ranking (eval.rerank = yes)", false},
     {"json", 0, NULL, NULL, "print the results as JSON", false},
     {NULL, 0, NULL, NULL, NULL, false},
 };
@@ -34,8 +36,9 @@ static sky_status require_checkpoint(const char *run_folder, const char *checkpo
 }
 
 /* Finds out before hours of embedding whether features can be written. */
-static sky_status try_folder(const char *folder)
+static sky_status try_folder(const struct sky_args *args, const char *option)
 {
+    const char *folder = sky_args_text(args, option);
     struct sky_atomic_file probe = {0};
     char *path = NULL;
     if (!folder) return SKY_OK;
@@ -44,7 +47,7 @@ static sky_status try_folder(const char *folder)
     if (status == SKY_OK) status = sky_atomic_open(&probe, path);
     sky_atomic_abort(&probe);
     free(path);
-    return status == SKY_IO ? sky_hint("--save-features writes there: make it writable, or name another folder") : status;
+    return status == SKY_IO ? sky_hint("--%s writes there: make it writable, or name another folder", option) : status;
 }
 
 /* model.weights may be a pretrained trunk: something to start from, without the heads that make features. */
@@ -101,10 +104,13 @@ static sky_status run_eval(const struct sky_args *args)
     SKY_TRY_DONE(sky_experiment_path(args->operands[0], &path));
     SKY_TRY_DONE(sky_config_read(&config, path, overrides, override_count));
     if (sky_args_given(args, "direction")) SKY_TRY_DONE(sky_args_choice(args, "direction", directions, 3, &config.eval.direction));
+    if (sky_args_given(args, "rerank")) config.eval.rerank = true;
     SKY_TRY_DONE(choose_weights(args, &config, &weights));
-    SKY_TRY_DONE(try_folder(sky_args_text(args, "save-features")));
+    SKY_TRY_DONE(try_folder(args, "save-features"));
+    SKY_TRY_DONE(try_folder(args, "save-mat"));
     sky_log(SKY_LOG_INFO, "evaluating %s on %s", weights, config.data.root ? config.data.root : "");
-    status = sky_evaluate_weights(&config, weights, sky_args_text(args, "save-features"), &evaluation);
+    const struct sky_evaluation_files files = {sky_args_text(args, "save-features"), sky_args_text(args, "save-mat")};
+    status = sky_evaluate_weights(&config, weights, &files, &evaluation);
     if (status == SKY_FORMAT && config.model.weights && !strcmp(weights, config.model.weights)) status = explain_starting_weights(args->operands[0]);
     SKY_TRY_DONE(status);
     SKY_TRY_DONE(sky_args_given(args, "json") ? print_json(&evaluation) : sky_evaluation_print(&evaluation));
@@ -122,6 +128,7 @@ const struct sky_command sky_command_eval = {
     .min_operands = 1,
     .max_operands = 1,
     .doc = "R@1, R@5, R@10, R@1% and AP of a model on a test tree, both protocols",
+    .details = "Further rows under other conditions are keys of [eval] ('skygem help config'): multi_query, single_frame, height_groups, query_shift, rerank.",
     .options = options,
     .run = run_eval,
 };

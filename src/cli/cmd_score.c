@@ -5,7 +5,8 @@
 
 #include "base/clock.h"
 #include "base/str.h"
-#include "eval/metrics.h"
+#include "eval/conditions.h"
+#include "eval/rerank.h"
 #include "io/npy.h"
 #include "skygem/log.h"
 
@@ -19,8 +20,12 @@ static const struct sky_option options[] = {
     {"gallery", 0, "FILE", NULL, "gallery features: .npy [rows, dimensions]", false},
     {"gallery-labels", 0, "FILE", NULL, "their labels: .npy [rows]; -1 is junk and never ranked", false},
     {"protocol", 0, "WHICH", NULL, "full or no-distractors (default: both)", false},
+    {"rerank", 0, NULL, NULL, "score also after k-reciprocal re-ranking", false},
+    {"k1", 0, "N", "20", "re-ranking: nearest rows that are asked for reciprocity", false},
+    {"k2", 0, "N", "6", "re-ranking: nearest rows that are averaged; 1: none", false},
+    {"lambda", 0, "X", "0.3", "re-ranking: share of the first distance in the last", false},
     {"threads", 't', "N", "0", "0: all cores; the digits do not depend on it", false},
-    {"json", 0, NULL, NULL, "print the result as JSON: one object, or a list of two when both protocols are asked for", false},
+    {"json", 0, NULL, NULL, "print the result as JSON: one object, or a list when both protocols or re-ranking are asked for", false},
     {NULL, 0, NULL, NULL, NULL, false},
 };
 
@@ -68,24 +73,34 @@ static void say_counts(const struct sky_scores *s)
                 sky_protocol_name(s->protocol), (long long)s->tied_queries);
 }
 
-static void print_table(const struct sky_scores *scores, int count)
+static const char *condition_name(int row, int plain)
 {
-    printf("%-15s %8s %8s %7s %7s %7s %7s %7s\n", "protocol", "queries", "gallery", "R@1", "R@5", "R@10", "R@1%", "AP");
+    return sky_condition_name(row < plain ? SKY_CONDITION_PLAIN : SKY_CONDITION_RERANK);
+}
+
+/* The first `plain` rows are before re-ranking; the table says so only when there are others. */
+static void print_table(const struct sky_scores *scores, int plain, int count)
+{
+    printf("%-15s %8s %8s %7s %7s %7s %7s %7s%s\n", "protocol", "queries", "gallery", "R@1", "R@5", "R@10", "R@1%", "AP", count > plain ? "  condition" : "");
     for (int i = 0; i < count; i++) {
         const struct sky_scores *s = &scores[i];
-        printf("%-15s %8lld %8lld %7.2f %7.2f %7.2f %7.2f %7.2f\n", sky_protocol_name(s->protocol), (long long)s->queries, (long long)s->gallery, s->r1, s->r5,
-               s->r10, s->r1_percent, s->ap);
+        printf("%-15s %8lld %8lld %7.2f %7.2f %7.2f %7.2f %7.2f%s%s\n", sky_protocol_name(s->protocol), (long long)s->queries, (long long)s->gallery, s->r1, s->r5,
+               s->r10, s->r1_percent, s->ap, count > plain ? "  " : "", count > plain ? condition_name(i, plain) : "");
     }
 }
 
-static sky_status print_json(const struct sky_scores *scores, int count)
+static sky_status print_json(const struct sky_scores *scores, int plain, int count, const struct sky_rerank *rerank)
 {
+    char detail[64];
     struct sky_text text = {0};
     struct sky_json_writer w = {.out = &text};
     if (count > 1) sky_json_begin_array(&w, NULL);
     for (int i = 0; i < count; i++) {
         sky_json_begin_object(&w, NULL);
         sky_scores_json(&w, "query2gallery", &scores[i]);
+        sky_json_string(&w, "condition", condition_name(i, plain));
+        snprintf(detail, sizeof detail, "k1 %lld, k2 %lld, lambda %g", (long long)rerank->k1, (long long)rerank->k2, rerank->lambda);
+        sky_json_string(&w, "detail", i < plain ? "" : detail);
         sky_json_end_object(&w);
     }
     if (count > 1) sky_json_end_array(&w);
@@ -95,15 +110,25 @@ static sky_status print_json(const struct sky_scores *scores, int count)
     return status;
 }
 
+static sky_status read_rerank(const struct sky_args *args, struct sky_rerank *out)
+{
+    SKY_TRY(sky_args_int(args, "k1", 1, 1000, &out->k1));
+    SKY_TRY(sky_args_int(args, "k2", 1, out->k1 + 1, &out->k2));
+    return sky_args_double(args, "lambda", 0, 1, &out->lambda);
+}
+
 static sky_status run_score(const struct sky_args *args)
 {
     static const char *const names[] = {"full", "no-distractors"}; /* order of enum sky_protocol */
     struct side sides[SIDES] = {0};
-    struct sky_scores scores[2];
+    struct sky_scores scores[4]; /* plain, re-ranked */
+    struct sky_rerank rerank = {0};
+    const bool reranked = sky_args_given(args, "rerank");
     int protocols[2] = {SKY_PROTOCOL_FULL, SKY_PROTOCOL_NO_DISTRACTORS}, count = 2;
     int64_t threads = 0;
     sky_status status = SKY_OK;
     SKY_TRY(sky_args_int(args, "threads", 0, 1024, &threads));
+    if (reranked) SKY_TRY(read_rerank(args, &rerank));
     if (sky_args_given(args, "protocol")) {
         SKY_TRY(sky_args_choice(args, "protocol", names, 2, &protocols[0]));
         count = 1;
@@ -113,9 +138,10 @@ static sky_status run_score(const struct sky_args *args)
     const double start = sky_now();
     SKY_TRY_DONE(sky_score(&sides[QUERY].features, &sides[GALLERY].features, protocols, count, (int)threads, scores));
     say_counts(&scores[0]);
+    if (reranked) SKY_TRY_DONE(sky_score_reranked(&sides[QUERY].features, &sides[GALLERY].features, &rerank, protocols, count, (int)threads, scores + count));
     sky_log(SKY_LOG_DEBUG, "scored in %.3f s", sky_now() - start);
-    if (sky_args_given(args, "json")) status = print_json(scores, count);
-    else print_table(scores, count);
+    if (sky_args_given(args, "json")) status = print_json(scores, count, reranked ? 2 * count : count, &rerank);
+    else print_table(scores, count, reranked ? 2 * count : count);
 done:
     for (int i = 0; i < SIDES; i++) {
         sky_npy_close(&sides[i].rows);

@@ -25,7 +25,7 @@ struct shown {
 static bool show(void *context, const char *what, int64_t done, int64_t total)
 {
     struct shown *shown = context;
-    if (shown->what != what) {
+    if (done == 0 || shown->what != what) {
         shown->what = what;
         sky_progress_begin(&shown->progress, what, "img", total, 0);
     }
@@ -54,7 +54,7 @@ static sky_status open_embedders(struct sky_embedder embedders[SKY_VIEW_COUNT], 
     return status;
 }
 
-static sky_status evaluate(const struct sky_config *config, struct sky_trainer *trainer, const char *weights, const char *save_folder, struct sky_evaluation *out)
+static sky_status evaluate(const struct sky_config *config, struct sky_trainer *trainer, const char *weights, const struct sky_evaluation_files *files, struct sky_evaluation *out)
 {
     struct sky_embedder embedders[SKY_VIEW_COUNT];
     struct sky_test_set set = {0};
@@ -63,7 +63,8 @@ static sky_status evaluate(const struct sky_config *config, struct sky_trainer *
     sky_status status = sky_test_set_open(&set, config->data.root, config->eval.direction);
     if (status == SKY_OK) status = open_embedders(embedders, config, trainer, weights);
     if (status == SKY_OK) {
-        struct sky_evaluate_options options = {.config = config, .set = &set, .save_folder = save_folder, .progress = show, .context = &shown};
+        struct sky_evaluate_options options = {.config = config, .set = &set, .progress = show, .context = &shown};
+        if (files) options.save_folder = files->save_folder, options.mat_folder = files->mat_folder;
         for (int view = 0; view < SKY_VIEW_COUNT; view++) options.embedders[view] = &embedders[config->model.share_views ? 0 : view];
         status = sky_evaluate(&options, out);
     }
@@ -72,19 +73,26 @@ static sky_status evaluate(const struct sky_config *config, struct sky_trainer *
     return status;
 }
 
-sky_status sky_evaluate_weights(const struct sky_config *config, const char *weights, const char *save_folder, struct sky_evaluation *out)
+sky_status sky_evaluate_weights(const struct sky_config *config, const char *weights, const struct sky_evaluation_files *files, struct sky_evaluation *out)
 {
-    return evaluate(config, NULL, weights, save_folder, out);
+    return evaluate(config, NULL, weights, files, out);
 }
 
+/* The table grows a last column when not all rows are plain. */
 sky_status sky_evaluation_print(const struct sky_evaluation *evaluation)
 {
     struct sky_text text = {0};
-    sky_text_format(&text, "%-16s %-15s %-4s %8s %8s %7s %7s %7s %7s %7s %7s\n", "direction", "protocol", "flip", "queries", "gallery", "R@1", "R@5", "R@10", "R@1%", "AP", "chance");
+    bool conditions = false;
+    for (int i = 0; i < evaluation->count; i++) conditions = conditions || evaluation->results[i].condition != SKY_CONDITION_PLAIN;
+    sky_text_format(&text, "%-16s %-15s %-4s %8s %8s %7s %7s %7s %7s %7s %7s%s\n", "direction", "protocol", "flip", "queries", "gallery", "R@1", "R@5", "R@10", "R@1%", "AP", "chance",
+                    conditions ? "  condition" : "");
     for (int i = 0; i < evaluation->count; i++) {
-        const struct sky_scores *s = &evaluation->results[i].scores;
-        sky_text_format(&text, "%-16s %-15s %-4s %8lld %8lld %7.2f %7.2f %7.2f %7.2f %7.2f %7.2f\n", evaluation->results[i].direction, sky_protocol_name(s->protocol),
-                        evaluation->results[i].flip ? "yes" : "no", (long long)s->queries, (long long)s->gallery, s->r1, s->r5, s->r10, s->r1_percent, s->ap, evaluation->results[i].chance);
+        const struct sky_result *r = &evaluation->results[i];
+        const struct sky_scores *s = &r->scores;
+        sky_text_format(&text, "%-16s %-15s %-4s %8lld %8lld %7.2f %7.2f %7.2f %7.2f %7.2f %7.2f", r->direction, sky_protocol_name(s->protocol), r->flip ? "yes" : "no", (long long)s->queries,
+                        (long long)s->gallery, s->r1, s->r5, s->r10, s->r1_percent, s->ap, r->chance);
+        if (conditions) sky_text_format(&text, "  %s%s%s", sky_condition_name(r->condition), *r->detail ? " " : "", r->detail);
+        sky_text_append(&text, "\n");
     }
     const sky_status status = sky_text_status(&text, "the table of scores");
     if (status == SKY_OK) fputs(text.text, stdout);

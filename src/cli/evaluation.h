@@ -16,8 +16,13 @@ sky_status sky_evaluate_trainer(const struct sky_config *config, struct sky_trai
 bool sky_evaluation_is_there(const char *run_folder, int64_t step); /* eval/step-N.json */
 double sky_evaluation_best(const char *run_folder);                 /* R@1 of best.safetensors, -1 without one */
 
-/* Evaluates a checkpoint or weights file. */
-sky_status sky_evaluate_weights(const struct sky_config *config, const char *weights, const char *save_folder, struct sky_evaluation *out);
+/* Folders that features are written to (evaluate.h); NULL: nowhere. */
+struct sky_evaluation_files {
+    const char *save_folder, *mat_folder;
+};
+
+/* Evaluates a checkpoint or weights file. files may be NULL. */
+sky_status sky_evaluate_weights(const struct sky_config *config, const char *weights, const struct sky_evaluation_files *files, struct sky_evaluation *out);
 
 /* The table for people, on stdout; chance included. */
 sky_status sky_evaluation_print(const struct sky_evaluation *evaluation);

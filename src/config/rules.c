@@ -84,6 +84,27 @@ static void check_nesterov(const struct sky_config *c, struct sky_text *problem)
         sky_text_append(problem, "looks ahead along the momentum, but optimizer.momentum = 0; set nesterov = no");
 }
 
+static void check_heights(const struct sky_config *c, struct sky_text *problem)
+{
+    if (c->eval.height_groups > c->eval.frames)
+        sky_text_format(problem, "is more than the eval.frames = %lld of a flight", (long long)c->eval.frames);
+}
+
+static void check_shift(const struct sky_config *c, struct sky_text *problem)
+{
+    for (int i = 0; i < c->eval.query_shift_count; i++)
+        if (c->eval.query_shift[i] >= c->data.image_size) {
+            sky_text_format(problem, "of %lld moves the whole picture out: data.image_size is %lld", (long long)c->eval.query_shift[i], (long long)c->data.image_size);
+            return;
+        }
+}
+
+static void check_rerank(const struct sky_config *c, struct sky_text *problem)
+{
+    if (c->eval.rerank_k2 > c->eval.rerank_k1 + 1)
+        sky_text_format(problem, "must be at most eval.rerank_k1 + 1 = %lld, not %lld", (long long)c->eval.rerank_k1 + 1, (long long)c->eval.rerank_k2);
+}
+
 static void check_record(const struct sky_config *c, struct sky_text *problem)
 {
     if (c->debug.record && (c->train.precision == SKY_PRECISION_BF16 || c->train.precision == SKY_PRECISION_FP16))
@@ -102,5 +123,8 @@ const struct sky_config_rule sky_config_rules[] = {
     {{"schedule.warmup_epochs", "schedule.kind", "train.epochs"}, check_warmup},
     {{"optimizer.nesterov", "optimizer.momentum"}, check_nesterov},
     {{"debug.record", "train.precision"}, check_record},
+    {{"eval.height_groups", "eval.frames"}, check_heights},
+    {{"eval.query_shift", "data.image_size"}, check_shift},
+    {{"eval.rerank_k2", "eval.rerank_k1"}, check_rerank},
 };
 const int sky_config_rule_count = sizeof sky_config_rules / sizeof *sky_config_rules;

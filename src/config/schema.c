@@ -23,6 +23,7 @@ static const char *const schedules[] = {"step", "multistep", "cosine", "constant
 static const char *const nonfinite_policies[] = {"stop", "skip", NULL};
 static const char *const directions[] = {"drone2satellite", "satellite2drone", "both", NULL};
 static const char *const protocols[] = {"full", "no-distractors", NULL};
+static const char *const shift_fills[] = {"black", "mirror", NULL};
 static const char *const precisions[] = {"fp32", "tf32", "bf16", "fp16", NULL};
 static const char *const backends[] = {"auto", "cpu", "cuda", "ref", NULL};
 static const char *const backbones[] = {"resnet18", "resnet34", "resnet50", "resnet101", "se_resnet18", "se_resnet34", "se_resnet50", "se_resnet101", NULL};
@@ -142,6 +143,18 @@ const struct sky_key sky_schema[] = {
     {AT(eval, direction), SKY_KEY_CHOICE, "both", "", .choices = directions, .doc = "which view asks"},
     {"eval", "protocol", offsetof(struct sky_config, eval.protocols), SKY_KEY_CHOICES, "full, no-distractors", "", .choices = protocols,
      .count_offset = offsetof(struct sky_config, eval.protocol_count), .limit = 2, .doc = "rank the whole gallery, or only places that some query has"},
+    {AT(eval, multi_query), SKY_KEY_INTS, "none", "images", RANGE(2, 1000000), .count_offset = offsetof(struct sky_config, eval.multi_query_count), .limit = SKY_MAX_LIST,
+     .doc = "scores also for queries that are the mean of so many drone images of a place"},
+    {AT(eval, single_frame), SKY_KEY_INT, "0", "", RANGE(0, 1000000), .doc = "scores also for this one drone frame of each place as the query (the references take 36); 0 = off"},
+    {AT(eval, height_groups), SKY_KEY_INT, "0", "", RANGE(0, 32), .doc = "scores also by flight height: the drone's descent in so many equal parts; 0 = off"},
+    {AT(eval, frames), SKY_KEY_INT, "54", "", RANGE(1, 1000000), .doc = "frames of the descent, from 256 m to 121.5 m in University-1652; for height_groups"},
+    {AT(eval, query_shift), SKY_KEY_INTS, "none", "pixels", RANGE(1, 2048), .count_offset = offsetof(struct sky_config, eval.query_shift_count), .limit = SKY_MAX_LIST,
+     .doc = "scores also for queries moved to the right by so much"},
+    {AT(eval, shift_fill), SKY_KEY_CHOICE, "black", "", .choices = shift_fills, .doc = "what fills the strip that opens: black, or the mirror image of what stood there"},
+    {AT(eval, rerank), SKY_KEY_BOOL, "no", "", .doc = "scores also after k-reciprocal re-ranking"},
+    {AT(eval, rerank_k1), SKY_KEY_INT, "20", "", RANGE(1, 1000), .doc = "re-ranking: nearest rows that are asked for reciprocity"},
+    {AT(eval, rerank_k2), SKY_KEY_INT, "6", "", RANGE(1, 1000), .doc = "re-ranking: nearest rows that are averaged; 1 = off"},
+    {AT(eval, rerank_lambda), SKY_KEY_NUMBER, "0.3", "", RANGE(0, 1), .doc = "re-ranking: share of the first distance in the last"},
 
     {AT(device, backend), SKY_KEY_CHOICE, "auto", "", .choices = backends, .doc = "auto takes the fastest that works; ref is slow and exact"},
     {AT(device, index), SKY_KEY_INT, "0", "", RANGE(0, 1023), .doc = "which of several devices"},

@@ -4,6 +4,7 @@
 #ifndef SKY_DATA_LOADER_H
 #define SKY_DATA_LOADER_H
 
+#include "image/alter.h"
 #include "image/augment.h"
 #include "pack.h"
 #include "sampler.h"
@@ -43,6 +44,9 @@ void sky_loader_destroy(struct sky_loader *loader);
 struct sky_reader;
 sky_status sky_reader_create(struct sky_reader **out, const struct sky_image_set *set, const char *root, const struct sky_pack *pack, enum sky_exif exif,
                              int size, int64_t batch_size, int workers);
+/* The same with each picture altered (image/alter.h); NULL: as they are. The alteration is borrowed. */
+sky_status sky_reader_create_altered(struct sky_reader **out, const struct sky_image_set *set, const char *root, const struct sky_pack *pack, enum sky_exif exif,
+                                     int size, int64_t batch_size, int workers, const struct sky_alteration *alteration);
 /* *count images in images [count][S][S][3], starting at *first; *count = 0 at the end. A bad image is always an error here. */
 sky_status sky_reader_next(struct sky_reader *reader, const uint8_t **images, int64_t *first, int64_t *count);
 void sky_reader_destroy(struct sky_reader *reader);

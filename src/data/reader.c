@@ -26,17 +26,15 @@ struct sky_reader {
     int size, workers;
     int64_t batch_size, next, lent; /* images handed out so far; of which the last batch is still lent */
     size_t image_bytes;
+    const struct sky_alteration *alteration; /* borrowed; NULL: none */
     uint8_t *images; /* [AHEAD * batch_size] images, by job modulo that */
     struct scratch *scratch;
     struct sky_pool *pool;
 };
 
-static sky_status read_image(void *context, int worker, int64_t job, int slot)
+static sky_status fetch(const struct sky_reader *reader, struct scratch *scratch, int64_t job, uint8_t *out)
 {
-    struct sky_reader *reader = context;
-    struct scratch *scratch = &reader->scratch[worker];
     const struct sky_decode_options decode = {.exif = reader->exif};
-    uint8_t *out = reader->images + (size_t)slot * reader->image_bytes;
     const char *relative = reader->set->paths[job];
     char *path = NULL;
     if (reader->pack) {
@@ -51,14 +49,30 @@ static sky_status read_image(void *context, int worker, int64_t job, int slot)
     return status;
 }
 
+static sky_status read_image(void *context, int worker, int64_t job, int slot)
+{
+    const struct sky_reader *reader = context;
+    uint8_t *out = reader->images + (size_t)slot * reader->image_bytes;
+    SKY_TRY(fetch(reader, &reader->scratch[worker], job, out));
+    if (reader->alteration && reader->alteration->shift) sky_image_shift(out, reader->size, reader->alteration->shift, reader->alteration->fill);
+    return SKY_OK;
+}
+
 sky_status sky_reader_create(struct sky_reader **out, const struct sky_image_set *set, const char *root, const struct sky_pack *pack, enum sky_exif exif,
                              int size, int64_t batch_size, int workers)
+{
+    return sky_reader_create_altered(out, set, root, pack, exif, size, batch_size, workers, NULL);
+}
+
+sky_status sky_reader_create_altered(struct sky_reader **out, const struct sky_image_set *set, const char *root, const struct sky_pack *pack, enum sky_exif exif,
+                                     int size, int64_t batch_size, int workers, const struct sky_alteration *alteration)
 {
     struct sky_reader *reader = NULL;
     sky_status status = SKY_OK;
     if (pack) SKY_TRY(sky_pack_check(pack, set, root, size, exif));
     SKY_TRY(sky_alloc(&reader, 1, sizeof *reader, "the image reader"));
     reader->set = set, reader->pack = pack, reader->exif = exif, reader->size = size, reader->batch_size = batch_size, reader->workers = workers;
+    reader->alteration = alteration;
     reader->image_bytes = (size_t)size * (size_t)size * 3;
     SKY_TRY_DONE(sky_path_join(&reader->root, root, ""));
     SKY_TRY_DONE(sky_alloc(&reader->scratch, (size_t)workers, sizeof *reader->scratch, "reader threads"));

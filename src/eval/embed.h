@@ -12,6 +12,7 @@ struct sky_embedder {
     struct sky_model model;
     struct sky_executor executor;
     bool flip;
+    const struct sky_alteration *alteration; /* done to every picture of sky_embedder_run_set; NULL: none; borrowed */
     float *raw; /* [2][P, rows, E]: heads' outputs for the images and for their mirror images */
 };
 

@@ -8,7 +8,9 @@
 #include "base/memory.h"
 #include "base/str.h"
 #include "base/threads.h"
+#include "io/mat.h"
 #include "io/npy.h"
+#include "rerank.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +22,7 @@ struct embedded {
     float *plain, *flipped; /* [count, dimensions]; flipped NULL without flip */
     int64_t *labels;        /* [count] */
     int64_t count, dimensions;
-    char name[40];          /* "query_drone" */
+    char name[128];         /* "query_drone", "query_drone, query_shift 10 px, black" */
 };
 
 struct progress_context {
@@ -46,7 +48,7 @@ static void free_embedded(struct embedded *set)
 static sky_status save_paths(const struct sky_image_set *set, const char *folder, const char *name)
 {
     struct sky_text text = {0};
-    char file[64], *path = NULL;
+    char file[192], *path = NULL;
     for (int64_t i = 0; i < set->count; i++) sky_text_format(&text, "%s\n", set->paths[i]);
     sky_status status = sky_text_status(&text, "a list of paths");
     snprintf(file, sizeof file, "%s.paths.txt", name);
@@ -59,7 +61,7 @@ static sky_status save_paths(const struct sky_image_set *set, const char *folder
 
 static sky_status save(const struct embedded *set, const struct sky_image_set *images, const char *folder)
 {
-    char file[64], *path = NULL;
+    char file[192], *path = NULL;
     sky_status status = SKY_OK;
     SKY_TRY(sky_folder_make(folder));
     snprintf(file, sizeof file, "%s.npy", set->name);
@@ -75,17 +77,29 @@ static sky_status save(const struct embedded *set, const struct sky_image_set *i
     return save_paths(images, folder, set->name);
 }
 
-static sky_status embed(const struct sky_evaluate_options *options, enum role role, int view, struct embedded *out)
+static sky_status allocate(struct embedded *out, int64_t count, int64_t dimensions, bool flip)
 {
-    const struct sky_image_set *images = role == QUERY ? &options->set->query[view] : &options->set->gallery[view];
+    out->count = count, out->dimensions = dimensions;
+    SKY_TRY(sky_alloc(&out->plain, (size_t)(count * dimensions), sizeof *out->plain, "features"));
+    if (flip) SKY_TRY(sky_alloc(&out->flipped, (size_t)(count * dimensions), sizeof *out->flipped, "features"));
+    return sky_alloc(&out->labels, (size_t)count, sizeof *out->labels, "labels");
+}
+
+static const struct sky_image_set *images_of(const struct sky_evaluate_options *options, enum role role, int view)
+{
+    return role == QUERY ? &options->set->query[view] : &options->set->gallery[view];
+}
+
+/* condition: whose alteration is done to the pictures; the plain one has none. */
+static sky_status embed(const struct sky_evaluate_options *options, enum role role, int view, const struct sky_condition *condition, struct embedded *out)
+{
+    const struct sky_image_set *images = images_of(options, role, view);
+    const bool plain = condition->kind == SKY_CONDITION_PLAIN;
     struct sky_embedder *embedder = options->embedders[view];
     struct sky_pack *pack = NULL;
     sky_status status = SKY_OK;
-    snprintf(out->name, sizeof out->name, "%s_%s", role == QUERY ? "query" : "gallery", sky_view_name(view));
-    out->count = images->count, out->dimensions = sky_embedder_dimensions(embedder);
-    SKY_TRY_DONE(sky_alloc(&out->plain, (size_t)(out->count * out->dimensions), sizeof *out->plain, "features"));
-    if (embedder->flip) SKY_TRY_DONE(sky_alloc(&out->flipped, (size_t)(out->count * out->dimensions), sizeof *out->flipped, "features"));
-    SKY_TRY_DONE(sky_alloc(&out->labels, (size_t)out->count, sizeof *out->labels, "labels"));
+    snprintf(out->name, sizeof out->name, "%s_%s%s%s", role == QUERY ? "query" : "gallery", sky_view_name(view), plain ? "" : ", ", condition->detail);
+    SKY_TRY_DONE(allocate(out, images->count, sky_embedder_dimensions(embedder), embedder->flip));
     for (int64_t i = 0; i < out->count; i++) out->labels[i] = images->labels[i];
     if (options->config->data.pack) SKY_TRY_DONE(sky_pack_open(&pack, options->config->data.pack));
     struct progress_context context = {options, out->name, out->count};
@@ -93,8 +107,10 @@ static sky_status embed(const struct sky_evaluate_options *options, enum role ro
         status = sky_fail(SKY_INTERRUPTED, options->set->root, "stopped before %s", out->name);
         goto done;
     }
-    SKY_TRY_DONE(sky_embedder_run_set(embedder, options->config, images, options->set->root, pack, out->plain, out->flipped, options->progress ? report_progress : NULL, &context));
-    if (options->save_folder) SKY_TRY_DONE(save(out, images, options->save_folder));
+    embedder->alteration = plain ? NULL : &condition->alteration;
+    status = sky_embedder_run_set(embedder, options->config, images, options->set->root, pack, out->plain, out->flipped, options->progress ? report_progress : NULL, &context);
+    embedder->alteration = NULL;
+    if (status == SKY_OK && plain && options->save_folder) status = save(out, images, options->save_folder);
 done:
     sky_pack_close(pack);
     return status;
@@ -109,15 +125,130 @@ static double chance(const struct embedded *query, const struct embedded *galler
     return scores->gallery && query->count ? 100 * right / (double)query->count / (double)scores->gallery : 0;
 }
 
-static sky_status score(const struct sky_config *config, struct sky_device *device, const struct embedded *query, const struct embedded *gallery, const char *direction, bool flip,
-                        struct sky_evaluation *out)
+/* One direction: its name, its two views, their features under the plain condition. */
+struct task {
+    const struct sky_evaluate_options *options;
+    const char *name;
+    int views[ROLE_COUNT];
+    struct embedded plain[ROLE_COUNT];
+    struct sky_evaluation *out;
+};
+
+/* The rows of one condition: with the mirror image, if there is one, and without; each protocol. */
+static sky_status score(struct task *task, const struct sky_condition *condition, const struct embedded *query, const struct embedded *gallery)
 {
-    const struct sky_features q = {query->count, query->dimensions, flip ? query->flipped : query->plain, query->labels, query->name};
-    const struct sky_features g = {gallery->count, gallery->dimensions, flip ? gallery->flipped : gallery->plain, gallery->labels, gallery->name};
-    struct sky_scores scores[2];
-    SKY_TRY(sky_score_on(&q, &g, config->eval.protocols, config->eval.protocol_count, (int)config->device.threads, device, scores));
-    for (int i = 0; i < config->eval.protocol_count; i++) out->results[out->count++] = (struct sky_result){direction, flip, scores[i], chance(query, gallery, &scores[i])};
+    const struct sky_config *config = task->options->config;
+    struct sky_device *device = &task->options->embedders[task->views[QUERY]]->executor.device;
+    const int count = config->eval.protocol_count, threads = (int)config->device.threads;
+    const double start = sky_now();
+    for (int flip = query->flipped != NULL; flip >= 0; flip--) {
+        const struct sky_features q = {query->count, query->dimensions, flip ? query->flipped : query->plain, query->labels, query->name};
+        const struct sky_features g = {gallery->count, gallery->dimensions, flip ? gallery->flipped : gallery->plain, gallery->labels, gallery->name};
+        struct sky_scores scores[2];
+        if (task->out->count + count > SKY_MAX_RESULTS) return sky_fail(SKY_INTERNAL, "evaluation", "more than %d rows of scores", SKY_MAX_RESULTS);
+        if (condition->kind == SKY_CONDITION_RERANK) {
+            const struct sky_rerank rerank = {config->eval.rerank_k1, config->eval.rerank_k2, config->eval.rerank_lambda, 0};
+            SKY_TRY(sky_score_reranked(&q, &g, &rerank, config->eval.protocols, count, threads, scores));
+        } else {
+            SKY_TRY(sky_score_on(&q, &g, config->eval.protocols, count, threads, device, scores));
+        }
+        for (int i = 0; i < count; i++) {
+            struct sky_result *result = &task->out->results[task->out->count++];
+            *result = (struct sky_result){.direction = task->name, .flip = flip, .scores = scores[i], .chance = chance(query, gallery, &scores[i]), .condition = condition->kind};
+            memcpy(result->detail, condition->detail, sizeof result->detail);
+        }
+    }
+    task->out->score_seconds += sky_now() - start;
     return SKY_OK;
+}
+
+static enum role drone_role(const struct task *task)
+{
+    return task->views[QUERY] == SKY_VIEW_DRONE ? QUERY : GALLERY;
+}
+
+static sky_status embed_timed(struct task *task, enum role role, const struct sky_condition *condition, struct embedded *out)
+{
+    const double start = sky_now();
+    const sky_status status = embed(task->options, role, task->views[role], condition, out);
+    task->out->embed_seconds += sky_now() - start;
+    task->out->images += out->count;
+    return status;
+}
+
+/* Some of the drone images, or means of them, in the place of all. */
+static sky_status score_picked(struct task *task, const struct sky_condition *condition)
+{
+    const enum role role = drone_role(task);
+    const struct embedded *all = &task->plain[role];
+    struct embedded some = {0};
+    struct sky_picks picks = {0};
+    sky_status status = SKY_OK;
+    SKY_TRY_DONE(sky_condition_pick(condition, images_of(task->options, role, task->views[role]), &picks));
+    SKY_TRY_DONE(allocate(&some, picks.count, all->dimensions, all->flipped != NULL));
+    memcpy(some.name, all->name, sizeof some.name);
+    sky_picks_labels(&picks, all->labels, some.labels);
+    sky_picks_rows(&picks, all->plain, all->dimensions, some.plain);
+    if (all->flipped) sky_picks_rows(&picks, all->flipped, all->dimensions, some.flipped);
+    SKY_TRY_DONE(score(task, condition, role == QUERY ? &some : &task->plain[QUERY], role == GALLERY ? &some : &task->plain[GALLERY]));
+done:
+    free_embedded(&some);
+    sky_picks_free(&picks);
+    return status;
+}
+
+/* Other pictures in the place of the plain ones. */
+static sky_status score_altered(struct task *task, const struct sky_condition *condition)
+{
+    const enum role role = QUERY;
+    struct embedded altered = {0};
+    sky_status status = embed_timed(task, role, condition, &altered);
+    if (status == SKY_OK) status = score(task, condition, role == QUERY ? &altered : &task->plain[QUERY], role == GALLERY ? &altered : &task->plain[GALLERY]);
+    free_embedded(&altered);
+    return status;
+}
+
+static sky_status save_mat(const struct task *task)
+{
+    struct sky_mat_side sides[ROLE_COUNT];
+    char *folder = NULL, *path = NULL;
+    if (!task->options->mat_folder) return SKY_OK;
+    for (int role = 0; role < ROLE_COUNT; role++) {
+        const struct embedded *set = &task->plain[role];
+        const struct sky_image_set *images = images_of(task->options, (enum role)role, task->views[role]);
+        sides[role] = (struct sky_mat_side){set->count, set->dimensions, set->flipped ? set->flipped : set->plain, set->labels, (const char *const *)images->paths};
+    }
+    sky_status status = sky_path_join(&folder, task->options->mat_folder, task->name);
+    if (status == SKY_OK) status = sky_folder_make(folder);
+    if (status == SKY_OK) status = sky_path_join(&path, folder, "pytorch_result.mat");
+    if (status == SKY_OK) status = sky_mat_write_result(path, &sides[GALLERY], &sides[QUERY]);
+    free(folder);
+    free(path);
+    return status;
+}
+
+static sky_status run_direction(struct task *task)
+{
+    struct sky_condition conditions[SKY_MAX_CONDITIONS];
+    const int count = sky_conditions_list(task->options->config, drone_role(task) == QUERY, conditions);
+    sky_status status = SKY_OK;
+    for (int i = 0; i < count; i++) { /* before hours of embedding: are the images there? */
+        struct sky_picks picks = {0};
+        if (!sky_condition_picks(conditions[i].kind)) continue;
+        SKY_TRY(sky_condition_pick(&conditions[i], images_of(task->options, drone_role(task), SKY_VIEW_DRONE), &picks));
+        sky_picks_free(&picks);
+    }
+    SKY_TRY_DONE(embed_timed(task, QUERY, &conditions[0], &task->plain[QUERY]));
+    SKY_TRY_DONE(embed_timed(task, GALLERY, &conditions[0], &task->plain[GALLERY]));
+    SKY_TRY_DONE(save_mat(task));
+    for (int i = 0; i < count; i++) {
+        if (sky_condition_picks(conditions[i].kind)) SKY_TRY_DONE(score_picked(task, &conditions[i]));
+        else if (conditions[i].kind == SKY_CONDITION_SHIFT) SKY_TRY_DONE(score_altered(task, &conditions[i]));
+        else SKY_TRY_DONE(score(task, &conditions[i], &task->plain[QUERY], &task->plain[GALLERY]));
+    }
+done:
+    for (int role = 0; role < ROLE_COUNT; role++) free_embedded(&task->plain[role]);
+    return status;
 }
 
 sky_status sky_evaluate(const struct sky_evaluate_options *options, struct sky_evaluation *out)
@@ -128,32 +259,24 @@ sky_status sky_evaluate(const struct sky_evaluate_options *options, struct sky_e
     } directions[] = {{SKY_DIRECTION_DRONE_TO_SATELLITE, SKY_VIEW_DRONE, SKY_VIEW_SATELLITE, "drone2satellite"},
                       {SKY_DIRECTION_SATELLITE_TO_DRONE, SKY_VIEW_SATELLITE, SKY_VIEW_DRONE, "satellite2drone"}};
     const int wanted = options->config->eval.direction;
-    sky_status status = SKY_OK;
     memset(out, 0, sizeof *out);
-    for (int d = 0; d < 2 && status == SKY_OK; d++) {
-        struct embedded query = {0}, gallery = {0};
-        if (wanted != SKY_DIRECTION_BOTH && wanted != directions[d].direction) continue;
-        const double start = sky_now();
-        status = embed(options, QUERY, directions[d].query_view, &query);
-        if (status == SKY_OK) status = embed(options, GALLERY, directions[d].gallery_view, &gallery);
-        const double middle = sky_now();
-        for (int flip = query.flipped != NULL; flip >= 0 && status == SKY_OK; flip--)
-            status = score(options->config, &options->embedders[directions[d].query_view]->executor.device, &query, &gallery, directions[d].name, flip, out);
-        out->embed_seconds += middle - start, out->score_seconds += sky_now() - middle;
-        out->images += query.count + gallery.count;
-        free_embedded(&query);
-        free_embedded(&gallery);
+    for (int d = 0; d < 2; d++) {
+        struct task task = {.options = options, .name = directions[d].name, .views = {directions[d].query_view, directions[d].gallery_view}, .out = out};
+        if (wanted == SKY_DIRECTION_BOTH || wanted == directions[d].direction) SKY_TRY(run_direction(&task));
     }
-    return status;
+    return SKY_OK;
 }
 
 void sky_evaluation_json(struct sky_json_writer *w, const struct sky_evaluation *evaluation)
 {
     sky_json_begin_array(w, NULL);
     for (int i = 0; i < evaluation->count; i++) {
+        const struct sky_result *result = &evaluation->results[i];
         sky_json_begin_object(w, NULL);
-        sky_json_bool(w, "flip", evaluation->results[i].flip);
-        sky_scores_json(w, evaluation->results[i].direction, &evaluation->results[i].scores);
+        sky_json_bool(w, "flip", result->flip);
+        sky_scores_json(w, result->direction, &result->scores);
+        sky_json_string(w, "condition", sky_condition_name(result->condition));
+        sky_json_string(w, "detail", result->detail);
         sky_json_end_object(w);
     }
     sky_json_end_array(w);

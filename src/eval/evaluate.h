@@ -4,16 +4,19 @@
 #ifndef SKY_EVAL_EVALUATE_H
 #define SKY_EVAL_EVALUATE_H
 
+#include "conditions.h"
 #include "embed.h"
 #include "metrics.h"
 
-enum { SKY_MAX_RESULTS = 2 * 2 * 2 }; /* directions x protocols x flip */
+enum { SKY_MAX_RESULTS = 2 * 2 * 2 * SKY_MAX_CONDITIONS }; /* directions x protocols x flip x conditions */
 
 struct sky_result {
     const char *direction; /* "drone2satellite", "satellite2drone" */
     bool flip;             /* the mirror image's features added */
     struct sky_scores scores;
     double chance; /* percent: R@1 of a ranking by dice */
+    enum sky_condition_kind condition;
+    char detail[64]; /* struct sky_condition's */
 };
 
 struct sky_evaluation {
@@ -23,12 +26,15 @@ struct sky_evaluation {
     double embed_seconds, score_seconds;
 };
 
-/* embedders[view]: both entries may be the same. save_folder (may be NULL): features go there as .npy, .labels.npy and .paths.txt. */
+/*
+ * embedders[view]: both entries may be the same. save_folder (may be NULL): features go there as .npy, .labels.npy and .paths.txt. mat_folder (may be NULL): as
+ * MAT_FOLDER/DIRECTION/pytorch_result.mat, what the references' evaluate_gpu.py reads. Both are the plain condition's, the mirror image's added where eval.flip has it.
+ */
 struct sky_evaluate_options {
     const struct sky_config *config;
     struct sky_embedder *embedders[SKY_VIEW_COUNT];
     const struct sky_test_set *set;
-    const char *save_folder;
+    const char *save_folder, *mat_folder;
     bool (*progress)(void *context, const char *what, int64_t done, int64_t total); /* may be NULL; false: stop with SKY_INTERRUPTED */
     void *context;
 };

@@ -4,7 +4,11 @@
  */
 #include "metrics.h"
 
+#include "base/memory.h"
+#include "rank_distances.h"
+
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct sums {
@@ -53,15 +57,20 @@ static void add_ranking(struct sums *sums, const struct sky_ranking *ranking, en
     }
 }
 
-static sky_status finish(struct sky_scores *out, const struct sums *sums, enum sky_protocol protocol, int64_t queries, const struct sky_ranker *ranker)
+/* How a gallery splits (match.h). */
+struct split {
+    int64_t known, distractors, junk;
+};
+
+static sky_status finish(struct sky_scores *out, const struct sums *sums, enum sky_protocol protocol, int64_t queries, struct split split)
 {
     const double share = 100.0 / (double)queries;
     memset(out, 0, sizeof *out);
     out->protocol = protocol;
     out->queries = queries;
-    out->distractors = sky_ranker_distractors(ranker);
-    out->junk = sky_ranker_junk(ranker);
-    out->gallery = sky_ranker_known(ranker) + (protocol == SKY_PROTOCOL_FULL ? out->distractors : 0);
+    out->distractors = split.distractors;
+    out->junk = split.junk;
+    out->gallery = split.known + (protocol == SKY_PROTOCOL_FULL ? out->distractors : 0);
     out->queries_without_match = sums->without_match;
     out->tied_queries = sums->tied;
     out->r1 = 100.0 * (double)sums->within1 / (double)queries;
@@ -98,10 +107,40 @@ sky_status sky_score_on(const struct sky_features *query, const struct sky_featu
         if (full) add_ranking(&sums[SKY_PROTOCOL_FULL], &ranking, SKY_PROTOCOL_FULL, percent_index);
         add_ranking(&sums[SKY_PROTOCOL_NO_DISTRACTORS], &ranking, SKY_PROTOCOL_NO_DISTRACTORS, percent_index);
     }
-    for (int i = 0; i < protocol_count; i++) SKY_TRY_DONE(finish(&out[i], &sums[protocols[i]], protocols[i], query->count, ranker));
+    const struct split split = {sky_ranker_known(ranker), sky_ranker_distractors(ranker), sky_ranker_junk(ranker)};
+    for (int i = 0; i < protocol_count; i++) SKY_TRY_DONE(finish(&out[i], &sums[protocols[i]], protocols[i], query->count, split));
 done:
     sky_ranking_free(&ranking);
     sky_ranker_destroy(ranker);
+    return status;
+}
+
+sky_status sky_score_distances(const struct sky_features *query, const struct sky_features *gallery, sky_distance_source source, void *context, const int *protocols, int protocol_count,
+                               int threads, struct sky_scores *out)
+{
+    enum { CHUNK_BYTES = 64 << 20 };
+    sky_status status = SKY_OK;
+    struct sky_match match = {0};
+    struct sky_ranking ranking = {0};
+    struct sums sums[2] = {{0}};
+    float *distances = NULL;
+    const int64_t percent_index = sky_one_percent_index(gallery->count), fitting = CHUNK_BYTES / ((int64_t)sizeof *distances * gallery->count);
+    const int64_t chunk = fitting < 1 ? 1 : fitting < query->count ? fitting : query->count;
+    SKY_TRY_DONE(sky_match_make(&match, query->labels, query->count, gallery->labels, gallery->count));
+    SKY_TRY_DONE(sky_alloc(&distances, (size_t)(chunk * gallery->count), sizeof *distances, "distances"));
+    for (int64_t first = 0; first < query->count; first += chunk) {
+        const int64_t count = query->count - first < chunk ? query->count - first : chunk;
+        SKY_TRY_DONE(source(context, first, count, distances));
+        SKY_TRY_DONE(sky_rank_distances(&match, first, count, distances, gallery->count, threads, &ranking));
+        add_ranking(&sums[SKY_PROTOCOL_FULL], &ranking, SKY_PROTOCOL_FULL, percent_index);
+        add_ranking(&sums[SKY_PROTOCOL_NO_DISTRACTORS], &ranking, SKY_PROTOCOL_NO_DISTRACTORS, percent_index);
+    }
+    const struct split split = {match.known, match.distractors, match.junk};
+    for (int i = 0; i < protocol_count; i++) SKY_TRY_DONE(finish(&out[i], &sums[protocols[i]], protocols[i], query->count, split));
+done:
+    free(distances);
+    sky_ranking_free(&ranking);
+    sky_match_free(&match);
     return status;
 }
 

@@ -100,6 +100,7 @@ static sky_status read_scores(const char *path, double scores[SKY_TABLE_SCORES],
         for (const struct sky_json *item = root->kind == SKY_JSON_ARRAY ? root->first : NULL; item; item = item->next) {
             const struct sky_json *flip = sky_json_get(item, "flip");
             if (!is_text(item, "direction", directions[d]) || !is_text(item, "protocol", "full") || !flip) continue;
+            if (sky_json_get(item, "condition") && !is_text(item, "condition", "plain")) continue;
             if (!best || flip->boolean) best = item, *plain = !flip->boolean;
         }
         scores[2 * d] = number(best, "r1"), scores[2 * d + 1] = number(best, "ap");
