@@ -22,6 +22,7 @@ struct sky_bench_row {
 struct sky_bench_list {
     struct sky_bench_row *rows;
     int64_t count, capacity;
+    bool silent; /* another rank prints */
 };
 
 /* Appends a zeroed row and gives it; NULL when memory is out. */
@@ -31,6 +32,7 @@ void sky_bench_samples(struct sky_bench_row *row, double *seconds, int count); /
 sky_status sky_bench_step(const struct sky_args *args, struct sky_bench_list *list, struct sky_text *notes);
 sky_status sky_bench_ops(const struct sky_args *args, struct sky_bench_list *list, struct sky_text *notes);
 sky_status sky_bench_loader(const struct sky_args *args, struct sky_bench_list *list, struct sky_text *notes);
+sky_status sky_bench_allreduce(const struct sky_args *args, struct sky_bench_list *list, struct sky_text *notes);
 sky_status sky_bench_score(const struct sky_args *args, struct sky_bench_list *list, struct sky_text *notes);
 
 #endif

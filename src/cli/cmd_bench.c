@@ -65,13 +65,13 @@ static void print_json(const struct sky_bench_list *list, struct sky_text *out)
 
 static void print_table(const struct sky_bench_list *list, struct sky_text *out)
 {
-    sky_text_format(out, "%-8s %-56s %10s %10s %10s %5s %10s %7s %14s\n", "bench", "what", "median ms", "min ms", "max ms", "runs", "floor ms", "x floor", "rate");
+    sky_text_format(out, "%-9s %-56s %10s %10s %10s %5s %10s %7s %14s\n", "bench", "what", "median ms", "min ms", "max ms", "runs", "floor ms", "x floor", "rate");
     for (int64_t i = 0; i < list->count; i++) {
         const struct sky_bench_row *row = &list->rows[i];
         char ratio[16] = "", rate[40] = "", floor_text[16] = "";
         if (row->floor_ms > 0) snprintf(ratio, sizeof ratio, "%.2f", row->median_ms / row->floor_ms), snprintf(floor_text, sizeof floor_text, "%.2f", row->floor_ms);
         if (*row->unit) snprintf(rate, sizeof rate, "%.1f %s/s", row->rate, row->unit);
-        sky_text_format(out, "%-8s %-56s %10.2f %10.2f %10.2f %5d %10s %7s %14s\n", row->bench, row->what, row->median_ms, row->min_ms, row->max_ms, row->runs, floor_text, ratio, rate);
+        sky_text_format(out, "%-9s %-56s %10.2f %10.2f %10.2f %5d %10s %7s %14s\n", row->bench, row->what, row->median_ms, row->min_ms, row->max_ms, row->runs, floor_text, ratio, rate);
     }
 }
 
@@ -88,7 +88,7 @@ static sky_status run_bench(const struct sky_args *args, sky_status (*measure)(c
         if (notes.text) sky_text_append(&out, notes.text);
     }
     SKY_TRY_DONE(sky_text_status(&out, "benchmark results"));
-    fputs(out.text, stdout);
+    if (!list.silent) fputs(out.text, stdout);
 done:
     free(list.rows);
     sky_text_free(&notes);
@@ -116,6 +116,11 @@ static sky_status run_score(const struct sky_args *args)
     return run_bench(args, sky_bench_score);
 }
 
+static sky_status run_allreduce(const struct sky_args *args)
+{
+    return run_bench(args, sky_bench_allreduce);
+}
+
 #define EXPERIMENT_OPTIONS                                                                                                                                   \
     {"set", 's', "KEY=VALUE", NULL, "override a key", true}, {"runs", 'n', "N", "5", "timed runs after two warm-up runs", false},                            \
         {"infer", 0, NULL, NULL, "embedding (inference graph) instead of a training step", false}, {"json", 0, NULL, NULL, "print JSON", false}
@@ -135,12 +140,22 @@ static const struct sky_option score_options[] = {
     {"json", 0, NULL, NULL, "print JSON", false},
     {NULL, 0, NULL, NULL, NULL, false},
 };
+static const struct sky_option allreduce_options[] = {
+    {"min-bytes", 0, "BYTES", "4096", "smallest size; the next is four times as large", false},
+    {"max-bytes", 0, "BYTES", "67108864", "no size is larger", false},
+    {"runs", 'n', "N", "10", "timed runs of a size, after two warm-up runs", false},
+    {"timeout", 0, "S", "300", "a rank that keeps the others waiting for longer ends the run", false},
+    {"cuda", 0, NULL, NULL, "memory of each rank's GPU, by NCCL", false},
+    {"json", 0, NULL, NULL, "print JSON", false},
+    {NULL, 0, NULL, NULL, NULL, false},
+};
 
 static const struct sky_command step = {.name = "step", .operands = "[EXPERIMENT.ini]", .max_operands = 1, .doc = "whole training steps (or embeddings) on random images", .options = experiment_options, .run = run_step};
 static const struct sky_command ops = {.name = "ops", .operands = "[EXPERIMENT.ini]", .max_operands = 1, .doc = "each kind of operation within a step, with its floor", .options = experiment_options, .run = run_ops};
 static const struct sky_command loader = {.name = "loader", .operands = "FOLDER", .min_operands = 1, .max_operands = 1, .doc = "decode, resize and augment the images of a folder", .options = loader_options, .run = run_loader};
 static const struct sky_command score = {.name = "score", .doc = "ranking and metrics at University-1652's sizes, on random features", .options = score_options, .run = run_score};
-static const struct sky_command *const commands[] = {&step, &ops, &loader, &score, NULL};
+static const struct sky_command allreduce = {.name = "allreduce", .doc = "sums over ranks, by size (start it with skygem launch, mpirun or srun)", .options = allreduce_options, .run = run_allreduce};
+static const struct sky_command *const commands[] = {&step, &ops, &loader, &score, &allreduce, NULL};
 
 const struct sky_command sky_command_bench = {
     .name = "bench",

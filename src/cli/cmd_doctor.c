@@ -8,7 +8,7 @@
 #include "base/json.h"
 #include "base/threads.h"
 #include "build_info.h"
-#include "comm/comm.h"
+#include "comm/device_comm.h"
 #include "commands.h"
 #include "image/library.h"
 #include "skygem/skygem.h"
@@ -192,6 +192,15 @@ static void describe_cuda(struct report *r)
     }
 }
 
+/* NCCL is loaded when it is wanted: now. */
+static void describe_nccl(struct report *r)
+{
+    char compiled[32], loaded[32], path[256];
+    if (!sky_device_comm_library(compiled, loaded)) return;
+    if (!sky_library_path("libnccl", path, sizeof path)) snprintf(path, sizeof path, "nowhere");
+    add_fact(r, "libraries", "NCCL", "compiled %s, loaded %s from %s", compiled, loaded, path);
+}
+
 /* Opens and closes a back end; true when it works. */
 static bool try_backend(struct report *r, const struct sky_backend *backend)
 {
@@ -268,6 +277,7 @@ static sky_status run(const struct sky_args *args)
     describe_memory(r);
     describe_libraries(r);
     describe_cuda(r);
+    describe_nccl(r);
     describe_environment(r);
     const bool usable = describe_backends(r);
     if (sky_args_given(args, "json")) status = print_json(r);

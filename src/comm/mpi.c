@@ -9,13 +9,12 @@
 #include "base/memory.h"
 
 #include <mpi.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { TAG_HEADER = 1, TAG_DATA, TAG_FAREWELL, LAYOUT = 1, YIELDS = 100, LINES = 64 };
+enum { TAG_HEADER = 1, TAG_DATA, TAG_FAREWELL, LAYOUT = 1, SPINS = 100, LINES = 64 };
 static const double farewell_seconds = 3, farewell_peer_seconds = 4; /* who only suffers from another's end leaves after it, so that the job ends with the other's exit code */
 
 struct header {
@@ -233,12 +232,11 @@ static sky_status look_around(struct mpi *mpi, const struct sky_announcement *mi
     return SKY_OK;
 }
 
-/* Short waits cost little, long ones no processor that the caller's work could use. */
+/* Short waits cost little, long ones no processor that the caller's work could use. Yielding instead would wait for whole time slices of others. */
 static void nap(int64_t polls)
 {
     const struct timespec some = {.tv_nsec = polls < 1000 ? 50000 : 500000};
-    if (polls < YIELDS) sched_yield();
-    else nanosleep(&some, NULL);
+    if (polls >= SPINS) nanosleep(&some, NULL);
 }
 
 static sky_status mpi_exchange(void *state, const struct sky_announcement *mine, const struct sky_part *out, struct sky_part *in)
@@ -251,7 +249,7 @@ static sky_status mpi_exchange(void *state, const struct sky_announcement *mine,
     SKY_TRY(start_messages(mpi, mine, out, in));
     for (int64_t polls = 0; pending; polls++) {
         SKY_TRY(progress(mpi, mine, in, &pending));
-        if (pending && polls >= YIELDS) SKY_TRY(look_around(mpi, mine, begin, &warned));
+        if (pending && polls >= SPINS) SKY_TRY(look_around(mpi, mine, begin, &warned));
         if (pending) nap(polls);
     }
     in[mpi->rank] = out[mpi->rank];
@@ -292,7 +290,7 @@ static void mpi_fail(void *state, const struct sky_error *error)
         if (r != mpi->rank && MPI_Isend(&mpi->said, (int)sizeof mpi->said, MPI_BYTE, r, TAG_FAREWELL, MPI_COMM_WORLD, &request) == MPI_SUCCESS) MPI_Request_free(&request);
     }
     for (int r = 0; r < mpi->size; r++) heard += r != mpi->rank && atomic_load(&sky_board_seat(mpi->board, r)->state) == SKY_SEAT_FAILED;
-    for (int64_t polls = YIELDS; suffers || heard < mpi->size - 1; polls++) {
+    for (int64_t polls = SPINS; suffers || heard < mpi->size - 1; polls++) {
         if (sky_now() - begin > (suffers ? farewell_peer_seconds : farewell_seconds)) break;
         heard += hear(mpi);
         nap(polls);

@@ -17,4 +17,14 @@ for size in 1 2 3 4; do
     expect [ "${#sums[@]}" -eq $((size * (${#launchers[@]} + 1))) ]
     expect [ "$(printf '%s\n' "${sums[@]}" | sort -u | wc -l)" -eq 1 ]
 done
+
+# The benchmark: one table, from rank 0; sizes 4 KiB, 16 KiB, 64 KiB.
+for name in "${launchers[@]}"; do
+    launcher "$name" 2
+    run timeout 120 "${start[@]}" "$program" bench allreduce --max-bytes 100000 --runs 3 --json
+    expect_code 0
+    expect [ "$(grep -o '"bench": "allreduce"' "$work/.out" | wc -l)" -eq 3 ]
+    expect_out '2 ranks, f32, 64 KiB'; expect_out '"GB_per_s"'
+done
+fails_with 2 '--max-bytes 4 is less than --min-bytes 8' "$program" bench allreduce --min-bytes 8 --max-bytes 4
 check_done

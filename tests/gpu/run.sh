@@ -54,6 +54,7 @@ say 'the case table on the device'
 check 'cases' 120 "$build/ops_cuda_test"
 check 'cases tf32' 60 "$build/ops_cuda_test" -p test --map f32 --tf32
 check 'parity' 90 "$build/parity_test"
+check 'sums over devices' 60 "$build/device_comm_test"
 
 say 'sanitizers'
 if command -v compute-sanitizer >/dev/null; then

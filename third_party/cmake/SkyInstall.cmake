@@ -12,7 +12,7 @@ install(EXPORT skygemTargets NAMESPACE skygem:: DESTINATION ${SKY_PACKAGE_DIR})
 configure_package_config_file(third_party/cmake/skygemConfig.cmake.in skygemConfig.cmake INSTALL_DESTINATION ${SKY_PACKAGE_DIR})
 write_basic_package_version_file(skygemConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/skygemConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/skygemConfigVersion.cmake
-              third_party/cmake/FindInih.cmake third_party/cmake/FindDNNL.cmake third_party/cmake/FindCUDNN.cmake third_party/cmake/FindNCCL.cmake
+              third_party/cmake/FindInih.cmake third_party/cmake/FindDNNL.cmake third_party/cmake/FindCUDNN.cmake
               third_party/cmake/SkyPythonPackages.cmake
         DESTINATION ${SKY_PACKAGE_DIR})
 
@@ -21,6 +21,10 @@ set(SKY_PC_REQUIRES "Requires: libjpeg libpng zlib inih")
 string(REPLACE ";" " " SKY_PC_LIBS "Libs: -L\${libdir};-lskygem;-ldnnl;${OpenMP_C_FLAGS};-pthread;-lm")
 if(SKY_HAVE_CUDA)
   string(APPEND SKY_PC_LIBS " ${CUDNN_LIBRARY} -L${CUDAToolkit_LIBRARY_DIR} -lcudart -lstdc++")
+endif()
+if(SKY_HAVE_MPI)
+  string(REPLACE ";" " " SKY_MPI_LIBS "${MPI_C_LIBRARIES}")
+  string(APPEND SKY_PC_LIBS " ${SKY_MPI_LIBS}")
 endif()
 if(BUILD_SHARED_LIBS)
   set(SKY_PC_REQUIRES "Requires.private: libjpeg libpng zlib inih")
