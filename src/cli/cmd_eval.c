@@ -8,6 +8,7 @@
 #include "evaluation.h"
 #include "io/checkpoint_file.h"
 #include "run_folder.h"
+#include "report/sheet.h"
 #include "skygem/log.h"
 
 #include <stdio.h>
@@ -21,6 +22,7 @@ static const struct sky_option options[] = {
     {"save-features", 0, "DIR", NULL, "write the features as .npy with labels and paths", false},
     {"save-mat", 0, "DIR", NULL, "write DIR/DIRECTION/pytorch_result.mat, which the references' evaluate_gpu.py scores", false},
     {"rerank", 0, NULL, NULL, "scores also after k-reciprocal re-ranking (eval.rerank = yes)", false},
+    {"sheet", 0, "FILE", NULL, "a PNG of some queries and the hardest failures of the first direction, each with its nearest five", false},
     {"json", 0, NULL, NULL, "print the results as JSON", false},
     {NULL, 0, NULL, NULL, NULL, false},
 };
@@ -91,11 +93,25 @@ static sky_status print_json(const struct sky_evaluation *evaluation)
     return status;
 }
 
+static sky_status draw_sheet(const struct sky_config *config, const struct sky_text *retrievals, const char *path)
+{
+    struct sky_json_document *document = NULL;
+    int64_t missing = 0;
+    SKY_TRY(sky_text_status(retrievals, "retrievals"));
+    SKY_TRY(sky_json_parse(retrievals->text, retrievals->length, "retrievals", &document));
+    const sky_status status = sky_sheet_png(sky_json_root(document), config->data.root, (enum sky_exif)config->data.exif, path, &missing);
+    sky_json_free(document);
+    if (status == SKY_OK) sky_log(SKY_LOG_INFO, "%s: some queries, then the hardest failures, each with its nearest five", path);
+    return status;
+}
+
 static sky_status run_eval(const struct sky_args *args)
 {
     static const char *const directions[] = {"drone2satellite", "satellite2drone", "both"}; /* order of enum sky_direction */
     struct sky_config config = {0};
     struct sky_evaluation evaluation;
+    struct sky_text retrievals = {0};
+    const char *sheet = sky_args_text(args, "sheet");
     const char **overrides = NULL;
     char *path = NULL, *weights = NULL;
     int override_count = 0;
@@ -109,13 +125,15 @@ static sky_status run_eval(const struct sky_args *args)
     SKY_TRY_DONE(try_folder(args, "save-features"));
     SKY_TRY_DONE(try_folder(args, "save-mat"));
     sky_log(SKY_LOG_INFO, "evaluating %s on %s", weights, config.data.root ? config.data.root : "");
-    const struct sky_evaluation_files files = {sky_args_text(args, "save-features"), sky_args_text(args, "save-mat")};
+    const struct sky_evaluation_files files = {sky_args_text(args, "save-features"), sky_args_text(args, "save-mat"), sheet ? &retrievals : NULL};
     status = sky_evaluate_weights(&config, weights, &files, &evaluation);
     if (status == SKY_FORMAT && config.model.weights && !strcmp(weights, config.model.weights)) status = explain_starting_weights(args->operands[0]);
     SKY_TRY_DONE(status);
     SKY_TRY_DONE(sky_args_given(args, "json") ? print_json(&evaluation) : sky_evaluation_print(&evaluation));
+    if (sheet) SKY_TRY_DONE(draw_sheet(&config, &retrievals, sheet));
 done:
     sky_config_free(&config);
+    sky_text_free(&retrievals);
     free(overrides);
     free(path);
     free(weights);

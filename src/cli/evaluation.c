@@ -59,14 +59,19 @@ static sky_status evaluate(const struct sky_config *config, struct sky_trainer *
     struct sky_embedder embedders[SKY_VIEW_COUNT];
     struct sky_test_set set = {0};
     struct shown shown = {.what = NULL};
+    struct sky_text *retrievals = files ? files->retrievals : NULL;
+    struct sky_json_writer lists = {.out = retrievals};
     memset(embedders, 0, sizeof embedders);
     sky_status status = sky_test_set_open(&set, config->data.root, config->eval.direction);
     if (status == SKY_OK) status = open_embedders(embedders, config, trainer, weights);
     if (status == SKY_OK) {
         struct sky_evaluate_options options = {.config = config, .set = &set, .progress = show, .context = &shown};
         if (files) options.save_folder = files->save_folder, options.mat_folder = files->mat_folder;
+        if (retrievals) options.retrievals = &lists;
         for (int view = 0; view < SKY_VIEW_COUNT; view++) options.embedders[view] = &embedders[config->model.share_views ? 0 : view];
+        if (retrievals) sky_json_begin_array(&lists, NULL);
         status = sky_evaluate(&options, out);
+        if (retrievals) sky_json_end_array(&lists);
     }
     for (int view = 0; view < SKY_VIEW_COUNT; view++) sky_embedder_close(&embedders[view]);
     sky_test_set_close(&set);
@@ -136,6 +141,18 @@ static sky_status write_json(const struct sky_evaluation *evaluation, const char
     return status;
 }
 
+/* eval/retrievals-N.json, beside the scores of the same step. */
+static sky_status write_retrievals(const struct sky_text *retrievals, const char *run_folder, int64_t step)
+{
+    char name[64], *path = NULL;
+    snprintf(name, sizeof name, "eval/retrievals-%09lld.json", (long long)step);
+    SKY_TRY(sky_text_status(retrievals, "retrievals"));
+    SKY_TRY(sky_path_join(&path, run_folder, name));
+    const sky_status status = sky_file_write_atomic(path, retrievals->text, retrievals->length);
+    free(path);
+    return status;
+}
+
 /* ---- the best parameters so far, beside the checkpoints ---- */
 
 double sky_evaluation_best(const char *run_folder)
@@ -181,9 +198,21 @@ static sky_status keep_best(const struct sky_config *config, const struct sky_ev
     return status;
 }
 
+/* Everything that an evaluation leaves: the table, the files, the best parameters. */
+static sky_status take_scores(const struct sky_config *config, struct sky_trainer *trainer, const struct sky_evaluation *evaluation, const struct sky_text *retrievals,
+                              const char *run_folder, double *best)
+{
+    sky_log(SKY_LOG_INFO, "embedded %lld images at %.1f img/s, scored in %.2f s", (long long)evaluation->images, (double)evaluation->images / evaluation->embed_seconds, evaluation->score_seconds);
+    SKY_TRY(sky_evaluation_print(evaluation)); /* first: it needs no room on a disk */
+    SKY_TRY(write_json(evaluation, run_folder, sky_trainer_next_step(trainer)));
+    SKY_TRY(write_retrievals(retrievals, run_folder, sky_trainer_next_step(trainer)));
+    return keep_best(config, evaluation, trainer, run_folder, best);
+}
+
 sky_status sky_evaluate_trainer(const struct sky_config *config, struct sky_trainer *trainer, const char *run_folder, double *best)
 {
     struct sky_evaluation evaluation;
+    struct sky_text retrievals = {0};
     char *test = NULL;
     SKY_TRY(sky_path_join(&test, config->data.root, "test"));
     const bool there = sky_path_is_folder(test);
@@ -192,9 +221,8 @@ sky_status sky_evaluate_trainer(const struct sky_config *config, struct sky_trai
         sky_log(SKY_LOG_WARNING, "%s has no test folder: nothing to evaluate", config->data.root);
         return SKY_OK;
     }
-    SKY_TRY(evaluate(config, trainer, NULL, NULL, &evaluation));
-    sky_log(SKY_LOG_INFO, "embedded %lld images at %.1f img/s, scored in %.2f s", (long long)evaluation.images, (double)evaluation.images / evaluation.embed_seconds, evaluation.score_seconds);
-    SKY_TRY(sky_evaluation_print(&evaluation)); /* first: it needs no room on a disk */
-    SKY_TRY(write_json(&evaluation, run_folder, sky_trainer_next_step(trainer)));
-    return keep_best(config, &evaluation, trainer, run_folder, best);
+    sky_status status = evaluate(config, trainer, NULL, &(struct sky_evaluation_files){.retrievals = &retrievals}, &evaluation);
+    if (status == SKY_OK) status = take_scores(config, trainer, &evaluation, &retrievals, run_folder, best);
+    sky_text_free(&retrievals);
+    return status;
 }

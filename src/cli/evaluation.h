@@ -8,7 +8,7 @@
 #include "skygem/trainer.h"
 
 /*
- * Evaluates the trainer's parameters (the averaged ones when there are any), prints the table, writes eval/step-N.json, and when drone -> satellite R@1 beats *best writes
+ * Evaluates the trainer's parameters (the averaged ones when there are any), prints the table, writes eval/step-N.json and eval/retrievals-N.json, and when drone -> satellite R@1 beats *best writes
  * best.safetensors. A tree without test folders is said and left out. A signal ends it: SKY_INTERRUPTED.
  */
 sky_status sky_evaluate_trainer(const struct sky_config *config, struct sky_trainer *trainer, const char *run_folder, double *best);
@@ -16,9 +16,10 @@ sky_status sky_evaluate_trainer(const struct sky_config *config, struct sky_trai
 bool sky_evaluation_is_there(const char *run_folder, int64_t step); /* eval/step-N.json */
 double sky_evaluation_best(const char *run_folder);                 /* R@1 of best.safetensors, -1 without one */
 
-/* Folders that features are written to (evaluate.h); NULL: nowhere. */
+/* What an evaluation leaves beside its scores: features in folders (evaluate.h), and what some queries found, as JSON (eval/retrievals.h). NULL: not wanted. */
 struct sky_evaluation_files {
     const char *save_folder, *mat_folder;
+    struct sky_text *retrievals;
 };
 
 /* Evaluates a checkpoint or weights file. files may be NULL. */

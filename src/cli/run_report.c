@@ -9,7 +9,11 @@
 #include "io/checkpoint_file.h"
 #include "io/safetensors.h"
 #include "report/page.h"
+#include "report/sheet.h"
+#include "skygem/config.h"
+#include "skygem/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,11 +58,42 @@ done:
     return status;
 }
 
+/* The sheets of the run's newest evaluation; NULL when it left none. Pictures that are not there any more are said. */
+static sky_status read_sheets(const struct sky_run_data *run, char **out)
+{
+    const int64_t step = run->score_count ? run->scores[run->score_count - 1].step : -1;
+    struct sky_json_document *document = NULL;
+    struct sky_config config = {0};
+    struct sky_text html = {0};
+    char name[64], *path = NULL, *ini = NULL, *text = NULL;
+    size_t bytes = 0;
+    int64_t missing = 0;
+    sky_status status = SKY_OK;
+    snprintf(name, sizeof name, "eval/retrievals-%09lld.json", (long long)step);
+    SKY_TRY_DONE(sky_path_join(&path, run->path, name));
+    if (step < 0 || !sky_path_is_file(path)) goto done;
+    SKY_TRY_DONE(sky_path_join(&ini, run->path, "run.ini"));
+    SKY_TRY_DONE(sky_config_read(&config, ini, NULL, 0));
+    SKY_TRY_DONE(sky_file_read(path, (size_t)64 << 20, &text, &bytes));
+    SKY_TRY_DONE(sky_json_parse(text, bytes, path, &document));
+    SKY_TRY_DONE(sky_sheet_html(sky_json_root(document), config.data.root ? config.data.root : "", (enum sky_exif)config.data.exif, &html, &missing));
+    SKY_TRY_DONE(sky_text_status(&html, "retrieval sheets"));
+    if (missing) sky_log(SKY_LOG_WARNING, "%lld pictures of the sheets cannot be read from %s", (long long)missing, config.data.root ? config.data.root : "(no data.root)");
+    *out = html.text, html.text = NULL;
+done:
+    sky_text_free(&html);
+    sky_json_free(document);
+    sky_config_free(&config);
+    free(path), free(ini), free(text);
+    return status;
+}
+
 sky_status sky_run_report_write(const char *const *folders, int count, const char *path)
 {
     struct sky_run_data *runs = NULL;
     struct sky_page_extra *extras = NULL;
     float **exponents = NULL; /* [count], owned */
+    char *sheets = NULL; /* of a run alone */
     struct sky_text page = {0};
     sky_status status = SKY_OK;
     SKY_TRY_DONE(sky_alloc(&runs, (size_t)count, sizeof *runs, "a report"));
@@ -67,6 +102,8 @@ sky_status sky_run_report_write(const char *const *folders, int count, const cha
     for (int r = 0; r < count; r++) {
         SKY_TRY_DONE(sky_run_data_read(&runs[r], folders[r]));
         SKY_TRY_DONE(read_exponents(folders[r], &extras[r], &exponents[r]));
+        if (count == 1) SKY_TRY_DONE(read_sheets(&runs[r], &sheets));
+        extras[r].sheets = sheets;
     }
     SKY_TRY_DONE(tell_apart(runs, count));
     SKY_TRY_DONE(sky_page_write(runs, extras, count, &page));
@@ -77,6 +114,7 @@ done:
     free(runs);
     free(extras);
     free(exponents);
+    free(sheets);
     sky_text_free(&page);
     return status;
 }

@@ -11,6 +11,7 @@
 #include "io/mat.h"
 #include "io/npy.h"
 #include "rerank.h"
+#include "retrievals.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -227,6 +228,24 @@ static sky_status save_mat(const struct task *task)
     return status;
 }
 
+/* What some queries found, for people to look at. */
+static sky_status note_retrievals(const struct task *task)
+{
+    enum { SAMPLES = 6, FAILURES = 6 };
+    const struct sky_evaluate_options *options = task->options;
+    struct sky_features features[ROLE_COUNT];
+    struct sky_retrievals retrievals = {0};
+    if (!options->retrievals) return SKY_OK;
+    for (int role = 0; role < ROLE_COUNT; role++) {
+        const struct embedded *set = &task->plain[role];
+        features[role] = (struct sky_features){set->count, set->dimensions, set->flipped ? set->flipped : set->plain, set->labels, set->name};
+    }
+    SKY_TRY(sky_retrievals_choose(&retrievals, &features[QUERY], &features[GALLERY], SAMPLES, FAILURES, (int)options->config->device.threads));
+    sky_retrievals_json(options->retrievals, task->name, &retrievals, images_of(options, QUERY, task->views[QUERY]), images_of(options, GALLERY, task->views[GALLERY]));
+    sky_retrievals_free(&retrievals);
+    return SKY_OK;
+}
+
 static sky_status run_direction(struct task *task)
 {
     struct sky_condition conditions[SKY_MAX_CONDITIONS];
@@ -241,6 +260,7 @@ static sky_status run_direction(struct task *task)
     SKY_TRY_DONE(embed_timed(task, QUERY, &conditions[0], &task->plain[QUERY]));
     SKY_TRY_DONE(embed_timed(task, GALLERY, &conditions[0], &task->plain[GALLERY]));
     SKY_TRY_DONE(save_mat(task));
+    SKY_TRY_DONE(note_retrievals(task));
     for (int i = 0; i < count; i++) {
         if (sky_condition_picks(conditions[i].kind)) SKY_TRY_DONE(score_picked(task, &conditions[i]));
         else if (conditions[i].kind == SKY_CONDITION_SHIFT) SKY_TRY_DONE(score_altered(task, &conditions[i]));

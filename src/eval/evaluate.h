@@ -35,6 +35,7 @@ struct sky_evaluate_options {
     struct sky_embedder *embedders[SKY_VIEW_COUNT];
     const struct sky_test_set *set;
     const char *save_folder, *mat_folder;
+    struct sky_json_writer *retrievals; /* may be NULL: what some queries of each direction found is added to the array begun there (eval/retrievals.h) */
     bool (*progress)(void *context, const char *what, int64_t done, int64_t total); /* may be NULL; false: stop with SKY_INTERRUPTED */
     void *context;
 };

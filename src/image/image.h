@@ -48,5 +48,6 @@ void sky_resizer_free(struct sky_resizer *resizer);
 
 sky_status sky_image_write_png(const char *path, const uint8_t *rgb /* [height][width][3] */, int width, int height);
 sky_status sky_image_write_jpeg(const char *path, const uint8_t *rgb /* [height][width][3] */, int width, int height, int quality /* 4:2:0 */);
+sky_status sky_image_encode_jpeg(const uint8_t *rgb, int width, int height, int quality, char **out /* the caller frees */, size_t *bytes);
 
 #endif

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #include <jpeglib.h>
@@ -132,16 +133,34 @@ static sky_status encode_jpeg(struct jpeg_encoder *encoder, const struct picture
     return SKY_OK;
 }
 
-sky_status sky_image_write_jpeg(const char *path, const uint8_t *rgb, int width, int height, int quality)
+static sky_status write_jpeg(const struct picture *picture)
 {
-    struct picture picture = {.path = path, .rgb = rgb, .width = width, .height = height, .quality = quality};
     struct jpeg_encoder encoder = {0};
-    SKY_TRY(open_file(&picture));
     encoder.library.err = jpeg_std_error(&encoder.errors);
     encoder.errors.error_exit = on_jpeg_error;
     encoder.errors.emit_message = on_jpeg_message;
     encoder.library.client_data = &encoder;
-    const sky_status status = encode_jpeg(&encoder, &picture);
+    const sky_status status = encode_jpeg(&encoder, picture);
     jpeg_destroy_compress(&encoder.library);
-    return close_file(&picture, status);
+    return status;
+}
+
+sky_status sky_image_write_jpeg(const char *path, const uint8_t *rgb, int width, int height, int quality)
+{
+    struct picture picture = {.path = path, .rgb = rgb, .width = width, .height = height, .quality = quality};
+    SKY_TRY(open_file(&picture));
+    return close_file(&picture, write_jpeg(&picture));
+}
+
+sky_status sky_image_encode_jpeg(const uint8_t *rgb, int width, int height, int quality, char **out, size_t *bytes)
+{
+    struct picture picture = {.path = "a JPEG in memory", .rgb = rgb, .width = width, .height = height, .quality = quality};
+    char *memory = NULL;
+    picture.file = open_memstream(&memory, bytes);
+    if (!picture.file) return sky_fail_errno(picture.path, "opening");
+    sky_status status = write_jpeg(&picture);
+    if (fclose(picture.file) != 0 && status == SKY_OK) status = sky_fail_errno(picture.path, "writing");
+    if (status == SKY_OK) *out = memory;
+    else free(memory);
+    return status;
 }

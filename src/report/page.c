@@ -66,6 +66,7 @@ static void add_score_row(const char *name, const struct sky_run_score *score, s
     sky_html_escape(out, !strcmp(score->direction, directions[0]) ? direction_names[0] : !strcmp(score->direction, directions[1]) ? direction_names[1] : score->direction);
     sky_text_append(out, "</td><td class='t'>");
     sky_html_escape(out, score->protocol);
+    if (strcmp(score->condition, "plain") != 0) sky_text_append(out, ", "), sky_html_escape(out, score->condition);
     sky_text_format(out, "</td><td class='t'>%s</td><td>%lld</td><td>%lld</td><td>%lld</td><td><b>%.2f</b></td><td>%.2f</td><td>%.2f</td><td>%.2f</td><td><b>%.2f</b></td></tr>\n",
                     score->flip ? "yes" : "no", (long long)score->step, (long long)score->queries, (long long)score->gallery, score->r1, score->r5, score->r10, score->r1_percent, score->ap);
 }

@@ -90,6 +90,8 @@ static sky_status add_score(struct sky_run_data *run, int64_t step, const struct
                                     .r5 = number(item, "r5"), .r10 = number(item, "r10"), .r1_percent = number(item, "r1pct"), .ap = number(item, "ap")};
     copy_text(item, "direction", score->direction);
     copy_text(item, "protocol", score->protocol);
+    copy_text(item, "condition", score->condition);
+    if (!*score->condition) snprintf(score->condition, sizeof score->condition, "plain");
     return SKY_OK;
 }
 
@@ -169,6 +171,7 @@ const struct sky_run_score *sky_run_data_score(const struct sky_run_data *run, i
     const struct sky_run_score *found = NULL;
     for (int64_t i = 0; i < run->score_count; i++) {
         const struct sky_run_score *score = &run->scores[i];
+        if (strcmp(score->condition, "plain") != 0) continue;
         if ((step >= 0 && score->step != step) || strcmp(score->direction, direction) != 0 || strcmp(score->protocol, protocol) != 0) continue;
         if (!found || score->step > found->step || (score->step == found->step && score->flip)) found = score;
     }

@@ -14,7 +14,7 @@ enum sky_curve { SKY_CURVE_LOSS, SKY_CURVE_CE, SKY_CURVE_KL, SKY_CURVE_LR, SKY_C
 /* One line of an evaluation. */
 struct sky_run_score {
     int64_t step; /* steps done */
-    char direction[24], protocol[24];
+    char direction[24], protocol[24], condition[24]; /* condition: "plain", or what was altered */
     bool flip;
     int64_t queries, gallery;
     double r1, r5, r10, r1_percent, ap;
@@ -37,7 +37,7 @@ struct sky_run_data {
 sky_status sky_run_data_read(struct sky_run_data *run, const char *path);
 void sky_run_data_free(struct sky_run_data *run);
 
-/* The line of the newest evaluation with this direction and protocol; the one with the mirrored pass where there are both. NULL: none. */
+/* The plain line of the newest evaluation with this direction and protocol; the one with the mirrored pass where there are both. NULL: none. */
 const struct sky_run_score *sky_run_data_score(const struct sky_run_data *run, int64_t step /* -1: the newest */, const char *direction, const char *protocol);
 
 #endif

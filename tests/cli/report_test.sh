@@ -13,9 +13,27 @@ expect grep -q 'R@1 drone' "$page"
 expect grep -q 'GeM exponents p after step 6' "$page"
 expect grep -q 'backbone = se_resnet18' "$page"
 expect grep -q '&quot;skygem&quot;' "$page"
+expect grep -q 'Retrievals, some queries, drone' "$page"
+expect grep -q "<figure class='query'><img alt='test/query_drone/" "$page"
 loss=$(tail -n 1 "$work/<b>&run/metrics.jsonl" | sed -E 's/.*"loss": ([^,]*),.*/\1/')
 expect grep -q "<b>$(printf '%.4g' "$loss")</b>" "$page"
 if grep -qE '(src|href)=["'"'"']?(https?:|//|file:)' "$page"; then fail 'the page asks for other files'; else pass; fi
+
+# ---- sheets: a PNG, and pictures that are not there any more ----
+run "$program" eval "$work/<b>&run" --sheet "$work/sheet.png" --quiet
+expect_code 0
+expect_out drone2satellite
+expect test "$(od -An -tx1 -N8 "$work/sheet.png" | tr -d ' ')" = 89504e470d0a1a0a
+mv "$world/test/query_drone" "$world/test/gone"
+run "$program" report "$work/<b>&run" -o "$work/gone.html"
+expect_code 0
+expect_err 'pictures of the sheets cannot be read'
+expect grep -q 'picture not there: test/query_drone/' "$work/gone.html"
+mv "$world/test/gone" "$world/test/query_drone"
+cp "$work/<b>&run/eval/retrievals-000000006.json" "$work/.kept"
+echo '[{"direction": 3}]' >"$work/<b>&run/eval/retrievals-000000006.json"
+fails_with 1 'retrieval lists' "$program" report "$work/<b>&run"
+cp "$work/.kept" "$work/<b>&run/eval/retrievals-000000006.json"
 
 tiny other --set optimizer.lr=0.02
 run "$program" report "$work/<b>&run" "$work/other" -o "$work/both.html"
@@ -33,6 +51,7 @@ run "$program" report "$work/empty"
 expect_code 0
 expect grep -q 'nothing yet' "$work/empty/report.html"
 
+cp "$page" "$work/page.html"
 fails_with 2 'is not a run folder' "$program" report "$world"
 fails_with 1 'nowhere' "$program" report "$work/nowhere"
 fails_with 2 'where should it go' "$program" report "$work/other" "$work/empty"
@@ -52,7 +71,7 @@ looked() {
         "$file" >"$work/looked.html"
     HOME=$work timeout 90 "$chromium" --headless --no-sandbox --disable-gpu --window-size="$width,1000" "$@" --dump-dom "file://$work/looked.html" 2>/dev/null | grep -o '<title>found [^<]*'
 }
-for file in "$work/both.html" "$work/other/report.html"; do
+for file in "$work/both.html" "$work/other/report.html" "$work/page.html"; do
     for width in 500 1400; do # Chromium's window is not narrower than 500
         if [ "$(looked "$file" $width)" = '<title>found 0 0 0' ]; then pass; else fail "$file at $width: '$(looked "$file" $width)', should be 'found 0 0 0' (overflow, broken images, errors)"; fi
     done
