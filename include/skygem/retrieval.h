@@ -57,6 +57,66 @@ sky_status sky_encoder_embed_file(struct sky_encoder *encoder, const char *path,
 /* count <= batch pictures that have the network's size already: [count][S][S][3] to [count][dimensions]. */
 sky_status sky_encoder_embed_many(struct sky_encoder *encoder, const uint8_t *images, int64_t count, float *out);
 
+/* ---- tiles ---- */
+
+struct sky_index; /* a file made by `skygem index`, mapped */
+
+/* Zero-initialise for the defaults. */
+struct sky_index_options {
+    bool larger_than_memory; /* open it even when it does not fit: each search then reads the disk */
+    bool skip_checksums;     /* believe the features, which are read once otherwise (about 2 GB/s); names, places and everything else are always checked */
+};
+
+struct sky_index_info {
+    int64_t tiles, dimensions;
+    int64_t located;           /* tiles whose place is known */
+    const char *store;         /* "float32", "fp16", "int8" */
+    const char *model;         /* of the encoder that made it: sky_encoder_model */
+    const char *weights;       /* its file, as an absolute path */
+    const char *root;          /* the tiles' folder, likewise */
+    double place_radius;       /* metres: tiles no farther from each other are one place */
+    size_t memory_bytes;       /* what searching takes: the file, and a number a tile for each search */
+    bool calibrated;           /* confidence = 1 / (1 + exp(-(offset + slope * margin))), fitted to calibration_queries photos, of which calibration_right were found */
+    double offset, slope;
+    int64_t calibration_queries, calibration_right;
+};
+
+struct sky_tile {
+    const char *path;                             /* below the root; valid while the index is open */
+    double latitude, longitude, metres_per_pixel; /* degrees, WGS 84; NaN: not known */
+};
+
+/* SKY_USAGE: there is no such file. SKY_FORMAT: damaged, of another version, or no index. SKY_NOMEM: it does not fit this machine's free memory, with both sizes. */
+sky_status sky_index_open(struct sky_index **out, const char *path, const struct sky_index_options *options /* NULL: defaults */);
+void sky_index_close(struct sky_index *index); /* NULL is fine */
+const struct sky_index_info *sky_index_info(const struct sky_index *index);
+sky_status sky_index_tile(const struct sky_index *index, int64_t tile, struct sky_tile *out);
+sky_status sky_index_feature(const struct sky_index *index, int64_t tile, float *out); /* as stored */
+
+/* An encoder for an index's queries: its weights file (weights NULL), with the settings it was made with. SKY_CONFIG when the weights are another model by now. */
+sky_status sky_index_open_encoder(const struct sky_index *index, const char *weights, const char *const *overrides, int override_count, struct sky_encoder **out);
+
+/* ---- the nearest ---- */
+
+struct sky_search; /* one thread's place to work */
+
+struct sky_candidate {
+    int64_t tile;
+    float similarity; /* inner product: 1 for equal features; the distance is sqrt(2 - 2 * similarity) */
+};
+
+struct sky_answer {
+    int64_t count; /* the smaller of k and the number of tiles */
+    const struct sky_candidate *candidates; /* most similar first, equal ones by number; valid until the next run */
+    double margin;     /* similarity of the first, less that of the best tile at another place; NaN: there is no other place */
+    double confidence; /* that the first is right, if the photo's place is in the index at all; 0 .. 1, or NaN without calibration */
+};
+
+/* k: candidates wanted. threads: for one query, 0 = cores. Borrows the index. */
+sky_status sky_search_open(struct sky_search **out, const struct sky_index *index, int64_t k, int threads);
+void sky_search_close(struct sky_search *search); /* NULL is fine */
+sky_status sky_search_run(struct sky_search *search, const float *feature, struct sky_answer *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -11,7 +11,7 @@
 extern const struct sky_command sky_command_train;
 extern const struct sky_command sky_command_eval;
 extern const struct sky_command sky_command_score;
-extern const struct sky_command sky_command_embed;
+extern const struct sky_command sky_command_embed, sky_command_index, sky_command_locate;
 extern const struct sky_command sky_command_info;
 extern const struct sky_command sky_command_weights;
 extern const struct sky_command sky_command_table;

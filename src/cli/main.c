@@ -19,6 +19,8 @@ static const struct sky_command *const commands[] = {
     &sky_command_eval,
     &sky_command_score,
     &sky_command_embed,
+    &sky_command_index,
+    &sky_command_locate,
     &sky_command_info,
     &sky_command_weights,
     &sky_command_data,

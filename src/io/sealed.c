@@ -81,9 +81,9 @@ sky_status sky_sealed_verify(const struct sky_safetensors *file, bool data)
 {
     const char *data_sum = sky_safetensors_text(file, DATA_SUM), *header_sum = sky_safetensors_text(file, HEADER_SUM);
     char sum[SUM_TEXT];
-    if (!data_sum) return sky_fail(SKY_FORMAT, file->path, "it has no checksum: not a file that skygem wrote whole");
+    if (!data_sum || !header_sum) return sky_fail(SKY_FORMAT, file->path, "it has no checksum%s: not a file that skygem wrote whole", data_sum ? " of its header" : "");
     print_header_sum(file->tensors, file->tensor_count, file->texts, file->text_count, sum);
-    if (header_sum && strcmp(header_sum, sum) != 0) return sky_fail(SKY_FORMAT, file->path, "its header is damaged: crc32c is %s, should be %s", sum, header_sum);
+    if (strcmp(header_sum, sum) != 0) return sky_fail(SKY_FORMAT, file->path, "its header is damaged: crc32c is %s, should be %s", sum, header_sum);
     if (!data) return SKY_OK;
     snprintf(sum, sizeof sum, "%08x", sky_crc32c(0, file->data, file->data_bytes));
     if (strcmp(data_sum, sum) != 0) return sky_fail(SKY_FORMAT, file->path, "its data are damaged: crc32c is %s, should be %s", sum, data_sum);

@@ -2,7 +2,8 @@
  * Encoders of skygem/retrieval.h: what a weights file must carry, the same features whatever a picture's size, stride and batch, several threads at once, and no memory taken once they
  * are warm (allocations are counted by this program's own malloc; a neural network library's are told apart and left out).
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE /* dladdr */
+#include "allocations.h"
 #include "data_tree.h"
 
 #include "retrieve/encoder.h"
@@ -10,48 +11,7 @@
 
 #include "io/checkpoint_file.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
-
-/* ---- counting ---- */
-
-enum { MAX_SEEN = 4096 };
-static struct {
-    bool on;
-    int seen;
-    const void *callers[MAX_SEEN];
-} counter;
-
-static void count_call(const void *caller)
-{
-    if (!counter.on) return;
-    if (counter.seen < MAX_SEEN) counter.callers[counter.seen] = caller;
-    counter.seen++;
-}
-
-#if defined(__SANITIZE_ADDRESS__)
-enum { CAN_COUNT = 0 }; /* the sanitizer has its own malloc */
-#else
-enum { CAN_COUNT = 1 };
-extern void *__libc_malloc(size_t bytes);
-extern void *__libc_calloc(size_t count, size_t bytes);
-extern void *__libc_realloc(void *block, size_t bytes);
-void *malloc(size_t bytes) { return count_call(__builtin_return_address(0)), __libc_malloc(bytes); }
-void *calloc(size_t count, size_t bytes) { return count_call(__builtin_return_address(0)), __libc_calloc(count, bytes); }
-void *realloc(void *block, size_t bytes) { return count_call(__builtin_return_address(0)), __libc_realloc(block, bytes); }
-#endif
-
-/* Calls that did not come from the neural network library or the C++ library it uses. */
-static int own_calls(void)
-{
-    int own = 0;
-    for (int i = 0; i < counter.seen && i < MAX_SEEN; i++) {
-        Dl_info info;
-        const bool known = dladdr(counter.callers[i], &info) && info.dli_fname;
-        own += !known || (!strstr(info.dli_fname, "libdnnl") && !strstr(info.dli_fname, "libstdc++"));
-    }
-    return own + (counter.seen > MAX_SEEN);
-}
 
 /* ---- a model ---- */
 
@@ -135,26 +95,25 @@ static void test_no_memory_when_warm(void)
     static uint8_t rgb[HEIGHT * WIDTH * 3], wide[HEIGHT * (WIDTH * 3 + 2)];
     float feature[MAX_DIMENSIONS];
     struct sky_encoder *encoder = NULL;
-    if (!CAN_COUNT) {
+    if (!ALLOCATIONS_COUNTED) {
         check_skip("counting allocations", "the sanitizer has its own malloc");
         return;
     }
     if (!CHECK_OK(sky_encoder_open(&encoder, weights, &plain))) return;
     fill(rgb, sizeof rgb, 3);
-    counter.on = true; /* cold: the tables of the resize are made now, which also proves the counter */
+    allocations_start(); /* cold: the tables of the resize are made now, which also proves the counter */
     CHECK_OK(sky_encoder_embed(encoder, rgb, WIDTH, HEIGHT, 0, feature));
-    counter.on = false;
-    CHECK(own_calls() > 0);
+    allocations_stop();
+    CHECK(allocations_own() > 0);
     CHECK_OK(sky_encoder_embed(encoder, wide, WIDTH, HEIGHT, WIDTH * 3 + 2, feature));
-    counter.seen = 0;
-    counter.on = true;
+    allocations_start();
     for (int i = 0; i < 5; i++) {
         CHECK_OK(sky_encoder_embed(encoder, rgb, WIDTH, HEIGHT, 0, feature));
         CHECK_OK(sky_encoder_embed(encoder, wide, WIDTH, HEIGHT, WIDTH * 3 + 2, feature));
     }
-    counter.on = false;
-    printf("five pairs of pictures on a warm encoder: %d allocations, %d of them ours\n", counter.seen, own_calls());
-    CHECK(own_calls() == 0);
+    allocations_stop();
+    printf("five pairs of pictures on a warm encoder: %d allocations, %d of them ours\n", allocations.seen, allocations_own());
+    CHECK(allocations_own() == 0);
     sky_encoder_close(encoder);
 }
 

@@ -1,0 +1,34 @@
+/*
+ * Folders of tiles to index files, and indices brought up to date with their folders.
+ */
+#ifndef SKY_RETRIEVE_BUILD_H
+#define SKY_RETRIEVE_BUILD_H
+
+#include "encoder.h"
+#include "index.h"
+
+/* Where places come from. AUTO: names, if every one is a web map tile's (z/x/y); else none. */
+enum sky_geo_source { SKY_GEO_AUTO, SKY_GEO_NONE, SKY_GEO_XYZ, SKY_GEO_TMS, SKY_GEO_TABLE };
+
+struct sky_index_build {
+    struct sky_encoder *encoder;
+    const char *folder, *output;
+    enum sky_store store;
+    enum sky_geo_source geo;
+    const char *table; /* the CSV's path, with SKY_GEO_TABLE */
+    enum sky_exif exif;
+    double place_radius;
+    bool skip_bad;
+    const struct sky_index *old; /* rows of unchanged pictures are taken from here; NULL: make all anew. Its store must be the same */
+    bool (*progress)(void *context, int64_t done, int64_t total); /* as sky_gather's */
+    void *context;
+    /* out */
+    int64_t tiles, located, kept, embedded, removed, skipped;
+    bool unchanged; /* nothing had to be written */
+};
+sky_status sky_index_build(struct sky_index_build *build);
+
+/* The source's name as an index keeps it, and back: "auto", "none", "xyz", "tms", or the table's absolute path. */
+const char *sky_geo_source_name(enum sky_geo_source source);
+
+#endif

@@ -1,0 +1,105 @@
+/*
+ * Exact search: every tile's similarity, then the best ones and the margin to the next place. All memory is taken when a search is opened; a tile's similarity and the order do not depend
+ * on the number of threads.
+ */
+#include "search.h"
+
+#include "base/memory.h"
+#include "base/threads.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BLOCK = 128 }; /* tiles handed to a thread at once */
+
+struct sky_search {
+    const struct sky_index *index; /* borrowed */
+    int64_t first, count, k, found;
+    int threads;
+    float *similarities;             /* [count] */
+    struct sky_candidate *candidates; /* [k] */
+};
+
+sky_status sky_search_open_part(struct sky_search **out, const struct sky_index *index, int64_t first, int64_t count, int64_t k, int threads)
+{
+    struct sky_search *search = NULL;
+    sky_status status = SKY_OK;
+    if (k < 1) return sky_fail(SKY_USAGE, "search", "k is %lld; at least one tile must be asked for", (long long)k);
+    SKY_TRY(sky_alloc(&search, 1, sizeof *search, "search"));
+    search->index = index, search->first = first, search->count = count, search->k = k < index->info.tiles ? k : index->info.tiles;
+    search->threads = threads > 0 ? threads : sky_thread_count_default();
+    SKY_TRY_DONE(sky_alloc(&search->similarities, (size_t)count, sizeof *search->similarities, "a search"));
+    SKY_TRY_DONE(sky_alloc(&search->candidates, (size_t)search->k, sizeof *search->candidates, "a search"));
+    *out = search;
+    search = NULL;
+done:
+    sky_search_close(search);
+    return status;
+}
+
+sky_status sky_search_open(struct sky_search **out, const struct sky_index *index, int64_t k, int threads)
+{
+    return sky_search_open_part(out, index, 0, index->info.tiles, k, threads);
+}
+
+void sky_search_close(struct sky_search *search)
+{
+    if (!search) return;
+    free(search->similarities);
+    free(search->candidates);
+    free(search);
+}
+
+void sky_search_scan(struct sky_search *search, const float *feature)
+{
+    const int64_t blocks = (search->count + BLOCK - 1) / BLOCK;
+    const int threads = search->threads < blocks ? search->threads : (int)blocks;
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+    for (int64_t block = 0; block < blocks; block++) {
+        const int64_t first = block * BLOCK, count = search->count - first < BLOCK ? search->count - first : BLOCK;
+        sky_rows_products(&search->index->table.rows, search->first + first, count, feature, search->similarities + first);
+    }
+}
+
+int64_t sky_search_best(struct sky_search *search, const struct sky_candidate **out)
+{
+    struct sky_candidate *list = search->candidates;
+    search->found = 0;
+    for (int64_t i = 0; i < search->count; i++) {
+        const float similarity = search->similarities[i];
+        if (search->found == search->k && !(similarity > list[search->k - 1].similarity)) continue;
+        int64_t at = search->found < search->k ? search->found++ : search->k - 1;
+        for (; at > 0 && list[at - 1].similarity < similarity; at--) list[at] = list[at - 1];
+        list[at] = (struct sky_candidate){search->first + i, similarity};
+    }
+    *out = list;
+    return search->found;
+}
+
+double sky_search_elsewhere(const struct sky_search *search, int64_t tile)
+{
+    float best = -INFINITY;
+    for (int64_t i = 0; i < search->count; i++) /* places are compared only for those that would be the best yet: few */
+        if (search->similarities[i] > best && !sky_index_same_place(search->index, tile, search->first + i)) best = search->similarities[i];
+    return (double)best;
+}
+
+const float *sky_search_similarities(const struct sky_search *search) { return search->similarities; }
+
+double sky_index_confidence(const struct sky_index *index, double margin)
+{
+    return index->info.calibrated ? 1 / (1 + exp(-(index->info.offset + index->info.slope * margin))) : NAN; /* NaN for a NaN margin too */
+}
+
+sky_status sky_search_run(struct sky_search *search, const float *feature, struct sky_answer *out)
+{
+    sky_search_scan(search, feature);
+    *out = (struct sky_answer){.margin = NAN};
+    out->count = sky_search_best(search, &out->candidates);
+    if (!(out->candidates[0].similarity >= -2)) return sky_fail(SKY_NUMERIC, "search", "the feature is not finite");
+    const double elsewhere = sky_search_elsewhere(search, out->candidates[0].tile);
+    if (elsewhere > -INFINITY) out->margin = (double)out->candidates[0].similarity - elsewhere;
+    out->confidence = sky_index_confidence(search->index, out->margin);
+    return SKY_OK;
+}

@@ -1,0 +1,153 @@
+#!/usr/bin/env bash
+# skygem locate: its lines and JSON, every way in (files, folders, lists, streams of paths and of JPEG, a watched folder), bad pictures in each, tracking, calibration, and ranks.
+source "$(dirname "$0")/../check.sh"
+source "$(dirname "$0")/../world.sh"
+tiny run
+expect_code 0
+weights=$(newest run)
+tiles=$world/test/gallery_drone
+(cd "$tiles" && i=0 && for tile in */*; do printf '%s,47.%04d,8.5\n' "$tile" $((i * 9)); i=$((i + 1)); done) >"$work/tiles.csv" # a row, 100 m apart
+run "$program" index --weights "$weights" -o "$work/index" "$tiles" --geo "$work/tiles.csv" --quiet
+expect_code 0
+first=$(cd "$tiles" && echo */* | cut -d' ' -f1) second=$(cd "$tiles" && echo */* | cut -d' ' -f2)
+locate() { run "$program" locate "$work/index" "$@"; }
+# without what a clock measured
+plain() { sed -E 's/, "ms": \{[^}]*\}//; s/; [0-9.]+ ms decode.*//' <<<"$1"; }
+
+# ---- a tile finds itself; lines for people ----
+locate "$tiles/$first"
+expect_code 0; expect_out "$tiles/$first: margin 0."; expect_out 'uncalibrated'; expect_out "   1  1.0000  47.000000, 8.500000  $first"
+expect [ "$(wc -l <<<"$out")" -eq 6 ]
+expect_err 'has no calibration'
+locate "$tiles/$first" "$tiles/$second" -k 2 --quiet
+expect_code 0; expect_quiet; expect [ "$(wc -l <<<"$out")" -eq 6 ]
+expect [ "$(grep -c '^   1  1.0000' <<<"$out")" -eq 2 ]
+
+# ---- JSON: one object a picture ----
+locate "$tiles/$first" --json --quiet -k 3
+expect_code 0
+json=$out
+number='-?[0-9]+(\.[0-9]+)?(e-?[0-9]+)?'
+tile='\{"path": "[^"]*", "lat": '$number', "lon": '$number', "metres_per_pixel": null, "similarity": '$number', "distance": '$number'\}'
+expect grep -qxE "\{\"image\": \"$tiles/$first\", \"tiles\": \[$tile(, $tile){2}\], \"margin\": $number, \"confidence\": null, \"calibrated\": false, \"ms\": \{\"decode\": $number, \"network\": $number, \"search\": $number\}\}" <<<"$json"
+
+# ---- every way in gives the same answers ----
+printf '%s\n' "$tiles/$first" "$tiles/$second" >"$work/list"
+locate "$tiles/$first" "$tiles/$second" --json --quiet
+two=$(plain "$out")
+locate --list "$work/list" --json --quiet
+expect_code 0; expect [ "$(plain "$out")" = "$two" ]
+printf '\r\n%s\r\n\n%s' "$tiles/$first" "$tiles/$second" >"$work/crlf"
+run bash -c "'$program' locate '$work/index' - --json --quiet <'$work/crlf'"
+expect_code 0; expect [ "$(plain "$out")" = "$two" ]
+run bash -c "cat '$tiles/$first' '$tiles/$second' | '$program' locate '$work/index' - --json --quiet"
+expect_code 0; expect [ "$(plain "$out" | sed 's|stdin#[12]|X|')" = "$(sed -E 's|"image": "[^"]*"|"image": "X"|' <<<"$two")" ]
+locate "$(dirname "$tiles/$first")" --json --quiet
+expect_code 0; expect [ "$(plain "$out" | head -n 1)" = "$(head -n 1 <<<"$two")" ]
+run bash -c "cat '$work/list' '$work/list' | '$program' locate '$work/index' - --json --quiet --count 3"
+expect_code 0; expect [ "$(wc -l <<<"$out")" -eq 3 ]
+run bash -c "'$program' locate '$work/index' - --json --quiet </dev/null"
+expect_code 0; expect [ -z "$out" ]
+# a stream is answered while it goes on
+mkfifo "$work/in" "$work/result"
+"$program" locate "$work/index" - --json --quiet <"$work/in" >"$work/result" 2>/dev/null & pid=$!
+exec 7>"$work/in" 8<"$work/result"
+echo "$tiles/$first" >&7
+read -r -t 60 -u 8 line; expect [ "$(plain "$line")" = "$(head -n 1 <<<"$two")" ]
+echo "$tiles/$second" >&7
+read -r -t 60 -u 8 line; expect [ "$(plain "$line")" = "$(tail -n 1 <<<"$two")" ]
+exec 7>&- 8<&-
+wait "$pid"; code=$?; expect_code 0
+
+# ---- bad pictures: the end of files named by hand, left out of streams ----
+head -c 400 "$tiles/$first" >"$work/cut.jpg"
+run "$program" locate "$work/index" "$work/cut.jpg" "$tiles/$first" --quiet
+expect_code 3; expect_err "error: $work/cut.jpg"; expect [ -z "$out" ]
+locate "$work/cut.jpg" "$tiles/$first" "$work/none.jpg" "$tiles/$second" --json --on-bad-image skip --quiet
+expect_code 3; expect_err "warning: left out: $work/cut.jpg"; expect_err "warning: left out: $work/none.jpg"; expect_err '2 of 4 were left out'
+expect_out "{\"image\": \"$work/cut.jpg\", \"error\": "
+expect [ "$(plain "$(grep -v '"error"' <<<"$out")")" = "$two" ]
+head -c 1000 "$tiles/$first" >"$work/cut2.jpg" # within the coded data: the next picture is found again
+run bash -c "(cat '$tiles/$first' '$work/cut2.jpg' '$tiles/$second') | '$program' locate '$work/index' - --json --quiet"
+expect_code 3; expect_err 'warning: left out: stdin#2'; expect_err '1 of 3 were left out'
+(echo "$work/cut.jpg"; cat "$work/list") >"$work/mixed"
+locate --list "$work/mixed" --json --quiet --on-bad-image fail
+expect_code 3; expect [ -z "$out" ]
+
+# ---- a watched folder: what is written or moved there, nothing else, until it is told to stop ----
+mkdir "$work/watched"
+"$program" locate "$work/index" --watch "$work/watched" --json >"$work/seen" 2>"$work/watch.err" & pid=$!
+for _ in $(seq 200); do grep -q watching "$work/watch.err" && break; sleep 0.05; done
+echo text >"$work/watched/notes.txt"
+cp "$tiles/$first" "$work/watched/1.jpg"
+cp "$work/cut.jpg" "$work/watched/2.jpg"
+cp "$tiles/$second" "$work/watched/.3.part" && mv "$work/watched/.3.part" "$work/watched/3.jpg"
+for _ in $(seq 400); do [ "$(wc -l <"$work/seen")" -ge 3 ] && break; sleep 0.05; done
+kill -s INT "$pid"; wait "$pid"; code=$?
+expect_code 3
+expect [ "$(plain "$(grep -v error "$work/seen")" | sed -E 's|"image": "[^"]*"|"image": "X"|')" = "$(sed -E 's|"image": "[^"]*"|"image": "X"|' <<<"$two")" ]
+expect grep -q "\"image\": \"$work/watched/2.jpg\", \"error\"" "$work/seen"
+expect [ "$(wc -l <"$work/seen")" -eq 3 ]
+
+# ---- tracking ----
+locate --list "$work/list" --track 20 --fps 1 --json --quiet
+expect_code 0
+expect [ "$(grep -cE '"track": \{"path": "[^"]*", "lat": 47[.0-9]*, "lon": 8.5, "probability": 0\.[0-9]+\}' <<<"$out")" -eq 2 ]
+locate --list "$work/list" --track 20 --quiet
+expect_code 0; expect [ "$(grep -c '^track ' <<<"$out")" -eq 2 ]
+run bash -c "cat '$tiles/$first' | '$program' locate '$work/index' - --track 20 --quiet"
+expect_code 2; expect_err 'nobody says when'
+run "$program" index --weights "$weights" -o "$work/nowhere" "$tiles" --quiet
+fails_with 3 'nothing can be followed' "$program" locate "$work/nowhere" "$tiles/$first" --track 20 --quiet
+fails_with 2 'with --track only' "$program" locate "$work/index" "$tiles/$first" --fps 2 --quiet
+
+# ---- photos of known place ----
+queries=$world/test/query_drone
+(cd "$queries" && echo path,tile && for q in */*; do echo "$queries/$q,$q"; done) >"$work/known.csv"
+run "$program" locate "$work/index" --truth "$work/known.csv" --quiet
+expect_code 0; expect_out '12 photos: the first tile is right for 100.0 %' # the queries are the gallery's own pictures
+expect_out 'median 0.0 m'
+fails_with 3 '12 photos are too few' "$program" locate "$work/index" --calibrate "$work/known.csv" --quiet
+# 16 own pictures, and 14 satellite tiles said to be what they are mostly not found as
+(echo path,lat,lon; sed "s|^|$tiles/|" "$work/tiles.csv"; find "$world/test/gallery_satellite" "$world/test/query_satellite" -name '*.jp*' | sort | sed 's|$|,47.0675,8.5|') >"$work/fit.csv"
+locate --calibrate "$work/fit.csv" --quiet
+expect_code 0; expect_out 'confidence = 1 / (1 + exp(-('; expect_out 'photos: the first tile is right for'
+run "$program" locate "$work/index" --truth "$work/fit.csv" --quiet --json
+expect_code 0; expect grep -qE '"photos": 30, "right": [0-9.]+, "k": 5, "right_in_k": [0-9.]+, "median_metres": [0-9.e+]+, .*"slope": [0-9.]+' <<<"$out"
+locate "$tiles/$first" --json --quiet
+expect_code 0; expect_out '"calibrated": true'; expect grep -qE '"confidence": 0\.[0-9]+' <<<"$out"
+expect [ "$(plain "$out" | sed -E 's/"confidence": [0-9.]+, "calibrated": true/"confidence": null, "calibrated": false/')" = "$(head -n 1 <<<"$two")" ]
+locate "$tiles/$first"
+expect_out 'confidence '
+echo "path,tile
+$tiles/$first,none.jpg" >"$work/wrong.csv"
+fails_with 3 "wrong.csv:2: the index has no tile 'none.jpg'" "$program" locate "$work/index" --truth "$work/wrong.csv" --quiet
+cp "$work/index" "$work/again" && rm -r "$work/copy" 2>/dev/null; cp -r "$tiles" "$work/copy" && rm "$work/copy/$first"
+run "$program" index -o "$work/again" --update "$work/copy" --geo none
+expect_code 0; expect_err 'the calibration was fitted to other tiles and is dropped'
+
+# ---- ranks share the tiles and say the same ----
+locate --list "$work/list" --json --quiet
+one=$(plain "$out")
+for ranks in 2 3; do
+    run "$program" launch -n $ranks "$program" locate "$work/index" --list "$work/list" --json --quiet
+    expect_code 0; expect [ "$(plain "$out")" = "$one" ]
+done
+run "$program" launch -n 2 "$program" locate "$work/index" "$work/cut.jpg" --quiet
+expect_code 3
+run "$program" launch -n 2 "$program" locate "$work/none" "$tiles/$first" --quiet
+expect_code 2
+run "$program" launch -n 2 "$program" locate "$work/index" "$tiles/$first" --track 5 --quiet
+expect_code 2
+
+# ---- other models, lost weights, usage ----
+fails_with 2 'needs pictures' "$program" locate "$work/index"
+fails_with 2 'from one place' "$program" locate "$work/index" a.jpg --list b
+mv "$weights" "$work/moved.safetensors"
+fails_with 2 'are not there any more' "$program" locate "$work/index" "$tiles/$first" --quiet
+locate "$tiles/$first" --json --quiet --weights "$work/moved.safetensors"
+expect_code 0; expect [ "$(plain "$out")" = "$(head -n 1 <<<"$one")" ]
+fails_with 2 'another model' "$program" locate "$work/index" "$tiles/$first" --quiet --weights "$work/moved.safetensors" --set data.image_size=48
+fails_with 2 'there is no such index' "$program" locate "$work/none" a.jpg
+fails_with 2 'from 1 to 10000' "$program" locate "$work/index" a.jpg -k 0
+world_done
