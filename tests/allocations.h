@@ -1,6 +1,6 @@
 /*
- * Counts a test program's allocations with a malloc of its own in front of the C library's, and tells those of a neural network library (and of the C++ library it uses) apart. Include it
- * in one file, first, with _GNU_SOURCE defined. Under the address sanitizer nothing is counted: it has its own malloc.
+ * Counts a test program's allocations with a malloc of its own in front of the C library's, and tells those of a neural network library (and of the C++ library
+ * it uses) apart. Include it in one file, first, with _GNU_SOURCE defined. Under the address sanitizer nothing is counted: it has its own malloc.
  */
 #ifndef SKY_TESTS_ALLOCATIONS_H
 #define SKY_TESTS_ALLOCATIONS_H

@@ -7,8 +7,8 @@
  *     sky_encoder_embed(encoder, rgb, width, height, 0, feature);
  *     sky_search_run(search, feature, &answer);                  answer.candidates[0].tile, answer.margin, answer.confidence
  *
- * An index is shared by any number of threads; an encoder and a search belong to one thread at a time. After the first call with pictures of one size, embedding and searching
- * take no memory (what the machine's neural network library does inside is its own affair). Failures: status.h.
+ * An index is shared by any number of threads; an encoder and a search belong to one thread at a time. After the first call with pictures of one size,
+ * embedding and searching take no memory (what the machine's neural network library does inside is its own affair). Failures: status.h.
  */
 #ifndef SKYGEM_RETRIEVAL_H
 #define SKYGEM_RETRIEVAL_H
@@ -27,7 +27,7 @@ struct sky_encoder;
 
 /* Zero-initialise for the defaults. */
 struct sky_encoder_options {
-    const char *experiment;       /* .ini that describes the model; NULL: the experiment that the weights file carries, as checkpoints and best.safetensors do */
+    const char *experiment; /* .ini that describes the model; NULL: the experiment that the weights file carries, as checkpoints and best.safetensors do */
     const char *const *overrides; /* [override_count] "section.key=value": device.threads=2, eval.flip=no ... */
     int override_count;
     bool gallery;  /* with model.share_views = no: the satellite view's trunk instead of the drone's */
@@ -35,19 +35,21 @@ struct sky_encoder_options {
 };
 
 /*
- * Reads the weights, builds the network with batch norm folded into its convolutions, and allocates all it needs. options may be NULL. The device keys of the carried experiment
- * are not taken over: this machine decides, unless overrides do. SKY_CONFIG: the file carries no experiment and none is given. SKY_FORMAT: it is damaged, or of another model.
+ * Reads the weights, builds the network with batch norm folded into its convolutions, and allocates all it needs. options may be NULL. The device keys of the
+ * carried experiment are not taken over: this machine decides, unless overrides do. SKY_CONFIG: the file carries no experiment and none is given. SKY_FORMAT:
+ * it is damaged, or of another model.
  */
 sky_status sky_encoder_open(struct sky_encoder **out, const char *weights, const struct sky_encoder_options *options);
 void sky_encoder_close(struct sky_encoder *encoder); /* NULL is fine */
 
 int64_t sky_encoder_dimensions(const struct sky_encoder *encoder); /* length of a feature */
 int64_t sky_encoder_image_size(const struct sky_encoder *encoder); /* side in pixels of what the network sees */
-const char *sky_encoder_model(const struct sky_encoder *encoder);  /* 16 hexadecimal digits: the parameters' checksum, then the settings' (image size, mirrored pass, model) */
+const char *sky_encoder_model(
+    const struct sky_encoder *encoder); /* 16 hexadecimal digits: the parameters' checksum, then the settings' (image size, mirrored pass, model) */
 
 /*
- * An RGB picture of any size, 8 bits a channel, rows from the top, `stride` bytes apart (0: 3 * width), resized as evaluation does (Pillow's antialiased bicubic, to a square). out:
- * sky_encoder_dimensions values, of length 1 (0 for a picture in which the network sees nothing at all).
+ * An RGB picture of any size, 8 bits a channel, rows from the top, `stride` bytes apart (0: 3 * width), resized as evaluation does (Pillow's antialiased
+ * bicubic, to a square). out: sky_encoder_dimensions values, of length 1 (0 for a picture in which the network sees nothing at all).
  */
 sky_status sky_encoder_embed(struct sky_encoder *encoder, const uint8_t *rgb, int width, int height, size_t stride, float *out);
 
@@ -69,14 +71,14 @@ struct sky_index_options {
 
 struct sky_index_info {
     int64_t tiles, dimensions;
-    int64_t located;           /* tiles whose place is known */
-    const char *store;         /* "float32", "fp16", "int8" */
-    const char *model;         /* of the encoder that made it: sky_encoder_model */
-    const char *weights;       /* its file, as an absolute path */
-    const char *root;          /* the tiles' folder, likewise */
-    double place_radius;       /* metres: tiles no farther from each other are one place */
-    size_t memory_bytes;       /* what searching takes: the file, and a number a tile for each search */
-    bool calibrated;           /* confidence = 1 / (1 + exp(-(offset + slope * margin))), fitted to calibration_queries photos, of which calibration_right were found */
+    int64_t located;     /* tiles whose place is known */
+    const char *store;   /* "float32", "fp16", "int8" */
+    const char *model;   /* of the encoder that made it: sky_encoder_model */
+    const char *weights; /* its file, as an absolute path */
+    const char *root;    /* the tiles' folder, likewise */
+    double place_radius; /* metres: tiles no farther from each other are one place */
+    size_t memory_bytes; /* what searching takes: the file, and a number a tile for each search */
+    bool calibrated; /* confidence = 1 / (1 + exp(-(offset + slope * margin))), fitted to calibration_queries photos, of which calibration_right were found */
     double offset, slope;
     int64_t calibration_queries, calibration_right;
 };
@@ -86,15 +88,18 @@ struct sky_tile {
     double latitude, longitude, metres_per_pixel; /* degrees, WGS 84; NaN: not known */
 };
 
-/* SKY_USAGE: there is no such file. SKY_FORMAT: damaged, of another version, or no index. SKY_NOMEM: it does not fit this machine's free memory, with both sizes. */
+/* SKY_USAGE: there is no such file. SKY_FORMAT: damaged, of another version, or no index. SKY_NOMEM: it does not fit this machine's free memory, with both
+ * sizes. */
 sky_status sky_index_open(struct sky_index **out, const char *path, const struct sky_index_options *options /* NULL: defaults */);
 void sky_index_close(struct sky_index *index); /* NULL is fine */
 const struct sky_index_info *sky_index_info(const struct sky_index *index);
 sky_status sky_index_tile(const struct sky_index *index, int64_t tile, struct sky_tile *out);
 sky_status sky_index_feature(const struct sky_index *index, int64_t tile, float *out); /* as stored */
 
-/* An encoder for an index's queries: its weights file (weights NULL), with the settings it was made with. SKY_CONFIG when the weights are another model by now. */
-sky_status sky_index_open_encoder(const struct sky_index *index, const char *weights, const char *const *overrides, int override_count, struct sky_encoder **out);
+/* An encoder for an index's queries: its weights file (weights NULL), with the settings it was made with. SKY_CONFIG when the weights are another model by now.
+ */
+sky_status sky_index_open_encoder(const struct sky_index *index, const char *weights, const char *const *overrides, int override_count,
+                                  struct sky_encoder **out);
 
 /* ---- the nearest ---- */
 
@@ -106,10 +111,10 @@ struct sky_candidate {
 };
 
 struct sky_answer {
-    int64_t count; /* the smaller of k and the number of tiles */
+    int64_t count;                          /* the smaller of k and the number of tiles */
     const struct sky_candidate *candidates; /* most similar first, equal ones by number; valid until the next run */
-    double margin;     /* similarity of the first, less that of the best tile at another place; NaN: there is no other place */
-    double confidence; /* that the first is right, if the photo's place is in the index at all; 0 .. 1, or NaN without calibration */
+    double margin;                          /* similarity of the first, less that of the best tile at another place; NaN: there is no other place */
+    double confidence;                      /* that the first is right, if the photo's place is in the index at all; 0 .. 1, or NaN without calibration */
 };
 
 /* k: candidates wanted. threads: for one query, 0 = cores. Borrows the index. */

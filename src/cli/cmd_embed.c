@@ -64,7 +64,8 @@ static sky_status write_files(const char *output, const struct table *table, con
     if (status == SKY_OK) status = paths_file(output, &path);
     if (status == SKY_OK) status = sky_npy_write_floats(output, table->rows, table->count, table->dimensions);
     if (status == SKY_OK) status = sky_file_write_atomic(path, text.text, text.length);
-    if (status == SKY_OK) sky_log(SKY_LOG_INFO, "%lld features of %lld dimensions in %s, their paths in %s", (long long)table->count, (long long)table->dimensions, output, path);
+    if (status == SKY_OK)
+        sky_log(SKY_LOG_INFO, "%lld features of %lld dimensions in %s, their paths in %s", (long long)table->count, (long long)table->dimensions, output, path);
     free(path);
     sky_text_free(&text);
     return status;

@@ -72,7 +72,8 @@ static sky_status follow_old(const struct sky_args *args, const struct sky_index
     if (!sky_args_given(args, "place-radius")) build->place_radius = old->texts.place_radius;
     if (!sky_args_given(args, "geo")) SKY_TRY(read_geo(old->texts.geo, build));
     if (build->store != old->table.rows.store || (build->exif == SKY_EXIF_APPLY) != !strcmp(old->texts.exif, "apply")) {
-        sky_fail(SKY_USAGE, build->output, "it was made with --store %s --exif %s; an update cannot change these", sky_store_name(old->table.rows.store), old->texts.exif);
+        sky_fail(SKY_USAGE, build->output, "it was made with --store %s --exif %s; an update cannot change these", sky_store_name(old->table.rows.store),
+                 old->texts.exif);
         return sky_hint("make it anew, without --update");
     }
     return SKY_OK;
@@ -97,8 +98,8 @@ static void say(const struct sky_index_build *build)
         sky_log(SKY_LOG_INFO, "%s is up to date: %lld tiles", build->output, (long long)build->tiles);
         return;
     }
-    sky_log(SKY_LOG_INFO, "%s: %lld tiles (%lld embedded, %lld kept, %lld removed), %lld of them with a place", build->output, (long long)build->tiles, (long long)build->embedded,
-            (long long)build->kept, (long long)build->removed, (long long)build->located);
+    sky_log(SKY_LOG_INFO, "%s: %lld tiles (%lld embedded, %lld kept, %lld removed), %lld of them with a place", build->output, (long long)build->tiles,
+            (long long)build->embedded, (long long)build->kept, (long long)build->removed, (long long)build->located);
 }
 
 static sky_status run_index(const struct sky_args *args)
@@ -106,7 +107,8 @@ static sky_status run_index(const struct sky_args *args)
     static const struct sky_index_options any_size = {.larger_than_memory = true};
     struct sky_index *old = NULL;
     struct shown shown = {.begun = false};
-    struct sky_index_build build = {.output = sky_args_text(args, "output"), .folder = args->operand_count ? args->operands[0] : NULL, .progress = show, .context = &shown};
+    struct sky_index_build build = {
+        .output = sky_args_text(args, "output"), .folder = args->operand_count ? args->operands[0] : NULL, .progress = show, .context = &shown};
     const bool update = sky_args_given(args, "update");
     sky_status status = SKY_OK;
     if (!build.output) return sky_fail(SKY_USAGE, args->path, "--output is missing: the index to make");
@@ -140,7 +142,8 @@ const struct sky_command sky_command_index = {
     .operands = "DIR",
     .max_operands = 1,
     .doc = "embed a folder of tiles once, with their places, for locate",
-    .details = "The index names the weights it was made with, and keeps the experiment: locate needs nothing else. With --update, DIR, --weights and what is not given are the index's.",
+    .details = "The index names the weights it was made with, and keeps the experiment: locate needs nothing else. With --update, DIR, --weights and what is "
+               "not given are the index's.",
     .options = options,
     .run = run_index,
 };

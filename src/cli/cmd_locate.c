@@ -1,6 +1,6 @@
 /*
- * skygem locate: the tiles of an index that look most like a photo, with their places. One picture at a time as they come; under skygem launch or mpirun every rank searches its share of the
- * tiles, and rank 0 reads the pictures and prints.
+ * skygem locate: the tiles of an index that look most like a photo, with their places. One picture at a time as they come; under skygem launch or mpirun every
+ * rank searches its share of the tiles, and rank 0 reads the pictures and prints.
  */
 #include "commands.h"
 
@@ -78,8 +78,8 @@ static sky_status open_index(const struct sky_args *args, struct sky_locator *lo
     const struct sky_index_info *info = sky_index_info(locator->index);
     char bytes[32];
     sky_print_bytes(info->memory_bytes / (size_t)size, bytes);
-    sky_log(SKY_LOG_DEBUG, "%s: %lld tiles, %lld dimensions, %s, %s of memory%s", args->operands[0], (long long)info->tiles, (long long)info->dimensions, info->store, bytes,
-            size > 1 ? " a rank; the features' checksum is left to a search alone" : "");
+    sky_log(SKY_LOG_DEBUG, "%s: %lld tiles, %lld dimensions, %s, %s of memory%s", args->operands[0], (long long)info->tiles, (long long)info->dimensions,
+            info->store, bytes, size > 1 ? " a rank; the features' checksum is left to a search alone" : "");
     if (size > 1 && !any_size) SKY_TRY(sky_index_check_memory(args->operands[0], info->memory_bytes / (size_t)size));
     return SKY_OK;
 }
@@ -116,7 +116,8 @@ static sky_status open_following(const struct sky_args *args, const struct sky_l
     if (!sky_args_given(args, "track")) return sky_args_given(args, "fps") ? sky_fail(SKY_USAGE, "--fps", "is of use with --track only") : SKY_OK;
     SKY_TRY(sky_args_double(args, "track", 0.01, 1e4, &options_.metres_per_second));
     SKY_TRY(sky_args_double(args, "fps", 1e-6, 1e6, &out->rate));
-    if (sky_comm_size(locator->comm) > 1) return sky_fail(SKY_USAGE, "--track", "needs every tile's similarity, which ranks do not share: search with one process");
+    if (sky_comm_size(locator->comm) > 1)
+        return sky_fail(SKY_USAGE, "--track", "needs every tile's similarity, which ranks do not share: search with one process");
     return sky_track_open(&out->track, locator->index, &options_);
 }
 
@@ -144,7 +145,8 @@ static sky_status locate_one(struct sky_locator *locator, struct following *foll
     return sky_located_print(locator, frame->name, &located, following->track ? &fix : NULL, json);
 }
 
-static sky_status locate_all(struct sky_locator *locator, struct sky_frames *frames, struct following *following, bool json, bool skip, int64_t most, struct totals *totals)
+static sky_status locate_all(struct sky_locator *locator, struct sky_frames *frames, struct following *following, bool json, bool skip, int64_t most,
+                             struct totals *totals)
 {
     struct sky_frame frame;
     while (!most || totals->located + totals->skipped < most) {
@@ -174,11 +176,12 @@ static sky_status run_pictures(const struct sky_args *args, struct sky_locator *
     if (sky_args_given(args, "on-bad-image")) SKY_TRY_DONE(sky_read_bad_image(args, &skip));
     SKY_TRY_DONE(open_following(args, locator, &following));
     if (!sky_index_info(locator->index)->calibrated)
-        sky_log(SKY_LOG_INFO, "%s has no calibration: the margin to the next place is all that can be said; --calibrate PHOTOS.csv makes a confidence of it", args->operands[0]);
+        sky_log(SKY_LOG_INFO, "%s has no calibration: the margin to the next place is all that can be said; --calibrate PHOTOS.csv makes a confidence of it",
+                args->operands[0]);
     SKY_TRY_DONE(locate_all(locator, frames, &following, sky_args_given(args, "json"), skip, most, &totals));
     if (totals.located > 1)
-        sky_log(SKY_LOG_INFO, "%lld pictures; on average %.1f ms decode, %.1f network, %.1f search", (long long)totals.located, 1e3 * totals.decode / (double)totals.located,
-                1e3 * totals.network / (double)totals.located, 1e3 * totals.search / (double)totals.located);
+        sky_log(SKY_LOG_INFO, "%lld pictures; on average %.1f ms decode, %.1f network, %.1f search", (long long)totals.located,
+                1e3 * totals.decode / (double)totals.located, 1e3 * totals.network / (double)totals.located, 1e3 * totals.search / (double)totals.located);
     status = sky_skipped_status(totals.skipped, totals.located + totals.skipped);
 done:
     sky_track_close(following.track);
@@ -193,7 +196,8 @@ static sky_status run_known(const struct sky_args *args, struct sky_locator *loc
     const bool fit = sky_args_given(args, "calibrate");
     double within = 0;
     bool skip = false;
-    if (args->operand_count > 1 || (fit && sky_args_given(args, "truth"))) return sky_fail(SKY_USAGE, args->path, "--calibrate or --truth takes its pictures from the table alone");
+    if (args->operand_count > 1 || (fit && sky_args_given(args, "truth")))
+        return sky_fail(SKY_USAGE, args->path, "--calibrate or --truth takes its pictures from the table alone");
     if (sky_args_given(args, "on-bad-image")) SKY_TRY(sky_read_bad_image(args, &skip));
     SKY_TRY(sky_args_double(args, "within", 0, 1e7, &within));
     return sky_locate_known(locator, args->operands[0], sky_args_text(args, fit ? "calibrate" : "truth"), within, fit, skip, sky_args_given(args, "json"));

@@ -1,5 +1,6 @@
 /*
- * The sources behind frames.h. Owns the descriptors and the buffer that streams are cut from; waits in poll, so that a signal is seen within a fraction of a second.
+ * The sources behind frames.h. Owns the descriptors and the buffer that streams are cut from; waits in poll, so that a signal is seen within a fraction of a
+ * second.
  */
 #include "frames.h"
 
@@ -44,7 +45,8 @@ static sky_status open_watch(struct sky_frames *frames, const char *folder)
     if (!sky_path_is_folder(folder)) return sky_fail(SKY_USAGE, "--watch", "there is no folder '%s'", folder);
     frames->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     frames->own_fd = frames->fd >= 0;
-    if (frames->fd < 0 || inotify_add_watch(frames->fd, folder, IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR) < 0) return sky_fail_errno(folder, "cannot watch it");
+    if (frames->fd < 0 || inotify_add_watch(frames->fd, folder, IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR) < 0)
+        return sky_fail_errno(folder, "cannot watch it");
     sky_log(SKY_LOG_INFO, "watching %s for pictures that are written or moved there; Ctrl-C ends it", folder);
     return SKY_OK;
 }

@@ -1,6 +1,6 @@
 /*
- * Where locate's pictures come from: files and folders named by hand, a list, standard input (paths line by line, or JPEG pictures one behind the other as cameras and ffmpeg give them), or
- * a folder that is watched. One at a time, as they come.
+ * Where locate's pictures come from: files and folders named by hand, a list, standard input (paths line by line, or JPEG pictures one behind the other as
+ * cameras and ffmpeg give them), or a folder that is watched. One at a time, as they come.
  */
 #ifndef SKY_CLI_FRAMES_H
 #define SKY_CLI_FRAMES_H

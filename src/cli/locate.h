@@ -29,12 +29,14 @@ sky_status sky_locate_frame(struct sky_locator *locator, const struct sky_frame 
 bool sky_is_bad_picture(sky_status status);
 
 /* Result of one picture on stdout, flushed. track may be NULL. */
-sky_status sky_located_print(const struct sky_locator *locator, const char *name, const struct sky_located *located, const struct sky_track_fix *track, bool json);
+sky_status sky_located_print(const struct sky_locator *locator, const char *name, const struct sky_located *located, const struct sky_track_fix *track,
+                             bool json);
 sky_status sky_located_print_error(const char *name, const struct sky_error *error); /* JSON only */
 
 /*
- * Photos whose place is known, from a CSV (path,lat,lon or path,tile; paths relative to the CSV): how many are found, how far off, how good the confidence is, as a table on stdout. fit: the
- * index at `path` gets the calibration that fits them. A photo counts as right within `within` metres of the truth, or at the tile that is nearest to it.
+ * Photos whose place is known, from a CSV (path,lat,lon or path,tile; paths relative to the CSV): how many are found, how far off, how good the confidence is,
+ * as a table on stdout. fit: the index at `path` gets the calibration that fits them. A photo counts as right within `within` metres of the truth, or at the
+ * tile that is nearest to it.
  */
 sky_status sky_locate_known(struct sky_locator *locator, const char *path, const char *table, double within, bool fit, bool skip_bad, bool json);
 

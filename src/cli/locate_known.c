@@ -165,17 +165,19 @@ static sky_status print(struct known *known, const struct sky_calibration *calib
         sky_json_end_object(&w);
         sky_text_append(&text, "\n");
     } else {
-        sky_text_format(&text, "%lld photos: the first tile is right for %.1f %%, one of the first %lld for %.1f %%\n", (long long)known->count, first, (long long)known->k, top);
+        sky_text_format(&text, "%lld photos: the first tile is right for %.1f %%, one of the first %lld for %.1f %%\n", (long long)known->count, first,
+                        (long long)known->k, top);
         if (!isnan(half)) sky_text_format(&text, "distance of the first tile from the truth: median %.1f m, 90 %% within %.1f m\n", half, most);
     }
     if (calibration && !json) {
         sky_text_format(&text, "confidence = 1 / (1 + exp(-(%.4g + %.4g * margin)))\n", calibration->offset, calibration->slope);
-        sky_text_format(&text, "mean squared error of the confidence %.4f (always saying %.1f %%: %.4f); confidence and truth differ by %.1f %% on average\n", r.brier, first, r.base_brier, 100 * r.gap);
+        sky_text_format(&text, "mean squared error of the confidence %.4f (always saying %.1f %%: %.4f); confidence and truth differ by %.1f %% on average\n",
+                        r.brier, first, r.base_brier, 100 * r.gap);
         sky_text_format(&text, "%-12s %8s %12s %8s\n", "confidence", "photos", "mean", "right");
         for (int bin = 0; bin < 10; bin++)
             if (r.bin_count[bin])
-                sky_text_format(&text, "%3d - %3d %%  %8lld %10.1f %% %6.1f %%\n", 10 * bin, 10 * bin + 10, (long long)r.bin_count[bin], 100 * r.bin_confidence[bin],
-                                100 * (double)r.bin_right[bin] / (double)r.bin_count[bin]);
+                sky_text_format(&text, "%3d - %3d %%  %8lld %10.1f %% %6.1f %%\n", 10 * bin, 10 * bin + 10, (long long)r.bin_count[bin],
+                                100 * r.bin_confidence[bin], 100 * (double)r.bin_right[bin] / (double)r.bin_count[bin]);
     }
     const sky_status status = sky_text_status(&text, "results");
     if (status == SKY_OK) fputs(text.text, stdout), fflush(stdout);
@@ -189,7 +191,8 @@ static sky_status fit(struct known *known, const char *path, struct sky_calibrat
     SKY_TRY(sky_calibration_fit(known->margins, known->right, known->count, out));
     snprintf(text, sizeof text, "%.17g %.17g %lld %lld", out->offset, out->slope, (long long)known->count, (long long)known->right_count);
     SKY_TRY(sky_index_rewrite(path, known->locator->index, text));
-    sky_log(SKY_LOG_INFO, "the calibration is kept in %s; it is honest for photos like these %lld, of places that are in the index", path, (long long)known->count);
+    sky_log(SKY_LOG_INFO, "the calibration is kept in %s; it is honest for photos like these %lld, of places that are in the index", path,
+            (long long)known->count);
     return SKY_OK;
 }
 

@@ -94,7 +94,8 @@ static sky_status print_lines(const struct sky_locator *locator, const char *nam
     return give_out(&text);
 }
 
-sky_status sky_located_print(const struct sky_locator *locator, const char *name, const struct sky_located *located, const struct sky_track_fix *track, bool json)
+sky_status sky_located_print(const struct sky_locator *locator, const char *name, const struct sky_located *located, const struct sky_track_fix *track,
+                             bool json)
 {
     return json ? print_json(locator, name, located, track) : print_lines(locator, name, located, track);
 }

@@ -1,6 +1,6 @@
 /*
- * Comma-separated values: cells in "quotes" may hold commas, line breaks and doubled quotes; lines end with LF or CR LF; blank lines are left out; a byte order mark is fine.
- * Knows no columns.
+ * Comma-separated values: cells in "quotes" may hold commas, line breaks and doubled quotes; lines end with LF or CR LF; blank lines are left out; a byte order
+ * mark is fine. Knows no columns.
  */
 #ifndef SKY_IO_CSV_H
 #define SKY_IO_CSV_H
@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 struct sky_csv_row {
-    int line;    /* where it starts */
-    int count;   /* cells */
+    int line;     /* where it starts */
+    int count;    /* cells */
     char **cells; /* [count] */
 };
 

@@ -49,7 +49,8 @@ static sky_status check_room(const char *path, size_t need_bytes, const char *wh
     return sky_hint("make room; what was written before is untouched");
 }
 
-sky_status sky_sealed_write(const char *path, const struct sky_file_tensor *tensors, int64_t count, const struct sky_file_text *texts, int64_t text_count, const char *what)
+sky_status sky_sealed_write(const char *path, const struct sky_file_tensor *tensors, int64_t count, const struct sky_file_text *texts, int64_t text_count,
+                            const char *what)
 {
     struct sky_file_text *all = NULL;
     char data_sum[SUM_TEXT], header_sum[SUM_TEXT];
@@ -72,16 +73,14 @@ sky_status sky_sealed_write(const char *path, const struct sky_file_tensor *tens
     return status;
 }
 
-bool sky_sealed_is(const struct sky_safetensors *file)
-{
-    return sky_safetensors_text(file, DATA_SUM) != NULL;
-}
+bool sky_sealed_is(const struct sky_safetensors *file) { return sky_safetensors_text(file, DATA_SUM) != NULL; }
 
 sky_status sky_sealed_verify(const struct sky_safetensors *file, bool data)
 {
     const char *data_sum = sky_safetensors_text(file, DATA_SUM), *header_sum = sky_safetensors_text(file, HEADER_SUM);
     char sum[SUM_TEXT];
-    if (!data_sum || !header_sum) return sky_fail(SKY_FORMAT, file->path, "it has no checksum%s: not a file that skygem wrote whole", data_sum ? " of its header" : "");
+    if (!data_sum || !header_sum)
+        return sky_fail(SKY_FORMAT, file->path, "it has no checksum%s: not a file that skygem wrote whole", data_sum ? " of its header" : "");
     print_header_sum(file->tensors, file->tensor_count, file->texts, file->text_count, sum);
     if (strcmp(header_sum, sum) != 0) return sky_fail(SKY_FORMAT, file->path, "its header is damaged: crc32c is %s, should be %s", sum, header_sum);
     if (!data) return SKY_OK;

@@ -1,6 +1,6 @@
 /*
- * Makes an index: lists the tiles, finds out which are new, embeds those, places all, writes. A picture is the same as before when its size and time are, or its size and content. Owns
- * everything it gathers; holds the stored features in memory until they are written, which is what searching them takes as well.
+ * Makes an index: lists the tiles, finds out which are new, embeds those, places all, writes. A picture is the same as before when its size and time are, or
+ * its size and content. Owns everything it gathers; holds the stored features in memory until they are written, which is what searching them takes as well.
  */
 #include "build.h"
 
@@ -22,8 +22,8 @@ struct work {
     struct sky_image_set set; /* the pictures found, sorted */
     int64_t dimensions;
     size_t row_bytes;
-    bool *good;     /* [set.count] its row is there */
-    bool *renewed;  /* its time changed, its content did not */
+    bool *good;    /* [set.count] its row is there */
+    bool *renewed; /* its time changed, its content did not */
     int64_t *bytes, *modified, *content;
     double *latitude, *longitude, *metres;
     float *scales;
@@ -149,7 +149,8 @@ static sky_status place_by_table(struct work *w)
     }
     if (without) sky_log(SKY_LOG_WARNING, "%s: %lld tiles have no line in it, such as %s", w->build->table, (long long)without, example);
     if (table.count > w->set.count - without)
-        sky_log(SKY_LOG_WARNING, "%s: %lld of its %lld lines name no tile in %s", w->build->table, (long long)(table.count - (w->set.count - without)), (long long)table.count, w->build->folder);
+        sky_log(SKY_LOG_WARNING, "%s: %lld of its %lld lines name no tile in %s", w->build->table, (long long)(table.count - (w->set.count - without)),
+                (long long)table.count, w->build->folder);
     sky_geo_table_free(&table);
     return SKY_OK;
 }
@@ -196,8 +197,17 @@ static bool show(void *context, int64_t done, int64_t total)
 
 static sky_status embed_new(struct work *w)
 {
-    struct sky_gather gather = {.encoder = w->build->encoder, .root = w->build->folder, .paths = w->set.paths, .count = w->set.count, .wanted = w->wanted,
-                                .wanted_count = w->wanted_count, .exif = w->build->exif, .skip_bad = w->build->skip_bad, .take = take, .progress = show, .context = w};
+    struct sky_gather gather = {.encoder = w->build->encoder,
+                                .root = w->build->folder,
+                                .paths = w->set.paths,
+                                .count = w->set.count,
+                                .wanted = w->wanted,
+                                .wanted_count = w->wanted_count,
+                                .exif = w->build->exif,
+                                .skip_bad = w->build->skip_bad,
+                                .take = take,
+                                .progress = show,
+                                .context = w};
     SKY_TRY(sky_gather_run(&gather));
     w->build->skipped = gather.skipped;
     return SKY_OK;
@@ -229,9 +239,10 @@ static bool same_as_old(const struct work *w, const struct sky_index_texts *text
         if (w->renewed[i]) return false;
     const struct sky_index_table *table = &build->old->table;
     const size_t bytes = (size_t)build->tiles * sizeof(double);
-    const bool places = !memcmp(table->latitude, w->latitude, bytes) && !memcmp(table->longitude, w->longitude, bytes) && !memcmp(table->metres_per_pixel, w->metres, bytes);
-    return places && build->old->texts.place_radius == texts->place_radius && !strcmp(build->old->texts.geo, texts->geo) && !strcmp(build->old->texts.root, texts->root) &&
-           !strcmp(build->old->texts.weights, texts->weights);
+    const bool places =
+        !memcmp(table->latitude, w->latitude, bytes) && !memcmp(table->longitude, w->longitude, bytes) && !memcmp(table->metres_per_pixel, w->metres, bytes);
+    return places && build->old->texts.place_radius == texts->place_radius && !strcmp(build->old->texts.geo, texts->geo) &&
+           !strcmp(build->old->texts.root, texts->root) && !strcmp(build->old->texts.weights, texts->weights);
 }
 
 /* A margin means something else among other tiles. */
@@ -239,7 +250,8 @@ static const char *still_calibrated(const struct sky_index_build *build)
 {
     if (!build->old || !build->old->texts.calibration) return NULL;
     if (!build->embedded && !build->removed) return build->old->texts.calibration;
-    sky_log(SKY_LOG_WARNING, "%s: the calibration was fitted to other tiles and is dropped; fit it again: skygem locate INDEX --calibrate PHOTOS.csv", build->output);
+    sky_log(SKY_LOG_WARNING, "%s: the calibration was fitted to other tiles and is dropped; fit it again: skygem locate INDEX --calibrate PHOTOS.csv",
+            build->output);
     return NULL;
 }
 
@@ -266,16 +278,28 @@ static sky_status write_index(struct work *w)
     }
     SKY_TRY_DONE(sky_config_text(sky_encoder_config(build->encoder), &experiment));
     drop_comments(experiment);
-    const struct sky_index_texts texts = {.model = sky_encoder_model(build->encoder), .weights = sky_encoder_weights(build->encoder), .experiment = experiment, .root = root,
-                                          .exif = build->exif == SKY_EXIF_APPLY ? "apply" : "ignore", .geo = table ? table : sky_geo_source_name(build->geo),
-                                          .place_radius = build->place_radius, .calibration = NULL};
+    const struct sky_index_texts texts = {.model = sky_encoder_model(build->encoder),
+                                          .weights = sky_encoder_weights(build->encoder),
+                                          .experiment = experiment,
+                                          .root = root,
+                                          .exif = build->exif == SKY_EXIF_APPLY ? "apply" : "ignore",
+                                          .geo = table ? table : sky_geo_source_name(build->geo),
+                                          .place_radius = build->place_radius,
+                                          .calibration = NULL};
     build->unchanged = same_as_old(w, &texts);
     if (build->unchanged) goto done;
     struct sky_index_texts all = texts;
     all.calibration = still_calibrated(build);
-    const struct sky_index_table rows = {.rows = {build->store, build->tiles, w->dimensions, w->values, w->scales}, .latitude = w->latitude, .longitude = w->longitude,
-                                         .metres_per_pixel = w->metres, .bytes = w->bytes, .modified = w->modified, .content = w->content, .path_starts = w->path_starts,
-                                         .paths = w->paths.text, .paths_bytes = (int64_t)w->paths.length};
+    const struct sky_index_table rows = {.rows = {build->store, build->tiles, w->dimensions, w->values, w->scales},
+                                         .latitude = w->latitude,
+                                         .longitude = w->longitude,
+                                         .metres_per_pixel = w->metres,
+                                         .bytes = w->bytes,
+                                         .modified = w->modified,
+                                         .content = w->content,
+                                         .path_starts = w->path_starts,
+                                         .paths = w->paths.text,
+                                         .paths_bytes = (int64_t)w->paths.length};
     status = sky_index_write(build->output, &rows, &all);
 done:
     free(experiment);
@@ -298,7 +322,8 @@ sky_status sky_index_build(struct sky_index_build *build)
     w.row_bytes = sky_store_row_bytes(build->store, w.dimensions);
     const size_t memory = sky_index_memory_bytes(build->store, w.set.count, w.dimensions);
     sky_print_bytes(memory, bytes);
-    sky_log(SKY_LOG_INFO, "%lld tiles, %lld dimensions in %s: searching them takes %s of memory", (long long)w.set.count, (long long)w.dimensions, sky_store_name(build->store), bytes);
+    sky_log(SKY_LOG_INFO, "%lld tiles, %lld dimensions in %s: searching them takes %s of memory", (long long)w.set.count, (long long)w.dimensions,
+            sky_store_name(build->store), bytes);
     SKY_TRY_DONE(sky_index_check_memory(build->output, memory));
     SKY_TRY_DONE(allocate(&w));
     SKY_TRY_DONE(place(&w)); /* before the long part: a wrong table is said at once */

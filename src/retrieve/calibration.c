@@ -10,7 +10,10 @@ enum { FEWEST = 20, STEPS = 100, BINS = 10 };
 
 static double logistic(double x) { return 1 / (1 + exp(-x)); }
 
-double sky_calibration_probability(const struct sky_calibration *calibration, double margin) { return logistic(calibration->offset + calibration->slope * margin); }
+double sky_calibration_probability(const struct sky_calibration *calibration, double margin)
+{
+    return logistic(calibration->offset + calibration->slope * margin);
+}
 
 struct problem {
     const double *margins;
@@ -58,13 +61,16 @@ sky_status sky_calibration_fit(const double *margins, const bool *right, int64_t
         sky_fail(SKY_DATA, "calibration", "%lld photos are too few; at least %d with a known place are needed, better some hundreds", (long long)count, FEWEST);
         return sky_hint("take them from places that the model was not trained on");
     }
-    if (!rights || rights == count) return sky_fail(SKY_DATA, "calibration", "%s of the %lld photos is found: there is nothing to tell apart", rights ? "every one" : "none", (long long)count);
+    if (!rights || rights == count)
+        return sky_fail(SKY_DATA, "calibration", "%s of the %lld photos is found: there is nothing to tell apart", rights ? "every one" : "none",
+                        (long long)count);
     struct problem p = {margins, right, count, {1 / ((double)(count - rights) + 2), ((double)rights + 1) / ((double)rights + 2)}, spread(margins, count)};
     double a = log((double)rights / (double)(count - rights)), b = 0, now = loss(&p, a, b);
     for (int step = 0; step < STEPS; step++) {
         double da, db, size = 1, next = 0;
         newton_step(&p, a, b, &da, &db);
-        for (; size > 1e-6 && !((next = loss(&p, a - size * da, b - size * db)) < now); size /= 2) {}
+        for (; size > 1e-6 && !((next = loss(&p, a - size * da, b - size * db)) < now); size /= 2) {
+        }
         if (size <= 1e-6) break; /* no better point: this is the minimum */
         const bool still = now - next < 1e-12 * (1 + fabs(now));
         a -= size * da, b -= size * db, now = next;

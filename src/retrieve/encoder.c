@@ -1,5 +1,6 @@
 /*
- * A weights file made ready to embed: its experiment, the network, the pixels' way into it. Owns everything it opens; the weights file is closed again once its parameters are taken.
+ * A weights file made ready to embed: its experiment, the network, the pixels' way into it. Owns everything it opens; the weights file is closed again once its
+ * parameters are taken.
  */
 #include "encoder.h"
 
@@ -29,7 +30,8 @@ struct sky_encoder {
 static const char *const own_keys[] = {"device.backend=auto", "device.index=0", "device.threads=0", "data.workers=0"};
 enum { OWN_KEYS = sizeof own_keys / sizeof *own_keys };
 
-static sky_status read_experiment(struct sky_config *config, const struct sky_safetensors *file, const char *name, const char *text, const struct sky_encoder_options *options)
+static sky_status read_experiment(struct sky_config *config, const struct sky_safetensors *file, const char *name, const char *text,
+                                  const struct sky_encoder_options *options)
 {
     const char **overrides = NULL;
     char batch[64];
@@ -44,7 +46,8 @@ static sky_status read_experiment(struct sky_config *config, const struct sky_sa
     memcpy(overrides, own_keys, sizeof own_keys);
     overrides[OWN_KEYS] = batch;
     for (int i = 0; i < options->override_count; i++) overrides[OWN_KEYS + 1 + i] = options->overrides[i];
-    const sky_status status = options->experiment ? sky_config_read(config, options->experiment, overrides, count) : sky_config_read_text(config, name, text, overrides, count);
+    const sky_status status =
+        options->experiment ? sky_config_read(config, options->experiment, overrides, count) : sky_config_read_text(config, name, text, overrides, count);
     free(overrides);
     return status;
 }
@@ -109,7 +112,8 @@ done:
     return status;
 }
 
-sky_status sky_encoder_open_text(struct sky_encoder **out, const char *weights, const char *name, const char *experiment, const struct sky_encoder_options *options)
+sky_status sky_encoder_open_text(struct sky_encoder **out, const char *weights, const char *name, const char *experiment,
+                                 const struct sky_encoder_options *options)
 {
     static const struct sky_encoder_options defaults;
     struct sky_encoder *encoder = NULL;
@@ -153,8 +157,10 @@ int64_t sky_encoder_batch(const struct sky_encoder *encoder) { return encoder->e
 sky_status sky_encoder_embed_many(struct sky_encoder *encoder, const uint8_t *images, int64_t count, float *out)
 {
     if (count < 1 || count > sky_encoder_batch(encoder))
-        return sky_fail(SKY_USAGE, "embedding", "%lld pictures at once; the encoder was opened for 1 to %lld", (long long)count, (long long)sky_encoder_batch(encoder));
-    return encoder->embedder.flip ? sky_embedder_run(&encoder->embedder, images, count, NULL, out) : sky_embedder_run(&encoder->embedder, images, count, out, NULL);
+        return sky_fail(SKY_USAGE, "embedding", "%lld pictures at once; the encoder was opened for 1 to %lld", (long long)count,
+                        (long long)sky_encoder_batch(encoder));
+    return encoder->embedder.flip ? sky_embedder_run(&encoder->embedder, images, count, NULL, out)
+                                  : sky_embedder_run(&encoder->embedder, images, count, out, NULL);
 }
 
 static sky_status embed_image(struct sky_encoder *encoder, const struct sky_image *image, float *out, struct sky_encoder_times *times)

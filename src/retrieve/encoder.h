@@ -12,7 +12,8 @@ const char *sky_encoder_weights(const struct sky_encoder *encoder); /* absolute 
 int64_t sky_encoder_batch(const struct sky_encoder *encoder);
 
 /* Like sky_encoder_open with the experiment as a text (an index holds one). */
-sky_status sky_encoder_open_text(struct sky_encoder **out, const char *weights, const char *name, const char *experiment, const struct sky_encoder_options *options);
+sky_status sky_encoder_open_text(struct sky_encoder **out, const char *weights, const char *name, const char *experiment,
+                                 const struct sky_encoder_options *options);
 
 /* A picture in memory (a frame of a stream) or, bytes NULL, in the file `name`. Sets the seconds of decoding (with resizing) and of the network. */
 struct sky_encoder_times {

@@ -1,6 +1,6 @@
 /*
- * The pipeline behind gather.h: a pool decodes ahead, the caller's thread runs the network. Owns its buffers while it runs; a worker's failure stays in its slot until the picture's turn
- * comes, so that order and messages do not depend on threads.
+ * The pipeline behind gather.h: a pool decodes ahead, the caller's thread runs the network. Owns its buffers while it runs; a worker's failure stays in its
+ * slot until the picture's turn comes, so that order and messages do not depend on threads.
  */
 #include "gather.h"
 
@@ -91,7 +91,8 @@ static sky_status collect(struct run *run, struct sky_pool *pool, int64_t total)
         SKY_TRY(embed_batch(run, count));
         count = 0;
         if (gather->progress && !gather->progress(gather->context, done + 1, total))
-            return sky_fail(SKY_INTERRUPTED, gather->root ? gather->root : "embedding", "stopped after %lld of %lld pictures", (long long)(done + 1), (long long)total);
+            return sky_fail(SKY_INTERRUPTED, gather->root ? gather->root : "embedding", "stopped after %lld of %lld pictures", (long long)(done + 1),
+                            (long long)total);
     }
     return SKY_OK;
 }

@@ -110,7 +110,8 @@ static sky_status choose_layout(const char *path, const struct sky_csv_row *row,
 }
 
 /* An empty or absent cell of an optional column leaves NaN. */
-static sky_status read_number(const char *path, const struct sky_csv_row *row, const struct layout *layout, enum column column, double low, double high, bool needed, double *out)
+static sky_status read_number(const char *path, const struct sky_csv_row *row, const struct layout *layout, enum column column, double low, double high,
+                              bool needed, double *out)
 {
     const int cell = layout->cell[column];
     *out = NAN;
@@ -133,10 +134,7 @@ static sky_status read_row(const char *path, const struct sky_csv_row *row, cons
     return layout->cell[TILE] >= 0 ? sky_strdup(&out->tile, row->cells[layout->cell[TILE]], path) : SKY_OK;
 }
 
-static int by_path(const void *a, const void *b)
-{
-    return strcmp(((const struct sky_geo_row *)a)->path, ((const struct sky_geo_row *)b)->path);
-}
+static int by_path(const void *a, const void *b) { return strcmp(((const struct sky_geo_row *)a)->path, ((const struct sky_geo_row *)b)->path); }
 
 sky_status sky_geo_table_read(struct sky_geo_table *table, const char *path)
 {

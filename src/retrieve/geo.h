@@ -37,8 +37,8 @@ struct sky_geo_table {
 };
 
 /*
- * A CSV of path,lat,lon[,metres_per_pixel], or with a header line naming its columns in any order: path, tile, lat, lon, metres_per_pixel. SKY_DATA names file and line: columns that are
- * missing or unknown, no numbers, degrees off the earth, a path twice.
+ * A CSV of path,lat,lon[,metres_per_pixel], or with a header line naming its columns in any order: path, tile, lat, lon, metres_per_pixel. SKY_DATA names file
+ * and line: columns that are missing or unknown, no numbers, degrees off the earth, a path twice.
  */
 sky_status sky_geo_table_read(struct sky_geo_table *table, const char *path);
 void sky_geo_table_free(struct sky_geo_table *table);

@@ -1,5 +1,6 @@
 /*
- * Opening, checking and writing index files. Trusts nothing in a file: every array's type and length, every path's end. An open index owns its map; its arrays point into it.
+ * Opening, checking and writing index files. Trusts nothing in a file: every array's type and length, every path's end. An open index owns its map; its arrays
+ * point into it.
  */
 #include "index.h"
 
@@ -25,7 +26,8 @@ static sky_status refuse(const struct sky_index *index, const char *what, const 
 }
 
 /* An array of count (times `columns` when that is not 0) elements. */
-static sky_status find(const struct sky_index *index, const char *name, enum sky_dtype dtype, int64_t count, int64_t columns, void *out /* a pointer of any type */)
+static sky_status find(const struct sky_index *index, const char *name, enum sky_dtype dtype, int64_t count, int64_t columns,
+                       void *out /* a pointer of any type */)
 {
     const struct sky_file_tensor *tensor = sky_safetensors_find(&index->file, name);
     if (!tensor) return refuse(index, "it lacks", name);
@@ -87,7 +89,8 @@ static sky_status read_arrays(struct sky_index *index)
     table->paths = paths->data, table->paths_bytes = paths->dim[0];
     for (int64_t i = 0; i < n; i++) {
         const int64_t start = table->path_starts[i], end = i + 1 < n ? table->path_starts[i + 1] : table->paths_bytes;
-        if ((i == 0 && start) || end <= start || end > table->paths_bytes || table->paths[end - 1]) return refuse(index, "its names do not fit each other:", "paths");
+        if ((i == 0 && start) || end <= start || end > table->paths_bytes || table->paths[end - 1])
+            return refuse(index, "its names do not fit each other:", "paths");
     }
     return SKY_OK;
 }
@@ -107,7 +110,8 @@ sky_status sky_index_check_memory(const char *where, size_t bytes)
     sky_print_bytes(bytes, need);
     sky_print_bytes(available, have);
     sky_fail(SKY_NOMEM, where, "searching it takes %s of memory, and %s are free", need, have);
-    return sky_hint("store features smaller (skygem index --store int8 takes a quarter of float32), search it in shards (skygem launch -n N skygem locate ...), or use a machine with more memory");
+    return sky_hint("store features smaller (skygem index --store int8 takes a quarter of float32), search it in shards (skygem launch -n N skygem locate "
+                    "...), or use a machine with more memory");
 }
 
 static void fill_info(struct sky_index *index)
@@ -214,7 +218,8 @@ sky_status sky_index_encoder(const struct sky_index *index, const char *weights,
     return sky_hint("features of different models cannot be compared: give the weights it was made with, or index the tiles again");
 }
 
-sky_status sky_index_open_encoder(const struct sky_index *index, const char *weights, const char *const *overrides, int override_count, struct sky_encoder **out)
+sky_status sky_index_open_encoder(const struct sky_index *index, const char *weights, const char *const *overrides, int override_count,
+                                  struct sky_encoder **out)
 {
     const struct sky_encoder_options options = {.overrides = overrides, .override_count = override_count};
     return sky_index_encoder(index, weights, &options, out);
@@ -233,18 +238,25 @@ sky_status sky_index_write(const char *path, const struct sky_index_table *table
 {
     const int64_t n = table->rows.count;
     struct sky_file_tensor tensors[TENSORS] = {
-        array("latitude", SKY_F64, table->latitude, n), array("longitude", SKY_F64, table->longitude, n), array("metres_per_pixel", SKY_F64, table->metres_per_pixel, n),
-        array("bytes", SKY_I64, table->bytes, n), array("modified", SKY_I64, table->modified, n), array("content", SKY_I64, table->content, n),
+        array("latitude", SKY_F64, table->latitude, n),
+        array("longitude", SKY_F64, table->longitude, n),
+        array("metres_per_pixel", SKY_F64, table->metres_per_pixel, n),
+        array("bytes", SKY_I64, table->bytes, n),
+        array("modified", SKY_I64, table->modified, n),
+        array("content", SKY_I64, table->content, n),
         array("path_starts", SKY_I64, table->path_starts, n)}; /* eight bytes an element first, so that everything is aligned */
     int count = 7, text_count = 0;
     if (table->rows.store == SKY_STORE_INT8) tensors[count++] = array("scales", SKY_F32, table->rows.scales, n);
-    tensors[count++] = (struct sky_file_tensor){.name = "features", .dtype = store_types[table->rows.store], .rank = 2, .dim = {n, table->rows.dimensions}, .data = table->rows.values};
+    tensors[count++] = (struct sky_file_tensor){
+        .name = "features", .dtype = store_types[table->rows.store], .rank = 2, .dim = {n, table->rows.dimensions}, .data = table->rows.values};
     tensors[count++] = array("paths", SKY_U8, table->paths, table->paths_bytes);
     char radius[32];
     sky_print_double(texts->place_radius, radius);
-    struct sky_file_text all[TEXTS] = {{"format", FORMAT},         {"skygem", SKYGEM_VERSION}, {"model", texts->model}, {"weights", texts->weights},
-                                       {"root", texts->root},      {"exif", texts->exif},      {"geo", texts->geo},     {"store", sky_store_name(table->rows.store)},
-                                       {"place_radius", radius},   {"experiment", texts->experiment}};
+    struct sky_file_text all[TEXTS] = {{"format", FORMAT},       {"skygem", SKYGEM_VERSION},
+                                       {"model", texts->model},  {"weights", texts->weights},
+                                       {"root", texts->root},    {"exif", texts->exif},
+                                       {"geo", texts->geo},      {"store", sky_store_name(table->rows.store)},
+                                       {"place_radius", radius}, {"experiment", texts->experiment}};
     text_count = 10;
     if (texts->calibration) all[text_count++] = (struct sky_file_text){"calibration", texts->calibration};
     return sky_sealed_write(path, tensors, count, all, text_count, "the index");

@@ -1,9 +1,9 @@
 /*
  * The index file (a sealed safetensors file, so other programs can read it too) and what it holds in memory.
  *
- * Tensors: latitude, longitude, metres_per_pixel F64 [N] (NaN: not known); bytes, modified (ns), content (crc32c) I64 [N] of the picture files; path_starts I64 [N] into paths; scales F32 [N]
- * (int8 only); features F32, F16 or U8 (int8 in two's complement) [N, D]; paths U8, each with a NUL behind it. Rows are sorted by path. Texts: format, skygem, model, weights, experiment,
- * root, store, exif, geo, place_radius, and calibration where there is one.
+ * Tensors: latitude, longitude, metres_per_pixel F64 [N] (NaN: not known); bytes, modified (ns), content (crc32c) I64 [N] of the picture files; path_starts I64
+ * [N] into paths; scales F32 [N] (int8 only); features F32, F16 or U8 (int8 in two's complement) [N, D]; paths U8, each with a NUL behind it. Rows are sorted
+ * by path. Texts: format, skygem, model, weights, experiment, root, store, exif, geo, place_radius, and calibration where there is one.
  */
 #ifndef SKY_RETRIEVE_INDEX_H
 #define SKY_RETRIEVE_INDEX_H

@@ -1,6 +1,6 @@
 /*
- * Encoding and products behind rows.h, with the compiler's vector types: sixteen sums of every sixteenth product, four times, then added in a fixed order; the same on every machine but for
- * fused multiply-adds. Reading memory bounds the speed. Touches nothing but its arguments.
+ * Encoding and products behind rows.h, with the compiler's vector types: sixteen sums of every sixteenth product, four times, then added in a fixed order; the
+ * same on every machine but for fused multiply-adds. Reading memory bounds the speed. Touches nothing but its arguments.
  */
 #include "rows.h"
 
@@ -81,8 +81,8 @@ static inline float add_up(const floats sums[SUMS])
 }
 
 /* Inlined with each loader, so that the loop knows its type. The last, incomplete sixteen are padded with zeros by the caller's `tail`. */
-static inline __attribute__((always_inline)) float product(floats (*load)(const unsigned char *, int64_t), const unsigned char *values, const float *query, int64_t dimensions,
-                                                           const unsigned char *tail, const float *query_tail)
+static inline __attribute__((always_inline)) float product(floats (*load)(const unsigned char *, int64_t), const unsigned char *values, const float *query,
+                                                           int64_t dimensions, const unsigned char *tail, const float *query_tail)
 {
     floats sums[SUMS] = {0};
     const int64_t whole = dimensions / LANES * LANES;

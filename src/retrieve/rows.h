@@ -1,7 +1,9 @@
 /*
- * Features as an index stores them, and their inner products with a query. Every product of a row is summed in one order, whatever else is computed beside it and on however many threads.
+ * Features as an index stores them, and their inner products with a query. Every product of a row is summed in one order, whatever else is computed beside it
+ * and on however many threads.
  *
- * float32: as they are. fp16: IEEE binary16, exact to 5e-4 of a value. int8: a row's values over its scale (the largest magnitude / 127), rounded; the query stays float32.
+ * float32: as they are. fp16: IEEE binary16, exact to 5e-4 of a value. int8: a row's values over its scale (the largest magnitude / 127), rounded; the query
+ * stays float32.
  */
 #ifndef SKY_RETRIEVE_ROWS_H
 #define SKY_RETRIEVE_ROWS_H
@@ -11,7 +13,7 @@
 
 enum sky_store { SKY_STORE_FLOAT32, SKY_STORE_FP16, SKY_STORE_INT8, SKY_STORE_COUNT };
 
-const char *sky_store_name(enum sky_store store); /* "float32", "fp16", "int8" */
+const char *sky_store_name(enum sky_store store);                     /* "float32", "fp16", "int8" */
 size_t sky_store_row_bytes(enum sky_store store, int64_t dimensions); /* of values; int8 has a float scale a row beside them */
 
 /* Owns nothing. */

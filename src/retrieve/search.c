@@ -1,6 +1,6 @@
 /*
- * Exact search: every tile's similarity, then the best ones and the margin to the next place. All memory is taken when a search is opened; a tile's similarity and the order do not depend
- * on the number of threads.
+ * Exact search: every tile's similarity, then the best ones and the margin to the next place. All memory is taken when a search is opened; a tile's similarity
+ * and the order do not depend on the number of threads.
  */
 #include "search.h"
 
@@ -17,7 +17,7 @@ struct sky_search {
     const struct sky_index *index; /* borrowed */
     int64_t first, count, k, found;
     int threads;
-    float *similarities;             /* [count] */
+    float *similarities;              /* [count] */
     struct sky_candidate *candidates; /* [k] */
 };
 

@@ -1,5 +1,6 @@
 /*
- * The collectives behind shard.h: rank 0's feature to all, each one's best tiles to all, then each one's best tile at another place. Memory is taken when it is opened.
+ * The collectives behind shard.h: rank 0's feature to all, each one's best tiles to all, then each one's best tile at another place. Memory is taken when it is
+ * opened.
  */
 #include "shard.h"
 
@@ -134,4 +135,7 @@ sky_status sky_shards_serve(struct sky_shards *shards)
     }
 }
 
-const float *sky_shards_similarities(const struct sky_shards *shards) { return sky_comm_size(shards->comm) == 1 ? sky_search_similarities(shards->search) : NULL; }
+const float *sky_shards_similarities(const struct sky_shards *shards)
+{
+    return sky_comm_size(shards->comm) == 1 ? sky_search_similarities(shards->search) : NULL;
+}

@@ -1,5 +1,6 @@
 /*
- * The filter behind track.h. Belief is kept for the tiles most similar to the last frame only (all of them in a small index); the others share what is left. Arrays are as long as that list.
+ * The filter behind track.h. Belief is kept for the tiles most similar to the last frame only (all of them in a small index); the others share what is left.
+ * Arrays are as long as that list.
  */
 #include "track.h"
 

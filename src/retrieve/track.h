@@ -1,6 +1,7 @@
 /*
- * Consecutive frames of one flight together: a Bayesian filter over the tiles. Between two frames the drone has moved at most metres_per_second times the time, and a tile's width more;
- * a frame makes a tile exp(sharpness * similarity) times as likely. One part in a hundred of the belief is spread over all tiles each time, so that a filter that went wrong finds back.
+ * Consecutive frames of one flight together: a Bayesian filter over the tiles. Between two frames the drone has moved at most metres_per_second times the time,
+ * and a tile's width more; a frame makes a tile exp(sharpness * similarity) times as likely. One part in a hundred of the belief is spread over all tiles each
+ * time, so that a filter that went wrong finds back.
  */
 #ifndef SKY_RETRIEVE_TRACK_H
 #define SKY_RETRIEVE_TRACK_H

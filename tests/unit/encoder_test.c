@@ -1,6 +1,6 @@
 /*
- * Encoders of skygem/retrieval.h: what a weights file must carry, the same features whatever a picture's size, stride and batch, several threads at once, and no memory taken once they
- * are warm (allocations are counted by this program's own malloc; a neural network library's are told apart and left out).
+ * Encoders of skygem/retrieval.h: what a weights file must carry, the same features whatever a picture's size, stride and batch, several threads at once, and
+ * no memory taken once they are warm (allocations are counted by this program's own malloc; a neural network library's are told apart and left out).
  */
 #define _GNU_SOURCE /* dladdr */
 #include "allocations.h"
@@ -23,8 +23,9 @@ static void make_weights(void)
     struct sky_config config = {0};
     struct sky_trainer *trainer = NULL;
     char root[300];
-    const char *overrides[] = {"data.image_size=48", "data.workers=1", "model.backbone=se_resnet18", "model.se_layout=timm", "model.width=0.125", "model.embedding=16",
-                               "train.batch_size=2", "device.threads=1", root};
+    const char *overrides[] = {"data.image_size=48",   "data.workers=1",    "model.backbone=se_resnet18",
+                               "model.se_layout=timm", "model.width=0.125", "model.embedding=16",
+                               "train.batch_size=2",   "device.threads=1",  root};
     for (uint32_t place = 0; place < 4; place++) {
         char name[128];
         snprintf(name, sizeof name, "tree/train/satellite/%04u/tile.png", place);

@@ -15,7 +15,8 @@ static const char *write_text(const char *text)
 static void test_csv(void)
 {
     struct sky_csv csv;
-    if (CHECK_OK(sky_csv_read(&csv, write_text("\xef\xbb\xbf" "a,b\r\n\"x, y\",\"say \"\"hi\"\"\"\n\n,\n\"two\nlines\",last")))) {
+    if (CHECK_OK(sky_csv_read(&csv, write_text("\xef\xbb\xbf"
+                                               "a,b\r\n\"x, y\",\"say \"\"hi\"\"\"\n\n,\n\"two\nlines\",last")))) {
         CHECK(csv.count == 4);
         CHECK(csv.rows[0].count == 2 && !strcmp(csv.rows[0].cells[0], "a") && !strcmp(csv.rows[0].cells[1], "b"));
         CHECK(csv.rows[1].line == 2 && !strcmp(csv.rows[1].cells[0], "x, y") && !strcmp(csv.rows[1].cells[1], "say \"hi\""));
@@ -44,7 +45,8 @@ static void test_tables(void)
         CHECK(!sky_geo_table_find(&t, "c.jpg"));
     }
     sky_geo_table_free(&t);
-    if (CHECK_OK(sky_geo_table_read(&t, write_text("lon,path,lat\n7,x,8\n")))) CHECK(t.count == 1 && t.rows[0].geo.latitude == 8 && t.rows[0].geo.longitude == 7);
+    if (CHECK_OK(sky_geo_table_read(&t, write_text("lon,path,lat\n7,x,8\n"))))
+        CHECK(t.count == 1 && t.rows[0].geo.latitude == 8 && t.rows[0].geo.longitude == 7);
     sky_geo_table_free(&t);
     if (CHECK_OK(sky_geo_table_read(&t, write_text("path,tile\nx,1/2.jpg\n")))) CHECK(!strcmp(t.rows[0].tile, "1/2.jpg") && isnan(t.rows[0].geo.latitude));
     sky_geo_table_free(&t);
@@ -101,8 +103,9 @@ static void test_names(void)
     CHECK(sky_geo_from_name("tiles/munich/1/1/0.png", false, &north) && north.latitude == g.latitude);
     CHECK(sky_geo_from_name("1/1/0.jpg", true, &g) && fabs(g.latitude + 66.51326044311186) < 1e-9);
     CHECK(sky_geo_from_name("0/0/0.jpg", false, &g));
-    static const char *const wrong[] = {"1/2/0.jpg", "1/0/2.jpg", "31/0/0.jpg", "1/0.jpg", "0.jpg", "a/1/0.jpg", "1/x/0.jpg", "1/0/y0.jpg", "1/00/0.jpg", "0001/0001/1.jpg", "1/0/0", "1//0.jpg",
-                                        "1/0/.jpg", "1/0/99999999999999999999.jpg", "1/-1/0.jpg"};
+    static const char *const wrong[] = {"1/2/0.jpg",  "1/0/2.jpg",  "31/0/0.jpg",      "1/0.jpg", "0.jpg",    "a/1/0.jpg", "1/x/0.jpg",
+                                        "1/0/y0.jpg", "1/00/0.jpg", "0001/0001/1.jpg", "1/0/0",   "1//0.jpg", "1/0/.jpg",  "1/0/99999999999999999999.jpg",
+                                        "1/-1/0.jpg"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         if (!CHECK(!sky_geo_from_name(wrong[i], false, &g))) printf("  %s\n", wrong[i]);
 }

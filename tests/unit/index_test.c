@@ -1,6 +1,6 @@
 /*
- * Index files and searches: what features become in each store, products against sums in double, files that are damaged or of other kinds, the nearest tiles against a plain sort, places,
- * shares of ranks, several threads at once, and no memory taken by a query.
+ * Index files and searches: what features become in each store, products against sums in double, files that are damaged or of other kinds, the nearest tiles
+ * against a plain sort, places, shares of ranks, several threads at once, and no memory taken by a query.
  */
 #define _GNU_SOURCE /* dladdr */
 #include "allocations.h"
@@ -45,7 +45,8 @@ static void make_table(void)
     for (uint32_t i = 0; i < TILES; i++) {
         char name[32];
         random_unit(features[i], DIMENSIONS, i);
-        latitude[i] = i % 50 == 49 ? NAN : 47, longitude[i] = i % 50 == 49 ? NAN : 8 + 100 / 75917.0 * i, metres[i] = NAN; /* a degree at 47 north is 75,917 m */
+        latitude[i] = i % 50 == 49 ? NAN : 47, longitude[i] = i % 50 == 49 ? NAN : 8 + 100 / 75917.0 * i,
+        metres[i] = NAN; /* a degree at 47 north is 75,917 m */
         numbers[i] = i;
         starts[i] = (int64_t)paths.length;
         snprintf(name, sizeof name, "t/%04u.png", i);
@@ -63,9 +64,23 @@ static void write_index(const char *path, enum sky_store store, double radius, c
     static unsigned char values[TILES * DIMENSIONS * 4];
     static float scales[TILES];
     for (int i = 0; i < TILES; i++) sky_row_encode(store, features[i], DIMENSIONS, values + (size_t)i * sky_store_row_bytes(store, DIMENSIONS), &scales[i]);
-    const struct sky_index_table table = {.rows = {store, TILES, DIMENSIONS, values, scales}, .latitude = latitude, .longitude = longitude, .metres_per_pixel = metres, .bytes = numbers,
-                                          .modified = numbers, .content = numbers, .path_starts = starts, .paths = paths.text, .paths_bytes = (int64_t)paths.length};
-    const struct sky_index_texts texts = {.model = "0123456789abcdef", .weights = "/none/w", .experiment = "", .root = "/none", .exif = "apply", .geo = "none", .place_radius = radius,
+    const struct sky_index_table table = {.rows = {store, TILES, DIMENSIONS, values, scales},
+                                          .latitude = latitude,
+                                          .longitude = longitude,
+                                          .metres_per_pixel = metres,
+                                          .bytes = numbers,
+                                          .modified = numbers,
+                                          .content = numbers,
+                                          .path_starts = starts,
+                                          .paths = paths.text,
+                                          .paths_bytes = (int64_t)paths.length};
+    const struct sky_index_texts texts = {.model = "0123456789abcdef",
+                                          .weights = "/none/w",
+                                          .experiment = "",
+                                          .root = "/none",
+                                          .exif = "apply",
+                                          .geo = "none",
+                                          .place_radius = radius,
                                           .calibration = calibration};
     CHECK_OK(sky_index_write(path, &table, &texts));
 }
@@ -101,9 +116,11 @@ static void test_rows(void)
                 if (row == 2) memset(feature, 0, sizeof feature);
                 sky_row_decode(&rows, row, back);
                 for (int64_t i = 0; i < d; i++) largest = fmax(largest, fabs((double)feature[i]));
-                for (int64_t i = 0; i < d; i++) error = fmax(error, fabs((double)feature[i] - (double)back[i]) - relative[s] * fabs((double)feature[i]) - absolute[s] * largest);
+                for (int64_t i = 0; i < d; i++)
+                    error = fmax(error, fabs((double)feature[i] - (double)back[i]) - relative[s] * fabs((double)feature[i]) - absolute[s] * largest);
                 CHECK(error <= 1e-7);
-                if (!CHECK(fabs((double)out[row] - product(back, query, d)) <= 2e-7)) printf("  %s, %lld dimensions\n", sky_store_name((enum sky_store)s), (long long)d);
+                if (!CHECK(fabs((double)out[row] - product(back, query, d)) <= 2e-7))
+                    printf("  %s, %lld dimensions\n", sky_store_name((enum sky_store)s), (long long)d);
             }
             float one;
             sky_rows_products(&rows, 1, 1, query, &one);
@@ -174,7 +191,8 @@ static void test_places(void)
     struct sky_index *index = open_index(in_folder("i"));
     if (!index || !CHECK_OK(sky_search_open(&search, index, 2, 1))) return;
     CHECK(index->info.located == TILES - 6 && index->info.calibrated && index->info.calibration_queries == 99 && index->info.calibration_right == 66);
-    CHECK(sky_index_same_place(index, 7, 8) && !sky_index_same_place(index, 7, 9) && sky_index_same_place(index, 49, 49) && !sky_index_same_place(index, 49, 50) && !sky_index_same_place(index, 48, 49));
+    CHECK(sky_index_same_place(index, 7, 8) && !sky_index_same_place(index, 7, 9) && sky_index_same_place(index, 49, 49) &&
+          !sky_index_same_place(index, 49, 50) && !sky_index_same_place(index, 48, 49));
     CHECK_OK(sky_search_run(search, features[8], &answer));
     float best = -2, all[TILES];
     sky_rows_products(&index->table.rows, 0, TILES, features[8], all);
@@ -282,7 +300,7 @@ static void test_no_memory(void)
         allocations_start();
         if (!index || !CHECK_OK(sky_search_open(&search, index, 5, threads))) return;
         allocations_stop();
-        CHECK(!ALLOCATIONS_COUNTED || allocations.seen > 0); /* opening takes memory: the counter counts */
+        CHECK(!ALLOCATIONS_COUNTED || allocations.seen > 0);   /* opening takes memory: the counter counts */
         CHECK_OK(sky_search_run(search, queries[1], &answer)); /* the threads' team is made at the first query */
         allocations_start();
         for (int q = 1; q < QUERIES; q++) CHECK_OK(sky_search_run(search, queries[q], &answer));

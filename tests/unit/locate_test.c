@@ -45,7 +45,8 @@ static void test_fit(void)
 
     for (int i = 0; i < 40; i++) margins[i] = i < 20 ? 0.01 : 0.3, right[i] = i >= 20; /* a margin that separates perfectly: finite, thanks to the targets */
     CHECK_OK(sky_calibration_fit(margins, right, 40, &c));
-    CHECK(isfinite(c.slope) && sky_calibration_probability(&c, 0.3) > 0.9 && sky_calibration_probability(&c, 0.3) < 0.99 && sky_calibration_probability(&c, 0.01) < 0.1);
+    CHECK(isfinite(c.slope) && sky_calibration_probability(&c, 0.3) > 0.9 && sky_calibration_probability(&c, 0.3) < 0.99 &&
+          sky_calibration_probability(&c, 0.01) < 0.1);
 
     CHECK_FAILS(sky_calibration_fit(margins, right, 19, &c), SKY_DATA, "too few");
     for (int i = 0; i < 40; i++) right[i] = true;
@@ -91,8 +92,16 @@ static struct sky_index *make_grid(void)
         sky_text_format(&paths, "%05d", i);
         sky_text_append_bytes(&paths, "", 1);
     }
-    const struct sky_index_table table = {.rows = {SKY_STORE_FLOAT32, TILES, 1, (unsigned char *)values, NULL}, .latitude = latitude, .longitude = longitude, .metres_per_pixel = metres,
-                                          .bytes = numbers, .modified = numbers, .content = numbers, .path_starts = numbers, .paths = paths.text, .paths_bytes = (int64_t)paths.length};
+    const struct sky_index_table table = {.rows = {SKY_STORE_FLOAT32, TILES, 1, (unsigned char *)values, NULL},
+                                          .latitude = latitude,
+                                          .longitude = longitude,
+                                          .metres_per_pixel = metres,
+                                          .bytes = numbers,
+                                          .modified = numbers,
+                                          .content = numbers,
+                                          .path_starts = numbers,
+                                          .paths = paths.text,
+                                          .paths_bytes = (int64_t)paths.length};
     const struct sky_index_texts texts = {.model = "m", .weights = "w", .experiment = "", .root = "/", .exif = "apply", .geo = "none"};
     CHECK_OK(sky_index_write(in_folder("grid"), &table, &texts));
     sky_text_free(&paths);
@@ -111,10 +120,7 @@ static void see(float *similarities, int64_t tile, uint32_t frame)
 }
 
 /* At the tile or beside it. */
-static bool is_near(int64_t a, int64_t b)
-{
-    return llabs(a / SIDE - b / SIDE) <= 1 && llabs(a % SIDE - b % SIDE) <= 1;
-}
+static bool is_near(int64_t a, int64_t b) { return llabs(a / SIDE - b / SIDE) <= 1 && llabs(a % SIDE - b % SIDE) <= 1; }
 
 static void test_track(void)
 {
@@ -192,7 +198,8 @@ static void test_jpeg_stream(void)
     for (int round = 0; round < 3000; round++) {
         unsigned char noise[64];
         const size_t count = sky_rng_u32(&rng) % sizeof noise;
-        for (size_t i = 0; i < count; i++) noise[i] = sky_rng_u32(&rng) % 3 ? (unsigned char)(sky_rng_u32(&rng) % 2 ? 0xff : 0xd8 + sky_rng_u32(&rng) % 3) : (unsigned char)sky_rng_u32(&rng);
+        for (size_t i = 0; i < count; i++)
+            noise[i] = sky_rng_u32(&rng) % 3 ? (unsigned char)(sky_rng_u32(&rng) % 2 ? 0xff : 0xd8 + sky_rng_u32(&rng) % 3) : (unsigned char)sky_rng_u32(&rng);
         const enum sky_jpeg_found found = sky_jpeg_find(noise, count, round % 2, &start, &length);
         if (!CHECK(start <= count && (found != SKY_JPEG_WHOLE || (length > 0 && start + length <= count)))) break;
     }
