@@ -38,6 +38,7 @@ enum sky_nonfinite_policy { SKY_NONFINITE_STOP, SKY_NONFINITE_SKIP };
 enum sky_precision { SKY_PRECISION_FP32, SKY_PRECISION_TF32, SKY_PRECISION_BF16, SKY_PRECISION_FP16 };
 enum sky_direction { SKY_DIRECTION_DRONE_TO_SATELLITE, SKY_DIRECTION_SATELLITE_TO_DRONE, SKY_DIRECTION_BOTH };
 enum sky_protocol { SKY_PROTOCOL_FULL, SKY_PROTOCOL_NO_DISTRACTORS };
+enum sky_gradient_precision { SKY_GRADIENTS_FP32, SKY_GRADIENTS_BF16 };
 enum sky_backend_choice { SKY_BACKEND_AUTO, SKY_BACKEND_CPU, SKY_BACKEND_CUDA, SKY_BACKEND_REF };
 
 /* Text fields are owned by the config and live until sky_config_free; an empty path or list is NULL or count 0. Paths are resolved against the file that names them. */
@@ -136,6 +137,12 @@ struct sky_config {
         bool deterministic;
         bool cuda_graph;
     } device;
+    struct {
+        bool bn_sync;
+        double bucket_mib, timeout_s;
+        int64_t check_every; /* steps; 0 = never */
+        int gradients;       /* enum sky_gradient_precision: what ranks send each other */
+    } distributed;
     struct {
         int64_t every; /* steps */
         bool tensorboard;

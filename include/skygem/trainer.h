@@ -19,13 +19,15 @@ struct sky_step_report {
     double lr_backbone, lr_head, lr_gem;
     double gradient_norm;
     double step_seconds, data_seconds; /* whole step; of which waiting for images */
-    int64_t images;                    /* both views */
+    double exchange_seconds;           /* of which waiting for other ranks' gradients */
+    int64_t images;                    /* both views, of all ranks */
     bool update_skipped;               /* gradients were not finite and on_nonfinite = skip */
     int64_t skipped_updates, skipped_images, clamped; /* totals so far; clamped: GeM exponents held in [1,16] */
+    bool stop_asked; /* SIGINT or SIGTERM has reached this process, or that of another rank */
 };
 
 /*
- * Reads the data tree, builds and plans the graph, allocates, and gives the parameters their initial, imported (model.weights) or resumed values.
+ * One process alone; with several ranks the program uses src/train/trainer_state.h. Reads the data tree, builds and plans the graph, allocates, and gives the parameters their initial, imported (model.weights) or resumed values.
  * run_folder may be NULL: nothing is written. resume: takes the newest valid checkpoint under run_folder; none is an error.
  * The config is borrowed until sky_trainer_close.
  */

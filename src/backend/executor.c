@@ -91,8 +91,8 @@ void sky_executor_destroy(struct sky_executor *executor)
             if (executor->arena[a] && !executor->borrowed[a]) backend->arena_free(&executor->device, executor->arena[a], executor->graph->arena_bytes[a]);
         for (int first = 0; first < SKY_PHASE_COUNT; first++)
             for (int last = first; last < SKY_PHASE_COUNT; last++)
-                for (int accumulate = 0; accumulate < 2; accumulate++) {
-                    void *recording = executor->recordings[first][last][accumulate].recording;
+                for (int kind = 0; kind < 4; kind++) {
+                    void *recording = executor->recordings[first][last][kind / 2][kind % 2].recording;
                     if (recording) backend->recording_free(&executor->device, recording);
                 }
         if (executor->work) backend->arena_free(&executor->device, executor->work, executor->work_bytes);
@@ -143,12 +143,30 @@ static sky_status read_marks(struct sky_executor *executor, enum sky_phase first
     return SKY_OK;
 }
 
+/* Hands on the buckets that are final once this node has run. */
+static sky_status start_buckets(struct sky_executor *executor, int64_t node, int64_t *next)
+{
+    const struct sky_exchange *exchange = executor->exchange;
+    for (; *next < exchange->bucket_count && exchange->buckets[*next].after == node; ++*next) SKY_TRY(exchange->start(exchange->context, &exchange->buckets[*next]));
+    return SKY_OK;
+}
+
+static sky_status run_phase(struct sky_executor *executor, enum sky_phase phase, bool accumulate)
+{
+    const bool starts = executor->exchange && phase == SKY_PHASE_BACKWARD && !executor->hold;
+    int64_t next = 0; /* bucket */
+    if (executor->exchange && phase == SKY_PHASE_UPDATE) SKY_TRY(executor->exchange->finish(executor->exchange->context));
+    for (int64_t n = 0; n < executor->graph->node_count; n++) {
+        if (executor->graph->nodes[n].phase != phase) continue;
+        SKY_TRY(executor->seconds ? run_timed(executor, n, accumulate) : sky_executor_run_node(executor, n, accumulate));
+        if (starts) SKY_TRY(start_buckets(executor, n, &next));
+    }
+    return SKY_OK;
+}
+
 static sky_status run_nodes(struct sky_executor *executor, enum sky_phase first, enum sky_phase last, bool accumulate)
 {
-    for (int phase = (int)first; phase <= (int)last; phase++)
-        for (int64_t n = 0; n < executor->graph->node_count; n++)
-            if (executor->graph->nodes[n].phase == (enum sky_phase)phase)
-                SKY_TRY(executor->seconds ? run_timed(executor, n, accumulate) : sky_executor_run_node(executor, n, accumulate));
+    for (int phase = (int)first; phase <= (int)last; phase++) SKY_TRY(run_phase(executor, (enum sky_phase)phase, accumulate));
     return executor->seconds && executor->device.backend->mark ? read_marks(executor, first, last) : SKY_OK;
 }
 
@@ -166,7 +184,7 @@ static sky_status record(struct sky_executor *executor, enum sky_phase first, en
 
 sky_status sky_executor_run_through(struct sky_executor *executor, enum sky_phase first, enum sky_phase last, bool accumulate)
 {
-    struct sky_recording *known = &executor->recordings[first][last][accumulate];
+    struct sky_recording *known = &executor->recordings[first][last][accumulate][executor->hold];
     const struct sky_device *device = &executor->device;
     if (first == SKY_PHASE_ONCE) executor->device.generation++;
     const bool may_record = device->options.capture && !device->options.wait && device->backend->replay && first != SKY_PHASE_ONCE && !executor->seconds;

@@ -13,6 +13,18 @@ struct sky_recording {
     void *recording;
 };
 
+/*
+ * What several ranks that run the same graph do together, called between nodes in the order of the plan, which is the same on every rank. A back end that works behind the host's back must be met
+ * in its own order: `start` and `finish` then enqueue, and are recorded with the nodes. Owned by the caller; executor->exchange is NULL for a run alone.
+ */
+struct sky_exchange {
+    void *context;
+    const struct sky_bucket *buckets; /* [bucket_count] in the order of their nodes */
+    int64_t bucket_count;
+    sky_status (*start)(void *context, const struct sky_bucket *bucket); /* its gradients are final; their mean over the ranks is wanted */
+    sky_status (*finish)(void *context);                                 /* before the UPDATE phase: everything started is there */
+};
+
 struct sky_executor {
     struct sky_graph *graph; /* borrowed */
     struct sky_device device;
@@ -21,7 +33,9 @@ struct sky_executor {
     bool borrowed[SKY_ARENA_COUNT];
     void *work;
     size_t work_bytes;
-    struct sky_recording recordings[SKY_PHASE_COUNT][SKY_PHASE_COUNT][2]; /* by first phase, last phase, accumulate */
+    struct sky_recording recordings[SKY_PHASE_COUNT][SKY_PHASE_COUNT][2][2]; /* by first phase, last phase, accumulate, hold */
+    const struct sky_exchange *exchange; /* borrowed, may be NULL; set it before the first run */
+    bool hold;                           /* more will be added to the gradients: nothing is exchanged yet */
     double *seconds; /* [node_count] summed run time of each node while timing is on; NULL otherwise */
 };
 

@@ -26,6 +26,7 @@ static const char *const protocols[] = {"full", "no-distractors", NULL};
 static const char *const shift_fills[] = {"black", "mirror", NULL};
 static const char *const precisions[] = {"fp32", "tf32", "bf16", "fp16", NULL};
 static const char *const backends[] = {"auto", "cpu", "cuda", "ref", NULL};
+static const char *const gradient_precisions[] = {"fp32", "bf16", NULL};
 static const char *const backbones[] = {"resnet18", "resnet34", "resnet50", "resnet101", "se_resnet18", "se_resnet34", "se_resnet50", "se_resnet101", NULL};
 
 const struct sky_section sky_sections[] = {
@@ -39,6 +40,7 @@ const struct sky_section sky_sections[] = {
     {"train", "length, batches, checkpoints"},
     {"eval", "features and scores on the test set"},
     {"device", "where it runs"},
+    {"distributed", "several ranks, one process a device: train.batch_size is that of each rank"},
     {"log", "what is reported"},
     {"debug", "for finding faults"},
 };
@@ -162,6 +164,14 @@ const struct sky_key sky_schema[] = {
     {AT(device, winograd), SKY_KEY_BOOL, "no", "", HASHED, .doc = "faster 3x3 convolutions with a slightly larger rounding error"},
     {AT(device, deterministic), SKY_KEY_BOOL, "yes", "", .doc = "same bits in every run, even where that is slower"},
     {AT(device, cuda_graph), SKY_KEY_BOOL, "yes", "", .doc = "CUDA: a whole step is recorded once and launched as one graph; the same bits, fewer launches"},
+
+    {AT(distributed, bn_sync), SKY_KEY_BOOL, "no", "", .doc = "batch norm's statistics are over all ranks' images; otherwise over each rank's own. On the CPU only, so far"},
+    {AT(distributed, bucket_mib), SKY_KEY_NUMBER, "25", "MiB", ABOVE(0, 1e6),
+     .doc = "gradients are summed over ranks in pieces of this size while the backward pass goes on; the first one is of 1 MiB, so that summing starts early"},
+    {AT(distributed, gradients), SKY_KEY_CHOICE, "fp32", "", .choices = gradient_precisions,
+     .doc = "what ranks send each other; bf16 is half as much between GPUs (on the CPU it is rounded likewise and sent as fp32)"},
+    {AT(distributed, timeout_s), SKY_KEY_NUMBER, "300", "seconds", ABOVE(0, 1e6), .doc = "a rank that does not answer for so long ends the run"},
+    {AT(distributed, check_every), SKY_KEY_INT, "1000", "steps", RANGE(0, 1000000000), .doc = "between comparisons of the ranks' parameters, which must be the same bits; 0 = never"},
 
     {AT(log, every), SKY_KEY_INT, "20", "steps", RANGE(1, 1000000), .doc = "between progress lines"},
     {AT(log, tensorboard), SKY_KEY_BOOL, "yes", "", .doc = "an event file for TensorBoard in the run folder"},

@@ -13,7 +13,8 @@
 struct sky_sampler {
     const struct sky_train_set *set; /* borrowed */
     enum sky_sampler_kind kind;
-    int64_t batch_size, steps;
+    int64_t batch_size, steps; /* batch_size: of this rank */
+    int rank, ranks;
     uint64_t seed;
     int64_t item_count[SKY_VIEW_COUNT]; /* items in an epoch of this view */
     int32_t *items[SKY_VIEW_COUNT];     /* [item_count] class of each item before shuffling */
@@ -51,23 +52,31 @@ sky_status sky_sampler_create(struct sky_sampler **out, const struct sky_train_s
         return sky_fail(SKY_INTERNAL, "sampler", "%lld samples a class, %lld places a step", (long long)samples_per_class, (long long)batch_size);
     SKY_TRY(sky_alloc(&sampler, 1, sizeof *sampler, "the sampler"));
     pthread_mutex_init(&sampler->lock, NULL);
-    sampler->set = set, sampler->kind = kind, sampler->batch_size = batch_size, sampler->seed = seed, sampler->epoch = -1, sampler->steps = INT64_MAX;
-    for (int view = 0; view < SKY_VIEW_COUNT; view++) {
-        SKY_TRY_DONE(list_items(sampler, view, samples_per_class));
-        const int64_t steps = sampler->item_count[view] / batch_size; /* the last partial batch is dropped */
-        if (steps < sampler->steps) sampler->steps = steps;
-    }
-    if (sampler->steps < 1) {
-        status = sky_fail(SKY_DATA, set->root, "an epoch holds %lld places, fewer than the %lld of one step", (long long)sampler->item_count[0],
-                          (long long)batch_size);
-        sky_hint("lower [train] batch_size or accumulate, or raise [data] samples_per_class");
-        goto done;
-    }
+    sampler->set = set, sampler->kind = kind, sampler->batch_size = batch_size, sampler->seed = seed, sampler->epoch = -1;
+    for (int view = 0; view < SKY_VIEW_COUNT; view++) SKY_TRY_DONE(list_items(sampler, view, samples_per_class));
+    SKY_TRY_DONE(sky_sampler_share(sampler, 0, 1));
     *out = sampler;
     return SKY_OK;
 done:
     sky_sampler_destroy(sampler);
     return status;
+}
+
+sky_status sky_sampler_share(struct sky_sampler *sampler, int rank, int ranks)
+{
+    int64_t places = INT64_MAX; /* of the view that has fewest */
+    for (int view = 0; view < SKY_VIEW_COUNT; view++)
+        if (sampler->item_count[view] < places) places = sampler->item_count[view];
+    sampler->rank = rank, sampler->ranks = ranks;
+    sampler->steps = places / ranks / sampler->batch_size; /* the last partial batch is dropped */
+    if (sampler->steps > 0) return SKY_OK;
+    if (ranks == 1) {
+        sky_fail(SKY_DATA, sampler->set->root, "an epoch holds %lld places, fewer than the %lld of one step", (long long)places, (long long)sampler->batch_size);
+        return sky_hint("lower [train] batch_size or accumulate, or raise [data] samples_per_class");
+    }
+    sky_fail(SKY_DATA, sampler->set->root, "an epoch holds %lld places, fewer than the %lld of one step (%d ranks with %lld each)", (long long)places,
+             (long long)sampler->batch_size * ranks, ranks, (long long)sampler->batch_size);
+    return sky_hint("run fewer ranks, lower [train] batch_size or accumulate, or raise [data] samples_per_class");
 }
 
 void sky_sampler_destroy(struct sky_sampler *sampler)
@@ -107,7 +116,7 @@ sky_status sky_sampler_step(struct sky_sampler *sampler, int64_t epoch, int64_t 
     for (int view = 0; view < SKY_VIEW_COUNT; view++)
         for (int64_t row = 0; row < sampler->batch_size; row++) {
             struct sky_pick *pick = &picks[view * sampler->batch_size + row];
-            pick->item = step * sampler->batch_size + row;
+            pick->item = (step * sampler->ranks + sampler->rank) * sampler->batch_size + row;
             pick->label = sampler->order[view][pick->item];
         }
     pthread_mutex_unlock(&sampler->lock);

@@ -16,6 +16,12 @@ sky_status sky_sampler_create(struct sky_sampler **out, const struct sky_train_s
                               int64_t batch_size, uint64_t seed);
 void sky_sampler_destroy(struct sky_sampler *sampler);
 
+/*
+ * One of several ranks: a step takes ranks x batch_size places of the epoch's order, this one is given rows rank x batch_size and on. Every rank makes the same number of steps, and together they see
+ * what one with the whole batch would. SKY_DATA when an epoch has not enough places for one step of all.
+ */
+sky_status sky_sampler_share(struct sky_sampler *sampler, int rank, int ranks);
+
 int64_t sky_sampler_steps_per_epoch(const struct sky_sampler *sampler);
 
 /* One row of a batch. */

@@ -167,6 +167,20 @@ sky_status sky_graph_backward(struct sky_graph *graph, const struct sky_seed *se
  */
 sky_status sky_graph_plan(struct sky_graph *graph, const struct sky_graph *layout_of);
 
+/*
+ * Ranges of GRADS that ranks sum one after the other. Gradients lie in the order in which the backward pass finishes them, so a bucket is final as soon as the node of its last gradient has run.
+ */
+struct sky_bucket {
+    int64_t after;        /* the node that writes its last gradient */
+    int64_t first, count; /* elements of GRADS, padding included */
+};
+
+/*
+ * Cuts the gradients of a planned training graph into buckets of at least first_bytes (the first one, small so that summing starts early) and bytes (the others; the last may be smaller). A
+ * gradient is never cut. *out is heap memory, the caller frees it.
+ */
+sky_status sky_graph_buckets(const struct sky_graph *graph, size_t first_bytes, size_t bytes, struct sky_bucket **out, int64_t *count);
+
 /* Multiply-adds and bytes moved (compulsory reads and writes) of one node. */
 struct sky_cost {
     double multiply_adds, bytes;

@@ -72,7 +72,7 @@ sky_status sky_metrics_write(struct sky_metrics_log *log, const struct sky_step_
     sky_json_float(&w, "img_per_s", (float)((double)report->images / report->step_seconds));
     sky_json_float(&w, "step_ms", (float)(1e3 * report->step_seconds));
     sky_json_float(&w, "data_ms", (float)(1e3 * report->data_seconds));
-    sky_json_int(&w, "comm_ms", 0); /* one process: nothing to exchange */
+    sky_json_float(&w, "comm_ms", (float)(1e3 * report->exchange_seconds));
     sky_json_int(&w, "skipped", report->skipped_updates);
     sky_json_int(&w, "skipped_images", report->skipped_images);
     sky_json_int(&w, "gem_clamped", report->clamped);

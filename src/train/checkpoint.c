@@ -24,37 +24,43 @@ static sky_status collect(struct sky_trainer *trainer, struct sky_tensor_list *l
     return sky_parameters_collect(&trainer->model, executor, SKY_ARENA_MOMENTUM, "momentum/", list);
 }
 
-/* Of the training images' places and names: other images mean another course of the run. */
-static void print_images_sum(const struct sky_train_set *set, char out[16])
+uint32_t sky_trainer_images_sum(const struct sky_train_set *set)
 {
     uint32_t sum = 0;
     for (int view = 0; view < SKY_VIEW_COUNT; view++)
         for (int64_t i = 0; i < set->views[view].count; i++) sum = sky_crc32c(sum, set->views[view].paths[i], strlen(set->views[view].paths[i]) + 1);
-    snprintf(out, 16, "%08x", sum);
+    return sum;
+}
+
+/* Places of a step, over all ranks. */
+static int64_t places_of(const struct sky_trainer *trainer)
+{
+    return trainer->config->train.batch_size * trainer->config->train.accumulate * trainer->ranks.size;
 }
 
 sky_status sky_trainer_write_checkpoint(struct sky_trainer *trainer)
 {
     struct sky_tensor_list list = {0};
-    char *folder = NULL, *path = NULL, *experiment = NULL, step[32], epoch[32], hash[16], counts[64], classes[32], images[16], scale[64];
+    char *folder = NULL, *path = NULL, *experiment = NULL, step[32], epoch[32], hash[16], counts[64], classes[32], images[16], scale[64], place[128];
     uint32_t config_hash = 0;
     sky_status status = SKY_OK;
     if (!trainer->run_folder) return sky_fail(SKY_USAGE, "checkpoint", "this trainer has no run folder");
     SKY_TRY_DONE(sky_path_join(&folder, trainer->run_folder, "checkpoints"));
     SKY_TRY_DONE(sky_folder_make(folder));
-    SKY_TRY_DONE(sky_checkpoint_path(&path, folder, trainer->step));
+    SKY_TRY_DONE(sky_checkpoint_path(&path, folder, sky_trainer_next_step(trainer)));
     SKY_TRY_DONE(sky_config_text(trainer->config, &experiment));
     SKY_TRY_DONE(sky_config_hash(trainer->config, &config_hash));
     SKY_TRY_DONE(collect(trainer, &list));
-    snprintf(step, sizeof step, "%lld", (long long)trainer->step);
+    snprintf(step, sizeof step, "%lld", (long long)sky_trainer_next_step(trainer));
     snprintf(epoch, sizeof epoch, "%lld", (long long)(trainer->step / trainer->steps_per_epoch));
     snprintf(hash, sizeof hash, "%08x", config_hash);
     snprintf(counts, sizeof counts, "%lld %lld %lld", (long long)trainer->skipped_updates, (long long)trainer->skipped_images, (long long)trainer->clamped);
     snprintf(scale, sizeof scale, "%.0f %lld", trainer->scale.value, (long long)trainer->scale.streak);
-    print_images_sum(&trainer->set, images);
+    snprintf(place, sizeof place, "%lld %lld %lld %d", (long long)trainer->step, (long long)trainer->steps_per_epoch, (long long)places_of(trainer), trainer->ranks.size);
+    snprintf(images, sizeof images, "%08x", sky_trainer_images_sum(&trainer->set));
     snprintf(classes, sizeof classes, "%lld", (long long)trainer->model.classes);
     const struct sky_file_text texts[] = {{"format", "skygem checkpoint 1"}, {"skygem", SKYGEM_VERSION}, {"step", step},     {"epoch", epoch},         {"config_hash", hash},
-                                          {"counts", counts},                {"classes", classes},       {"images", images}, {"loss_scale", scale}, {"config", experiment}};
+                                          {"counts", counts},                {"classes", classes},       {"images", images}, {"loss_scale", scale}, {"config", experiment}, {"place", place}};
     SKY_TRY_DONE(sky_checkpoint_write(path, list.tensors, list.count, texts, sizeof texts / sizeof *texts));
     SKY_TRY_DONE(sky_checkpoint_prune(folder, trainer->config->train.keep_checkpoints));
     sky_log(SKY_LOG_INFO, "checkpoint %s", path);
@@ -89,8 +95,30 @@ static sky_status check_data(const struct sky_trainer *trainer, const struct sky
         sky_fail(SKY_DATA, trainer->set.root, "has %lld training places, the run had %lld", (long long)trainer->model.classes, (long long)count);
         return sky_hint("a run is resumed on its own data: bring the places back, or start another run from its weights: --set model.weights=%s", file->path);
     }
-    print_images_sum(&trainer->set, now);
+    snprintf(now, sizeof now, "%08x", sky_trainer_images_sum(&trainer->set));
     if (images && strcmp(images, now) != 0) sky_log(SKY_LOG_WARNING, "%s: the training images are not those of the run so far: it goes on, but not to the same bits", trainer->set.root);
+    return SKY_OK;
+}
+
+/*
+ * Where in the epochs the run goes on. With as many ranks as before, at the next batch. With others a step takes another number of places: the run goes on in the same epoch behind the places
+ * that were taken (up to a step's worth of them come again), and updates are counted on.
+ */
+static sky_status find_step(struct sky_trainer *trainer, const struct sky_safetensors *file, int64_t updates)
+{
+    const char *place = sky_safetensors_text(file, "place");
+    long long step = 0, per_epoch = 0, places = 0;
+    int ranks = 0;
+    trainer->step = updates; /* a checkpoint from before there were ranks */
+    if (!place) return SKY_OK;
+    if (sscanf(place, "%lld %lld %lld %d", &step, &per_epoch, &places, &ranks) != 4 || step < 0 || per_epoch < 1 || places < 1) return sky_fail(SKY_FORMAT, file->path, "its place in the epoch is damaged");
+    const int64_t now = places_of(trainer), epoch = step / per_epoch, within = step % per_epoch * places / now;
+    trainer->step = places == now ? step : epoch * trainer->steps_per_epoch + (within < trainer->steps_per_epoch ? within : trainer->steps_per_epoch);
+    trainer->shift = updates - trainer->step;
+    if (ranks == trainer->ranks.size) return SKY_OK;
+    sky_log(SKY_LOG_WARNING, "the run had %d rank%s, now it has %d: a step takes %lld places instead of %lld, an epoch %lld steps instead of %lld; it goes on in epoch %lld behind the places that were "
+            "taken. The learning rate stays as the experiment says, and dropout draws other numbers", ranks, ranks == 1 ? "" : "s", trainer->ranks.size, (long long)now, places,
+            (long long)trainer->steps_per_epoch, per_epoch, (long long)(trainer->step / trainer->steps_per_epoch));
     return SKY_OK;
 }
 
@@ -127,7 +155,7 @@ sky_status sky_trainer_resume(struct sky_trainer *trainer)
     }
     SKY_TRY_DONE(sky_checkpoint_find_newest(&file, folder, &step));
     SKY_TRY_DONE(restore(trainer, &file));
-    trainer->step = step;
+    SKY_TRY_DONE(find_step(trainer, &file, step));
     sky_log(SKY_LOG_INFO, "resumed from %s", file.path);
 done:
     sky_safetensors_close(&file);

@@ -37,6 +37,7 @@ static sky_status write_parameters(struct sky_trainer *trainer, const char *name
 sky_status sky_trainer_record_start(struct sky_trainer *trainer)
 {
     if (trainer->config->train.accumulate != 1) return sky_fail(SKY_CONFIG, "debug.record", "recording needs [train] accumulate = 1");
+    if (trainer->ranks.size > 1) return sky_fail(SKY_CONFIG, "debug.record", "recording needs a run of one rank, not of %d", trainer->ranks.size);
     SKY_TRY(sky_folder_make(trainer->config->debug.record));
     return write_parameters(trainer, "init.safetensors", SKY_ARENA_PARAMS);
 }

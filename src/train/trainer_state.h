@@ -10,11 +10,14 @@
 #include "feed.h"
 #include "loss_scale.h"
 #include "model/model.h"
+#include "ranks.h"
 #include "skygem/trainer.h"
 
 struct sky_trainer {
     const struct sky_config *config; /* borrowed */
-    char *run_folder;                /* NULL: write nothing */
+    struct sky_config here;          /* the same (texts borrowed) with this rank's device and share of the processors */
+    struct sky_ranks ranks;
+    char *run_folder;                /* NULL: write nothing; rank 0 alone writes */
     struct sky_train_set set;
     struct sky_sampler *sampler;
     struct sky_pack *pack;
@@ -24,10 +27,19 @@ struct sky_trainer {
     struct sky_executor executor;
     void *buffers; /* on the device: the running statistics before the step, put back when its update is left out */
     struct sky_loss_scale scale;
-    int64_t steps_per_epoch, step_count, step;
+    /*
+     * step counts batches from the start of the first epoch, as if the run had always had this many ranks; shift is what is added to get the number of updates so far, which names steps and
+     * checkpoints. It is 0 until a run goes on with another number of ranks.
+     */
+    int64_t steps_per_epoch, step_count, step, shift;
     int64_t skipped_updates, skipped_images, clamped;
     int64_t skipped_before; /* images, until the loader began to count */
 };
+
+/* As sky_trainer_open, by all ranks of comm (NULL: alone). run_folder and resume are rank 0's to know: the others give NULL and false, and get its state. */
+sky_status sky_trainer_open_ranks(struct sky_trainer **out, const struct sky_config *config, const char *run_folder, bool resume, struct sky_comm *comm);
+/* How many epochs are done when the next step begins one; -1 within an epoch. */
+int64_t sky_trainer_epochs_done(const struct sky_trainer *trainer);
 
 /* trainer.c */
 sky_status sky_trainer_copy_in(struct sky_trainer *trainer, int64_t part); /* micro-batch `part` of the current batch, and its scalars, to the device's inputs */
@@ -35,6 +47,10 @@ sky_status sky_trainer_restore_buffers(struct sky_trainer *trainer);
 /* checkpoint.c */
 sky_status sky_trainer_write_checkpoint(struct sky_trainer *trainer);
 sky_status sky_trainer_resume(struct sky_trainer *trainer);
+uint32_t sky_trainer_images_sum(const struct sky_train_set *set); /* of the training images' places and names: other images mean another course of the run */
+/* together.c */
+sky_status sky_trainer_compare_plans(struct sky_trainer *trainer); /* every rank has the same experiment, data and plan, or SKY_PEER says what differs and where */
+sky_status sky_trainer_share_state(struct sky_trainer *trainer);   /* rank 0's parameters, momentum, averages, statistics and counters to all */
 /* guard.c */
 sky_status sky_trainer_blame(struct sky_trainer *trainer, const struct sky_batch *batch); /* names the first tensor that is not finite */
 /* record.c */

@@ -215,7 +215,7 @@ void parity_of_recording(const struct parity *p, const char *precision)
         free(a);
         free(b);
     }
-    CHECK(captured.executor.recordings[SKY_PHASE_FORWARD][SKY_PHASE_UPDATE][0].recording != NULL);
+    CHECK(captured.executor.recordings[SKY_PHASE_FORWARD][SKY_PHASE_UPDATE][0][0].recording != NULL);
     close_trainee(&eager);
     close_trainee(&captured);
 }

@@ -1,0 +1,133 @@
+/*
+ * The exchange behind the executor's hook, and the little that ranks must agree on. Buckets lie in GRADS; nothing is copied where the back end's memory is the host's. Sums are in rank order
+ * (comm.h), so every rank holds the same bits afterwards and decides alike about clipping and numbers that are not finite.
+ */
+#include "ranks.h"
+
+#include "base/crc32c.h"
+#include "base/memory.h"
+#include "base/rng.h"
+#include "base/threads.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FIRST_BUCKET_BYTES = 1 << 20 };
+
+sky_status sky_ranks_settle(struct sky_comm *comm, sky_status mine, const char *what)
+{
+    int64_t worst = mine;
+    if (sky_comm_size(comm) == 1) return mine;
+    const struct sky_error own = *sky_error_last();
+    SKY_TRY(sky_comm_reduce(comm, &worst, 1, SKY_I64, SKY_COMM_MAX, what));
+    if (worst == SKY_OK) return SKY_OK;
+    if (mine != SKY_OK) sky_error_set(&own);
+    const sky_status status = sky_comm_agree(comm, mine, what);
+    if (mine != SKY_OK || status != SKY_PEER) return status;
+    struct sky_error error = *sky_error_last();
+    error.status = (sky_status)worst;
+    return sky_error_set(&error);
+}
+
+static void round_to_bf16(float *values, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) values[i] = sky_bf16_to_float(sky_float_to_bf16(values[i]));
+}
+
+static sky_status start(void *context, const struct sky_bucket *bucket)
+{
+    struct sky_ranks *ranks = context;
+    float *gradients = (float *)ranks->executor->arena[SKY_ARENA_GRADS] + bucket->first;
+    char what[64];
+    if (ranks->rounds) round_to_bf16(gradients, bucket->count);
+    snprintf(what, sizeof what, "gradients, bucket %lld of %lld", (long long)(bucket - ranks->buckets) + 1, (long long)ranks->bucket_count);
+    return sky_comm_reduce_start(ranks->comm, gradients, bucket->count, SKY_F32, SKY_COMM_MEAN, what);
+}
+
+static sky_status finish(void *context)
+{
+    struct sky_ranks *ranks = context;
+    return sky_comm_reduce_wait(ranks->comm);
+}
+
+sky_status sky_ranks_attach(struct sky_ranks *ranks, struct sky_comm *comm, const struct sky_config *config, struct sky_executor *executor)
+{
+    const size_t bytes = (size_t)(config->distributed.bucket_mib * 0x1p20);
+    *ranks = (struct sky_ranks){.comm = comm, .rank = sky_comm_rank(comm), .size = sky_comm_size(comm), .executor = executor, .rounds = config->distributed.gradients == SKY_GRADIENTS_BF16};
+    if (ranks->size == 1) return SKY_OK;
+    if (executor->device.backend->mark) {
+        sky_fail(SKY_UNSUPPORTED, executor->device.backend->name, "%d ranks, but this program cannot yet sum gradients between devices", ranks->size);
+        return sky_hint("train on one GPU, or on the CPU with [device] backend = cpu");
+    }
+    SKY_TRY(sky_graph_buckets(executor->graph, bytes < FIRST_BUCKET_BYTES ? bytes : FIRST_BUCKET_BYTES, bytes, &ranks->buckets, &ranks->bucket_count));
+    SKY_TRY(sky_comm_same(comm, &ranks->bucket_count, sizeof ranks->bucket_count, "the number of gradient buckets"));
+    SKY_TRY(sky_comm_same(comm, ranks->buckets, (size_t)ranks->bucket_count * sizeof *ranks->buckets, "the gradient buckets"));
+    ranks->exchange = (struct sky_exchange){.context = ranks, .buckets = ranks->buckets, .bucket_count = ranks->bucket_count, .start = start, .finish = finish};
+    executor->exchange = &ranks->exchange;
+    return SKY_OK;
+}
+
+void sky_ranks_detach(struct sky_ranks *ranks)
+{
+    free(ranks->buckets);
+    memset(ranks, 0, sizeof *ranks);
+}
+
+sky_status sky_ranks_share_arena(struct sky_comm *comm, struct sky_executor *executor, enum sky_arena arena, const char *what)
+{
+    const struct sky_backend *backend = executor->device.backend;
+    const size_t bytes = executor->graph->arena_bytes[arena];
+    void *host = NULL;
+    sky_status status = SKY_OK;
+    if (sky_comm_size(comm) == 1 || !bytes || !executor->arena[arena]) return SKY_OK;
+    SKY_TRY(sky_alloc(&host, 1, bytes, what));
+    if (sky_comm_rank(comm) == 0) SKY_TRY_DONE(backend->copy_out(&executor->device, host, executor->arena[arena], bytes));
+    SKY_TRY_DONE(sky_comm_broadcast(comm, host, bytes, 0, what));
+    if (sky_comm_rank(comm) != 0) SKY_TRY_DONE(backend->copy_in(&executor->device, executor->arena[arena], host, bytes));
+done:
+    free(host);
+    return status;
+}
+
+static sky_status checksum(struct sky_executor *executor, enum sky_arena arena, uint32_t *sum)
+{
+    const struct sky_backend *backend = executor->device.backend;
+    const size_t bytes = executor->graph->arena_bytes[arena];
+    void *host = NULL;
+    if (!bytes || !executor->arena[arena]) return SKY_OK;
+    SKY_TRY(sky_alloc(&host, 1, bytes, "a copy of the parameters"));
+    const sky_status status = backend->copy_out(&executor->device, host, executor->arena[arena], bytes);
+    if (status == SKY_OK) *sum = sky_crc32c(*sum, host, bytes);
+    free(host);
+    return status;
+}
+
+sky_status sky_ranks_compare(struct sky_ranks *ranks)
+{
+    uint32_t sum = 0;
+    if (ranks->size == 1) return SKY_OK;
+    SKY_TRY(checksum(ranks->executor, SKY_ARENA_PARAMS, &sum));
+    SKY_TRY(checksum(ranks->executor, SKY_ARENA_MOMENTUM, &sum));
+    SKY_TRY(checksum(ranks->executor, SKY_ARENA_EMA, &sum));
+    const sky_status status = sky_comm_same(ranks->comm, &sum, sizeof sum, "the parameters");
+    if (status == SKY_PEER) sky_hint("the ranks no longer train the same model: a fault of a machine, or different programs or libraries on them. Go on from the last checkpoint with --resume");
+    return status;
+}
+
+uint64_t sky_ranks_dropout_seed(uint64_t seed, int rank)
+{
+    if (!rank) return seed;
+    struct sky_rng rng = sky_rng_make(seed, SKY_RNG_RANK, 0, (uint32_t)rank);
+    const uint64_t high = sky_rng_u32(&rng);
+    return high << 32 | sky_rng_u32(&rng);
+}
+
+int sky_ranks_threads(const struct sky_comm *comm)
+{
+    const int count = sky_thread_count_default(), neighbours = sky_comm_place(comm)->local_size;
+    const bool pinned = count < sysconf(_SC_NPROCESSORS_ONLN);
+    if (neighbours <= 1 || pinned) return count;
+    return count > neighbours ? count / neighbours : 1;
+}

@@ -1,0 +1,43 @@
+/*
+ * What the ranks of one training run do together: start from rank 0's state, average gradients bucket by bucket beside the backward pass, agree before a step that everyone has its batch, and
+ * compare their parameters now and then. A run alone (comm NULL) does none of it. Every function here is called by all ranks in the same order.
+ */
+#ifndef SKY_TRAIN_RANKS_H
+#define SKY_TRAIN_RANKS_H
+
+#include "backend/executor.h"
+#include "comm/comm.h"
+#include "skygem/config.h"
+
+struct sky_ranks {
+    struct sky_comm *comm; /* borrowed; NULL: alone */
+    int rank, size;
+    struct sky_executor *executor; /* borrowed, once attached */
+    struct sky_bucket *buckets;
+    int64_t bucket_count;
+    bool rounds; /* gradients go out as bf16 */
+    struct sky_exchange exchange;
+};
+
+/*
+ * Ends a phase that may fail on one rank only: SKY_OK when all are well. Otherwise every rank gets the failing one's status, so that all decide alike; the message is the rank's own, or names it.
+ */
+sky_status sky_ranks_settle(struct sky_comm *comm, sky_status mine, const char *what);
+
+/* Plans the buckets, checks that all ranks planned the same, and hooks them into the executor (not moved afterwards). SKY_UNSUPPORTED when the back end cannot take part. */
+sky_status sky_ranks_attach(struct sky_ranks *ranks, struct sky_comm *comm, const struct sky_config *config, struct sky_executor *executor);
+void sky_ranks_detach(struct sky_ranks *ranks);
+
+/* Rank 0's arena becomes everyone's. Nothing to do for an arena that is not there. */
+sky_status sky_ranks_share_arena(struct sky_comm *comm, struct sky_executor *executor, enum sky_arena arena, const char *what);
+
+/* Parameters, momentum and averages must be the same bits on every rank: SKY_PEER naming the first rank whose are not. */
+sky_status sky_ranks_compare(struct sky_ranks *ranks);
+
+/* Masks of dropout differ from rank to rank: the seed that keys them. Rank 0's is the experiment's. */
+uint64_t sky_ranks_dropout_seed(uint64_t seed, int rank);
+
+/* Threads for a rank's arithmetic and loader when none are set: this machine's, divided among its ranks, unless something has pinned the ranks to processors of their own already. */
+int sky_ranks_threads(const struct sky_comm *comm);
+
+#endif
