@@ -43,6 +43,9 @@ struct sky_run {
     void *out[SKY_MAX_OUT];
     void *work;
     bool accumulate; /* GRADS outputs: add instead of overwrite */
+    double *mine;      /* share: to fill, [sky_node_shared_count] */
+    const double *all; /* run, after a share: [ranks][sky_node_shared_count]; NULL: alone */
+    int rank, ranks;   /* of `all` */
 };
 
 /*
@@ -73,6 +76,8 @@ struct sky_operation {
     /* Fills state, work_bytes and implementation. May be NULL: nothing to prepare. */
     sky_status (*prepare)(struct sky_kernel *kernel);
     sky_status (*run)(const struct sky_kernel *kernel, const struct sky_run *run);
+    /* Of nodes with a sky_node_shared_count: the first half, what this rank has to say of statistics that are taken over all ranks. The same device order as run. NULL: cannot. */
+    sky_status (*share)(const struct sky_kernel *kernel, const struct sky_run *run);
     void (*destroy)(struct sky_kernel *kernel); /* may be NULL */
 };
 

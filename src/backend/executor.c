@@ -116,7 +116,16 @@ sky_status sky_executor_run_node(struct sky_executor *executor, int64_t index, b
     struct sky_run run = {.work = executor->work, .accumulate = accumulate};
     for (int i = 0; i < node->in_count; i++) run.in[i] = sky_executor_pointer(executor, node->in[i]);
     for (int i = 0; i < node->out_count; i++) run.out[i] = sky_executor_pointer(executor, node->out[i]);
-    return executor->device.backend->operations[node->op].run(&executor->kernels[index], &run);
+    const struct sky_operation *operation = &executor->device.backend->operations[node->op];
+    const struct sky_exchange *exchange = executor->exchange;
+    const int64_t shared = exchange && exchange->mine ? sky_node_shared_count(executor->graph, node) : 0;
+    if (shared) {
+        run.mine = exchange->mine;
+        SKY_TRY(operation->share(&executor->kernels[index], &run));
+        SKY_TRY(exchange->gather(exchange->context, shared));
+        run.mine = NULL, run.all = exchange->all, run.rank = exchange->rank, run.ranks = exchange->ranks;
+    }
+    return operation->run(&executor->kernels[index], &run);
 }
 
 /* A back end that runs behind the host's back marks its own times, read when a run of phases is over. */

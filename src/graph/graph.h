@@ -181,6 +181,9 @@ struct sky_bucket {
  */
 sky_status sky_graph_buckets(const struct sky_graph *graph, size_t first_bytes, size_t bytes, struct sky_bucket **out, int64_t *count);
 
+/* Numbers that a node's two halves exchange between ranks: (mean, centred squares) or two sums a group and channel, as [.., G, 2, C] doubles. 0 unless attr.bn.across asks for it. */
+int64_t sky_node_shared_count(const struct sky_graph *graph, const struct sky_node *node);
+
 /* Multiply-adds and bytes moved (compulsory reads and writes) of one node. */
 struct sky_cost {
     double multiply_adds, bytes;

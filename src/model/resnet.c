@@ -33,6 +33,11 @@ static sky_value channel_parameter(struct sky_builder *b, const char *name, cons
     return trunk_parameter(b, name, suffix, parameter, 1, &channels);
 }
 
+static union sky_attributes batch_norm(const struct sky_builder *b)
+{
+    return (union sky_attributes){.bn = {.groups = b->groups, .epsilon = 1e-5, .momentum = 0.1, .across = b->config->distributed.bn_sync}};
+}
+
 /* Inference takes relu and residual into the convolution itself. */
 static struct normed conv_bn(struct sky_builder *b, sky_value x, const char *conv_name, const char *bn_name, int64_t channels, int window, int stride, bool relu, sky_value residual)
 {
@@ -45,7 +50,8 @@ static struct normed conv_bn(struct sky_builder *b, sky_value x, const char *con
     out.beta = channel_parameter(b, bn_name, "bias", channels, 0, false);
     const sky_value running_mean = channel_parameter(b, bn_name, "running_mean", channels, 0, true);
     const sky_value running_var = channel_parameter(b, bn_name, "running_var", channels, 1, true);
-    union sky_attributes conv = {.conv = {.stride = stride, .pad = window / 2}}, bn = {.bn = {.groups = b->groups, .epsilon = 1e-5, .momentum = 0.1, .update = true}};
+    union sky_attributes conv = {.conv = {.stride = stride, .pad = window / 2}}, bn = batch_norm(b);
+    bn.bn.update = true;
     if (b->infer) {
         const int64_t fold = sky_graph_node(graph, SKY_OP_BN_FOLD, SKY_PHASE_ONCE, bn_name, &bn, (const sky_value[]){w, out.gamma, out.beta, running_mean, running_var}, 5);
         conv.conv.relu = relu;
@@ -63,7 +69,8 @@ static sky_value conv_bn_relu(struct sky_builder *b, sky_value x, const char *co
 {
     const struct normed n = conv_bn(b, x, conv_name, bn_name, channels, window, stride, true, SKY_NONE);
     if (b->infer) return n.z;
-    const union sky_attributes bn = {.bn = {.groups = b->groups, .epsilon = 1e-5, .momentum = 0.1, .relu = true}};
+    union sky_attributes bn = batch_norm(b);
+    bn.bn.relu = true;
     const sky_value in[5] = {n.z, n.mean, n.invstd, n.gamma, n.beta};
     return sky_graph_out(b->graph, sky_graph_node(b->graph, SKY_OP_BN_APPLY, SKY_PHASE_FORWARD, bn_name, &bn, in, 5), 0);
 }
@@ -83,7 +90,7 @@ static sky_value gate(struct sky_builder *b, const char *block, const struct nor
     const sky_value b1 = trunk_parameter(b, name, "fc1.bias", first_bias, 1, &hidden);
     const sky_value w2 = trunk_parameter(b, name, "fc2.weight", second, 2, (const int64_t[]){channels, hidden});
     const sky_value b2 = trunk_parameter(b, name, "fc2.bias", second_bias, 1, &channels);
-    const union sky_attributes bn = {.bn = {.groups = b->groups, .epsilon = 1e-5}};
+    const union sky_attributes bn = batch_norm(b);
     const sky_value in[5] = {n->image_mean, n->mean, n->invstd, n->gamma, n->beta};
     const int64_t squeeze = b->infer ? sky_graph_node(graph, SKY_OP_CHANNEL_MEAN, SKY_PHASE_FORWARD, name, NULL, &n->z, 1)
                                      : sky_graph_node(graph, SKY_OP_BN_SQUEEZE, SKY_PHASE_FORWARD, name, &bn, in, 5);
@@ -110,7 +117,8 @@ static sky_value tail(struct sky_builder *b, const char *block, const char *last
     const bool raw = b->infer;
     const sky_value in[11] = {n.z,        raw ? SKY_NONE : n.mean, raw ? SKY_NONE : n.invstd, raw ? SKY_NONE : n.gamma, raw ? SKY_NONE : n.beta, s,
                               shortcut.z, shortcut.mean,           shortcut.invstd,           raw ? SKY_NONE : shortcut.gamma, raw ? SKY_NONE : shortcut.beta};
-    const union sky_attributes bn = {.bn = {.groups = b->groups, .epsilon = 1e-5, .momentum = 0.1, .relu = true}};
+    union sky_attributes bn = batch_norm(b);
+    bn.bn.relu = true;
     return sky_graph_out(graph, sky_graph_node(graph, SKY_OP_BLOCK_TAIL, SKY_PHASE_FORWARD, block, &bn, in, 11), 0);
 }
 

@@ -1,6 +1,9 @@
 /*
  * The contract of every operation: inputs, outputs, shapes, attributes, formulas. A back end implements exactly this; src/backend/ref is its plain form.
  *
+ * attr.bn.across: a group's statistics are over the images of all ranks, in BN_STATS, HEAD_BN and what their gradients subtract (BN_GRAD, HEAD_BN_GRAD, BLOCK_TAIL_GRAD). Such a node runs in two
+ * halves with an exchange between them (sky_run.mine and all, backend.h); gradients of gamma and beta stay those of this rank's images. Alone it is the same as without.
+ *
  * Letters: N images (both views in one batch: G groups of N/G images, view order satellite, drone), H W map, C channels, K output channels or classes, P heads/parts, D features.
  * [x] is optional (SKY_NONE). "GRADS" marks outputs in the gradient arena: a run with `accumulate` set adds to them, otherwise overwrites. T is graph->dtype,
  * or graph->map_dtype for tensors of rank 4: maps, and the filters that convolutions read (parameters' copies in SHADOW). Where these are bf16 or f16, arithmetic is f32 all the same, and a
@@ -105,7 +108,7 @@ struct sky_segment {
 union sky_attributes {
     struct { float mean[3], std[3]; } prep;
     struct { int stride, pad; bool relu; int64_t height, width; /* of x, for CONV_DGRAD */ int rows, columns; /* R, S for CONV_WGRAD */ } conv;
-    struct { int groups; double epsilon, momentum; bool relu, update; } bn; /* BN_*, BLOCK_TAIL*, HEAD_BN*, BN_SQUEEZE */
+    struct { int groups; double epsilon, momentum; bool relu, update, across; } bn; /* BN_*, BLOCK_TAIL*, HEAD_BN*, BN_SQUEEZE */
     struct { int window, stride, pad; bool ceil; int64_t height, width; /* of x, for _GRAD */ } pool;
     struct { int64_t height, width; } map; /* UPSAMPLE: of y; _GRAD: of dx; GLOBAL_MAX_GRAD: of dx */
     struct { int pooling; /* enum sky_pooling */ double p; const struct sky_part_table *table; /* owned by the graph */ } part;

@@ -40,6 +40,7 @@ static sky_status look(struct sky_trainer *trainer, sky_value value, const char 
 static sky_status look_at_activations(struct sky_trainer *trainer, struct finding *found)
 {
     const struct sky_graph *graph = &trainer->model.graph;
+    trainer->executor.exchange = NULL; /* ranks look by themselves, and some will find nothing; there is no further step */
     for (int64_t part = 0; part < trainer->config->train.accumulate && found->element < 0; part++) {
         SKY_TRY(sky_trainer_copy_in(trainer, part));
         for (int64_t n = 0; n < graph->node_count && found->element < 0; n++) {

@@ -52,6 +52,33 @@ static sky_status finish(void *context)
     return sky_comm_reduce_wait(ranks->comm);
 }
 
+static sky_status gather(void *context, int64_t count)
+{
+    struct sky_ranks *ranks = context;
+    return sky_comm_gather(ranks->comm, ranks->exchange.mine, (size_t)count * sizeof(double), ranks->exchange.all, "batch norm's statistics");
+}
+
+/* Room for the largest node's numbers, when there are any. */
+static sky_status attach_statistics(struct sky_ranks *ranks)
+{
+    const struct sky_executor *executor = ranks->executor;
+    int64_t most = 0;
+    for (int64_t n = 0; n < executor->graph->node_count; n++) {
+        const struct sky_node *node = &executor->graph->nodes[n];
+        const int64_t count = sky_node_shared_count(executor->graph, node);
+        if (count && !executor->device.backend->operations[node->op].share) {
+            sky_fail(SKY_UNSUPPORTED, "distributed.bn_sync", "the %s back end cannot take batch norm's statistics over several ranks", executor->device.backend->name);
+            return sky_hint("set bn_sync = no: each rank's statistics are then over its own images");
+        }
+        if (count > most) most = count;
+    }
+    if (!most) return SKY_OK;
+    SKY_TRY(sky_alloc(&ranks->statistics, (size_t)(most * (1 + ranks->size)), sizeof *ranks->statistics, "statistics over all ranks"));
+    ranks->exchange.mine = ranks->statistics, ranks->exchange.all = ranks->statistics + most;
+    ranks->exchange.rank = ranks->rank, ranks->exchange.ranks = ranks->size, ranks->exchange.gather = gather;
+    return SKY_OK;
+}
+
 sky_status sky_ranks_attach(struct sky_ranks *ranks, struct sky_comm *comm, const struct sky_config *config, struct sky_executor *executor)
 {
     const size_t bytes = (size_t)(config->distributed.bucket_mib * 0x1p20);
@@ -65,6 +92,7 @@ sky_status sky_ranks_attach(struct sky_ranks *ranks, struct sky_comm *comm, cons
     SKY_TRY(sky_comm_same(comm, &ranks->bucket_count, sizeof ranks->bucket_count, "the number of gradient buckets"));
     SKY_TRY(sky_comm_same(comm, ranks->buckets, (size_t)ranks->bucket_count * sizeof *ranks->buckets, "the gradient buckets"));
     ranks->exchange = (struct sky_exchange){.context = ranks, .buckets = ranks->buckets, .bucket_count = ranks->bucket_count, .start = start, .finish = finish};
+    SKY_TRY(attach_statistics(ranks));
     executor->exchange = &ranks->exchange;
     return SKY_OK;
 }
@@ -72,6 +100,7 @@ sky_status sky_ranks_attach(struct sky_ranks *ranks, struct sky_comm *comm, cons
 void sky_ranks_detach(struct sky_ranks *ranks)
 {
     free(ranks->buckets);
+    free(ranks->statistics);
     memset(ranks, 0, sizeof *ranks);
 }
 

@@ -16,6 +16,7 @@ struct sky_ranks {
     struct sky_bucket *buckets;
     int64_t bucket_count;
     bool rounds; /* gradients go out as bf16 */
+    double *statistics; /* [1 + size][most of a node]: this rank's, then all ranks' */
     struct sky_exchange exchange;
 };
 

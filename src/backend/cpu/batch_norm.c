@@ -76,16 +76,46 @@ static sky_status stats_prepare(struct sky_kernel *kernel)
     return SKY_OK;
 }
 
+/* A group's results, for one block of channels. */
+static void stats_write(const struct sky_kernel *kernel, const struct sky_run *run, const struct moments *group, int g, int64_t all, int64_t first)
+{
+    const int64_t channels = sky_min(SKY_CHANNEL_BLOCK, all - first);
+    const double epsilon = kernel->node->attr.bn.epsilon, momentum = kernel->node->attr.bn.momentum;
+    float *running_mean = run->in[1], *running_var = run->in[2]; /* [C] */
+    float *mean = run->out[1], *invstd = run->out[2];            /* [G,C] */
+    for (int64_t c = 0; c < channels; c++) {
+        mean[g * all + first + c] = (float)group->mean[c];
+        invstd[g * all + first + c] = (float)(1 / sqrt(group->square[c] / group->count + epsilon));
+        if (!kernel->node->attr.bn.update) continue;
+        running_mean[first + c] = (float)((1 - momentum) * running_mean[first + c] + momentum * group->mean[c]);
+        running_var[first + c] = (float)((1 - momentum) * running_var[first + c] + momentum * (group->square[c] / (group->count - 1)));
+    }
+}
+
+/* Merges the ranks' moments [ranks,G,2,C], for one block of channels. */
+static void stats_merge_ranks(const struct sky_kernel *kernel, const struct sky_run *run, const struct sky_map_shape *map, int64_t first)
+{
+    const int64_t all = map->channels, channels = sky_min(SKY_CHANNEL_BLOCK, all - first);
+    const int groups = kernel->node->attr.bn.groups;
+    for (int g = 0; g < groups; g++) {
+        struct moments group = {0}, one = {.count = (double)(map->images / groups * map->positions)};
+        for (int r = 0; r < run->ranks; r++) {
+            const double *from = run->all + ((int64_t)r * groups + g) * 2 * all + first;
+            for (int64_t c = 0; c < channels; c++) one.mean[c] = from[c], one.square[c] = from[all + c];
+            moments_merge(&group, &one, channels);
+        }
+        stats_write(kernel, run, &group, g, all, first);
+    }
+}
+
 /* Merges units to images and images to groups, for one block of channels. */
 static void stats_merge(const struct sky_kernel *kernel, const struct sky_run *run, const struct sky_map_shape *map, const struct sky_units *units,
                         int64_t first)
 {
     const int64_t all = map->channels, channels = sky_min(SKY_CHANNEL_BLOCK, all - first);
     const int groups = kernel->node->attr.bn.groups;
-    const double epsilon = kernel->node->attr.bn.epsilon, momentum = kernel->node->attr.bn.momentum;
-    const float *parts = run->work;                                              /* [units,3,C] */
-    float *running_mean = run->in[1], *running_var = run->in[2];                 /* [C] */
-    float *image_mean = run->out[0], *mean = run->out[1], *invstd = run->out[2]; /* [N,C], [G,C], [G,C] */
+    const float *parts = run->work;  /* [units,3,C] */
+    float *image_mean = run->out[0]; /* [N,C] */
     for (int g = 0; g < groups; g++) {
         struct moments group = {0};
         for (int64_t n = map->images / groups * g; n < map->images / groups * (g + 1); n++) {
@@ -97,13 +127,12 @@ static void stats_merge(const struct sky_kernel *kernel, const struct sky_run *r
             for (int64_t c = 0; c < channels; c++) image_mean[n * all + first + c] = (float)image.mean[c];
             moments_merge(&group, &image, channels);
         }
-        for (int64_t c = 0; c < channels; c++) {
-            mean[g * all + first + c] = (float)group.mean[c];
-            invstd[g * all + first + c] = (float)(1 / sqrt(group.square[c] / group.count + epsilon));
-            if (!kernel->node->attr.bn.update) continue;
-            running_mean[first + c] = (float)((1 - momentum) * running_mean[first + c] + momentum * group.mean[c]);
-            running_var[first + c] = (float)((1 - momentum) * running_var[first + c] + momentum * (group.square[c] / (group.count - 1)));
+        if (!run->mine) {
+            stats_write(kernel, run, &group, g, all, first);
+            continue;
         }
+        double *to = run->mine + (int64_t)g * 2 * all + first;
+        for (int64_t c = 0; c < channels; c++) to[c] = group.mean[c], to[all + c] = group.square[c];
     }
 }
 
@@ -113,6 +142,8 @@ static sky_status stats_run(const struct sky_kernel *kernel, const struct sky_ru
     const struct sky_units units = sky_units_of(&map);
     const float *z = run->in[0]; /* [N,H,W,C] */
     float *parts = run->work;    /* [units,3,C] */
+    for (int64_t first = 0; run->all && first < map.channels; first += SKY_CHANNEL_BLOCK) stats_merge_ranks(kernel, run, &map, first);
+    if (run->all) return SKY_OK;
 #pragma omp parallel num_threads(sky_cpu_threads(kernel))
     {
 #pragma omp for schedule(static)
@@ -245,25 +276,51 @@ struct grad_pass {
     struct sky_units units;
     int64_t group_units; /* units of one group */
     bool relu, accumulate;
+    const struct sky_run *run; /* mine, all */
+    int groups;
 };
 
 /* One block of channels of one group: its share of the gradients of gamma and beta, its constant and slope. */
+static void grad_finish(const struct grad_pass *pass, int64_t group, int64_t first, const double *sum_g, const double *sum_gz, const double *whole_g, const double *whole_gz)
+{
+    const int64_t all = pass->map.channels, channels = sky_min(SKY_CHANNEL_BLOCK, all - first);
+    const double count = (double)(pass->group_units / pass->units.per_image * pass->map.positions) * (pass->run->all ? pass->run->ranks : 1);
+    for (int64_t c = 0; c < channels; c++) {
+        const int64_t at = group * all + first + c;
+        pass->constant[at] = (float)(pass->scale[at] * whole_g[c] / count);
+        pass->slope[at] = (float)(pass->scale[at] * (double)pass->invstd[at] * (whole_gz[c] * pass->invstd[at]) / count);
+        sky_give(pass->dgamma, first + c, sum_gz[c] * pass->invstd[at], pass->accumulate || group > 0);
+        sky_give(pass->dbeta, first + c, sum_g[c], pass->accumulate || group > 0);
+    }
+}
+
+/* Sums of g and g (z - mean) of one block of channels of one group; of this rank alone they are handed on or used. */
 static void grad_merge(const struct grad_pass *pass, int64_t group, int64_t first)
 {
     const int64_t all = pass->map.channels, channels = sky_min(SKY_CHANNEL_BLOCK, all - first);
-    const double count = (double)(pass->group_units / pass->units.per_image * pass->map.positions);
     const float *sums = pass->sums + group * pass->group_units * 2 * all;
     double sum_g[SKY_CHANNEL_BLOCK], sum_gz[SKY_CHANNEL_BLOCK];
     sky_sum_units(sums, pass->group_units, 2 * all, first, channels, sum_g);
     sky_sum_units(sums, pass->group_units, 2 * all, all + first, channels, sum_gz);
-    for (int64_t c = 0; c < channels; c++) {
-        const int64_t at = group * all + first + c;
-        const double sum_normal = sum_gz[c] * pass->invstd[at];
-        pass->constant[at] = (float)(pass->scale[at] * sum_g[c] / count);
-        pass->slope[at] = (float)(pass->scale[at] * (double)pass->invstd[at] * sum_normal / count);
-        sky_give(pass->dgamma, first + c, sum_normal, pass->accumulate || group > 0);
-        sky_give(pass->dbeta, first + c, sum_g[c], pass->accumulate || group > 0);
+    if (!pass->run->mine) {
+        grad_finish(pass, group, first, sum_g, sum_gz, sum_g, sum_gz);
+        return;
     }
+    double *to = pass->run->mine + group * 2 * all + first;
+    for (int64_t c = 0; c < channels; c++) to[c] = sum_g[c], to[all + c] = sum_gz[c];
+}
+
+/* The same from all ranks' sums [ranks,G,2,C], in their order. */
+static void grad_merge_ranks(const struct grad_pass *pass, int64_t group, int64_t first)
+{
+    const int64_t all = pass->map.channels, channels = sky_min(SKY_CHANNEL_BLOCK, all - first);
+    const double *own = pass->run->all + ((int64_t)pass->run->rank * pass->groups + group) * 2 * all + first;
+    double whole_g[SKY_CHANNEL_BLOCK] = {0}, whole_gz[SKY_CHANNEL_BLOCK] = {0};
+    for (int r = 0; r < pass->run->ranks; r++) {
+        const double *from = pass->run->all + ((int64_t)r * pass->groups + group) * 2 * all + first;
+        for (int64_t c = 0; c < channels; c++) whole_g[c] += from[c], whole_gz[c] += from[all + c];
+    }
+    grad_finish(pass, group, first, own, own + all, whole_g, whole_gz);
 }
 
 static void grad_sum_unit(const struct grad_pass *pass, int64_t group, int64_t index)
@@ -297,7 +354,9 @@ static sky_status grad_run(const struct sky_kernel *kernel, const struct sky_run
                              .dbeta = run->out[2],
                              .map = sky_map_shape_of(sky_cpu_in(kernel, 1)),
                              .relu = kernel->node->attr.bn.relu,
-                             .accumulate = run->accumulate};
+                             .accumulate = run->accumulate,
+                             .run = run,
+                             .groups = groups};
     const int64_t row = groups * pass.map.channels;
     pass.scale = run->work, pass.constant = pass.scale + row, pass.slope = pass.constant + row, pass.sums = pass.slope + row;
     pass.units = sky_units_of(&pass.map);
@@ -309,11 +368,14 @@ static sky_status grad_run(const struct sky_kernel *kernel, const struct sky_run
         int64_t begin, end;
         sky_my_share(pass.group_units, &begin, &end);
         begin += group * pass.group_units, end += group * pass.group_units;
-        for (int64_t u = begin; u < end; u++) grad_sum_unit(&pass, group, u);
+        for (int64_t u = begin; u < end && !run->all; u++) grad_sum_unit(&pass, group, u);
 #pragma omp barrier
 #pragma omp for schedule(static)
-        for (int64_t first = 0; first < pass.map.channels; first += SKY_CHANNEL_BLOCK) grad_merge(&pass, group, first);
-        for (int64_t u = end - 1; u >= begin; u--) grad_write_unit(&pass, group, u);
+        for (int64_t first = 0; first < pass.map.channels; first += SKY_CHANNEL_BLOCK) {
+            if (run->all) grad_merge_ranks(&pass, group, first);
+            else grad_merge(&pass, group, first);
+        }
+        for (int64_t u = end - 1; u >= begin && !run->mine; u--) grad_write_unit(&pass, group, u);
     }
     return SKY_OK;
 }
@@ -334,7 +396,7 @@ static sky_status fold_run(const struct sky_kernel *kernel, const struct sky_run
     return SKY_OK;
 }
 
-const struct sky_operation sky_cpu_BN_STATS = {.prepare = stats_prepare, .run = stats_run};
+const struct sky_operation sky_cpu_BN_STATS = {.prepare = stats_prepare, .run = stats_run, .share = stats_run};
 const struct sky_operation sky_cpu_BN_APPLY = {.prepare = apply_prepare, .run = apply_run};
-const struct sky_operation sky_cpu_BN_GRAD = {.prepare = grad_prepare, .run = grad_run};
+const struct sky_operation sky_cpu_BN_GRAD = {.prepare = grad_prepare, .run = grad_run, .share = grad_run};
 const struct sky_operation sky_cpu_BN_FOLD = {.run = fold_run};

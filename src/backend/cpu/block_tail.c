@@ -175,7 +175,7 @@ static void grad_channel(const struct sky_kernel *kernel, const struct sky_run *
                 *gate = run->in[8], *dsqueeze = run->in[9];
     const int groups = kernel->node->attr.bn.groups;
     const int64_t all = map->channels, group_images = map->images / groups;
-    const double area = (double)map->positions, count = area * (double)group_images;
+    const double area = (double)map->positions, count = area * (double)group_images * (run->all ? run->ranks : 1);
     double total_1 = 0, total_2 = 0;
     for (int g = 0; g < groups; g++) {
         const double std = invstd[g * all + c], scale = gamma[c] * std;
@@ -186,6 +186,15 @@ static void grad_channel(const struct sky_kernel *kernel, const struct sky_run *
             s1 += weight * sum_g[at] + squeezed;
             s2 += weight * sum_gz[at] + squeezed * ((image_mean[at] - mean[g * all + c]) * std);
         }
+        total_1 += s1, total_2 += s2;
+        if (run->mine) {
+            run->mine[(int64_t)g * 2 * all + c] = s1, run->mine[((int64_t)g * 2 + 1) * all + c] = s2;
+            continue;
+        }
+        for (int r = 0; run->all && r < run->ranks; r++) {
+            const double *from = run->all + ((int64_t)r * groups + g) * 2 * all + c;
+            s1 = (r ? s1 : 0) + from[0], s2 = (r ? s2 : 0) + from[all];
+        }
         for (int64_t n = g * group_images; n < (g + 1) * group_images; n++) {
             float *rows = (float *)run->work + n * GRAD_ROWS * all + c;
             const double squeezed = dsqueeze ? dsqueeze[n * all + c] : 0;
@@ -193,9 +202,8 @@ static void grad_channel(const struct sky_kernel *kernel, const struct sky_run *
             rows[all] = (float)(scale * (squeezed / area - s1 / count));
             rows[2 * all] = (float)(scale * std * s2 / count);
         }
-        total_1 += s1;
-        total_2 += s2;
     }
+    if (run->mine) return;
     sky_give(run->out[1], c, total_2, run->accumulate);
     sky_give(run->out[2], c, total_1, run->accumulate);
 }
@@ -225,12 +233,13 @@ static sky_status grad_run(const struct sky_kernel *kernel, const struct sky_run
     const bool stream = sky_streams(sky_cpu_out(kernel, 0)->bytes, map.channels);
     const float *g = run->in[0], *z = run->in[1], *mean = run->in[2];
     float *dz = run->out[0];
+    const int64_t passed = run->mine ? 0 : units.count; /* the first half only sums */
 #pragma omp parallel num_threads(sky_cpu_threads(kernel))
     {
 #pragma omp for schedule(static)
         for (int64_t c = 0; c < map.channels; c++) grad_channel(kernel, run, &map, c);
 #pragma omp for schedule(static)
-        for (int64_t u = 0; u < units.count; u++) {
+        for (int64_t u = 0; u < passed; u++) {
             const struct sky_unit unit = sky_unit_at(&units, u);
             const int64_t offset = (unit.image * map.positions + unit.first) * map.channels;
             const float *rows = (const float *)run->work + unit.image * GRAD_ROWS * map.channels;
@@ -242,4 +251,4 @@ static sky_status grad_run(const struct sky_kernel *kernel, const struct sky_run
 
 const struct sky_operation sky_cpu_BLOCK_TAIL = {.prepare = tail_prepare, .run = tail_run};
 const struct sky_operation sky_cpu_BLOCK_TAIL_REDUCE = {.prepare = reduce_prepare, .run = reduce_run};
-const struct sky_operation sky_cpu_BLOCK_TAIL_GRAD = {.prepare = grad_prepare, .run = grad_run};
+const struct sky_operation sky_cpu_BLOCK_TAIL_GRAD = {.prepare = grad_prepare, .run = grad_run, .share = grad_run};

@@ -53,6 +53,12 @@ static sky_status cpu_run(const struct sky_kernel *kernel, const struct sky_run 
     return rows[kernel->node->op]->run(kernel, run);
 }
 
+/* All five operations that may be asked for it have it. */
+static sky_status cpu_share(const struct sky_kernel *kernel, const struct sky_run *run)
+{
+    return rows[kernel->node->op]->share(kernel, run);
+}
+
 static void cpu_destroy(struct sky_kernel *kernel)
 {
     const struct sky_operation *row = rows[kernel->node->op];
@@ -60,7 +66,7 @@ static void cpu_destroy(struct sky_kernel *kernel)
 }
 
 static const struct sky_operation operations[SKY_OP_COUNT] = {
-#define SKY_OP(name, inputs, outputs, file, doc) [SKY_OP_##name] = {.supports = f32_only, .prepare = cpu_prepare, .run = cpu_run, .destroy = cpu_destroy},
+#define SKY_OP(name, inputs, outputs, file, doc) [SKY_OP_##name] = {.supports = f32_only, .prepare = cpu_prepare, .run = cpu_run, .share = cpu_share, .destroy = cpu_destroy},
 #include "ops/ops.def"
 #undef SKY_OP
 };

@@ -21,6 +21,31 @@ static struct column_block block_at(const struct sky_tensor *x, int64_t index)
     return (struct column_block){index / per_head, first, sky_min(SKY_CHANNEL_BLOCK, x->dim[2] - first)};
 }
 
+/* Two rows of numbers [2,D] that belong to one statistic: this rank's to hand on, or rank r's. */
+static double *mine_at(const struct sky_run *run, int64_t statistic, int64_t width, int64_t first)
+{
+    return run->mine + statistic * 2 * width + first;
+}
+
+static const double *all_at(const struct sky_run *run, int r, int64_t statistics, int64_t statistic, int64_t width, int64_t first)
+{
+    return run->all + ((int64_t)r * statistics + statistic) * 2 * width + first;
+}
+
+/* Moments of `members` rows a rank, merged in rank order. */
+static void merge_ranks(const struct sky_run *run, int64_t statistics, int64_t statistic, int64_t width, struct column_block block, double members, double *center, double *square)
+{
+    for (int64_t d = 0; d < block.features; d++) center[d] = square[d] = 0;
+    for (int r = 0; r < run->ranks; r++) {
+        const double *from = all_at(run, r, statistics, statistic, width, block.first);
+        for (int64_t d = 0; d < block.features; d++) {
+            const double difference = from[d] - center[d];
+            center[d] += difference / (r + 1);
+            square[d] += from[width + d] + difference * difference * members * r / (r + 1);
+        }
+    }
+}
+
 static void norm_block(const struct sky_kernel *kernel, const struct sky_run *run, const struct sky_tensor *shape, struct column_block block)
 {
     const int64_t rows = shape->dim[1], width = shape->dim[2], groups = kernel->node->attr.bn.groups, members = rows / groups;
@@ -41,13 +66,21 @@ static void norm_block(const struct sky_kernel *kernel, const struct sky_run *ru
                 const double difference = (double)x[n * width + d] - center[d];
                 square[d] += difference * difference;
             }
+        const int64_t number = block.head * groups + g;
+        if (run->mine) {
+            double *to = mine_at(run, number, width, block.first);
+            for (int64_t d = 0; d < block.features; d++) to[d] = center[d], to[width + d] = square[d];
+            continue;
+        }
+        if (run->all) merge_ranks(run, shape->dim[0] * groups, number, width, block, (double)members, center, square);
+        const double count = (double)(run->all ? members * run->ranks : members);
         for (int64_t d = 0; d < block.features; d++) {
-            slope[d] = 1 / sqrt(square[d] / (double)members + kernel->node->attr.bn.epsilon);
+            slope[d] = 1 / sqrt(square[d] / count + kernel->node->attr.bn.epsilon);
             mean[d] = (float)center[d];
             invstd[d] = (float)slope[d];
             if (!kernel->node->attr.bn.update) continue;
             running_mean[d] = (float)((1 - momentum) * running_mean[d] + momentum * center[d]);
-            running_var[d] = (float)((1 - momentum) * running_var[d] + momentum * square[d] / (double)(members - 1));
+            running_var[d] = (float)((1 - momentum) * running_var[d] + momentum * square[d] / (count - 1));
         }
         for (int64_t n = 0; n < members; n++)
             for (int64_t d = 0; d < block.features; d++)
@@ -80,14 +113,26 @@ static void grad_block(const struct sky_kernel *kernel, const struct sky_run *ru
                 sum[d] += (double)dy[n * width + d];
                 sum_x[d] += (double)dy[n * width + d] * ((double)x[n * width + d] - (double)mean[d]) * (double)invstd[d];
             }
+        const int64_t number = block.head * groups + g;
+        if (run->mine) {
+            double *to = mine_at(run, number, width, block.first);
+            for (int64_t d = 0; d < block.features; d++) to[d] = sum[d], to[width + d] = sum_x[d];
+            continue;
+        }
+        for (int64_t d = 0; d < block.features; d++) total[d] += sum[d], total_x[d] += sum_x[d];
+        for (int r = 0; run->all && r < run->ranks; r++) {
+            const double *from = all_at(run, r, shape->dim[0] * groups, number, width, block.first);
+            for (int64_t d = 0; d < block.features; d++) sum[d] = (r ? sum[d] : 0) + from[d], sum_x[d] = (r ? sum_x[d] : 0) + from[width + d];
+        }
+        const double count = (double)(run->all ? members * run->ranks : members);
         for (int64_t n = 0; n < members; n++)
             for (int64_t d = 0; d < block.features; d++) {
                 const double normal = ((double)x[n * width + d] - (double)mean[d]) * (double)invstd[d];
                 dx[n * width + d] =
-                    (float)((double)gamma[d] * (double)invstd[d] * ((double)dy[n * width + d] - (sum[d] + normal * sum_x[d]) / (double)members));
+                    (float)((double)gamma[d] * (double)invstd[d] * ((double)dy[n * width + d] - (sum[d] + normal * sum_x[d]) / count));
             }
-        for (int64_t d = 0; d < block.features; d++) total[d] += sum[d], total_x[d] += sum_x[d];
     }
+    if (run->mine) return;
     for (int64_t d = 0; d < block.features; d++) {
         sky_give(run->out[1], weight + d, total_x[d], run->accumulate);
         sky_give(run->out[2], weight + d, total[d], run->accumulate);
@@ -122,6 +167,6 @@ static sky_status infer_run(const struct sky_kernel *kernel, const struct sky_ru
     return SKY_OK;
 }
 
-const struct sky_operation sky_cpu_HEAD_BN = {.run = norm_run};
-const struct sky_operation sky_cpu_HEAD_BN_GRAD = {.run = grad_run};
+const struct sky_operation sky_cpu_HEAD_BN = {.run = norm_run, .share = norm_run};
+const struct sky_operation sky_cpu_HEAD_BN_GRAD = {.run = grad_run, .share = grad_run};
 const struct sky_operation sky_cpu_HEAD_BN_INFER = {.run = infer_run};

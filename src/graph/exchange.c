@@ -1,5 +1,6 @@
 /*
- * Cuts the gradients of a planned graph into the ranges that ranks sum while the backward pass goes on. Reads the plan only; the table it makes belongs to the caller.
+ * What ranks exchange, as the plan has it: the ranges of gradients that are summed while the backward pass goes on, and the statistics that are taken over all ranks. Reads the plan only; the
+ * table of buckets belongs to the caller.
  */
 #include "graph.h"
 
@@ -45,4 +46,16 @@ sky_status sky_graph_buckets(const struct sky_graph *graph, size_t first_bytes, 
         }
     *out = buckets, *count = made;
     return SKY_OK;
+}
+
+int64_t sky_node_shared_count(const struct sky_graph *graph, const struct sky_node *node)
+{
+    switch (node->op) {
+    case SKY_OP_BN_STATS:
+    case SKY_OP_HEAD_BN: return node->attr.bn.across ? 2 * graph->tensors[node->out[1]].count : 0;
+    case SKY_OP_BN_GRAD:
+    case SKY_OP_HEAD_BN_GRAD:
+    case SKY_OP_BLOCK_TAIL_GRAD: return node->attr.bn.across ? 2 * graph->tensors[node->in[2]].count : 0;
+    default: return 0;
+    }
 }
