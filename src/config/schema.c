@@ -169,7 +169,7 @@ const struct sky_key sky_schema[] = {
     {AT(distributed, bucket_mib), SKY_KEY_NUMBER, "25", "MiB", ABOVE(0, 1e6),
      .doc = "gradients are summed over ranks in pieces of this size while the backward pass goes on; the first one is of 1 MiB, so that summing starts early"},
     {AT(distributed, gradients), SKY_KEY_CHOICE, "fp32", "", .choices = gradient_precisions,
-     .doc = "what ranks send each other; bf16 is half as much between GPUs (on the CPU it is rounded likewise and sent as fp32)"},
+     .doc = "what ranks send each other: bf16 is half as much, each gradient is rounded once before the sum and once after"},
     {AT(distributed, timeout_s), SKY_KEY_NUMBER, "300", "seconds", ABOVE(0, 1e6), .doc = "a rank that does not answer for so long ends the run"},
     {AT(distributed, check_every), SKY_KEY_INT, "1000", "steps", RANGE(0, 1000000000), .doc = "between comparisons of the ranks' parameters, which must be the same bits; 0 = never"},
 

@@ -7,12 +7,10 @@
 #include "base/crc32c.h"
 #include "base/memory.h"
 #include "base/rng.h"
-#include "base/threads.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { FIRST_BUCKET_BYTES = 1 << 20 };
 
@@ -31,25 +29,26 @@ sky_status sky_ranks_settle(struct sky_comm *comm, sky_status mine, const char *
     return sky_error_set(&error);
 }
 
-static void round_to_bf16(float *values, int64_t count)
-{
-    for (int64_t i = 0; i < count; i++) values[i] = sky_bf16_to_float(sky_float_to_bf16(values[i]));
-}
-
 static sky_status start(void *context, const struct sky_bucket *bucket)
 {
     struct sky_ranks *ranks = context;
     float *gradients = (float *)ranks->executor->arena[SKY_ARENA_GRADS] + bucket->first;
-    char what[64];
-    if (ranks->rounds) round_to_bf16(gradients, bucket->count);
-    snprintf(what, sizeof what, "gradients, bucket %lld of %lld", (long long)(bucket - ranks->buckets) + 1, (long long)ranks->bucket_count);
-    return sky_comm_reduce_start(ranks->comm, gradients, bucket->count, SKY_F32, SKY_COMM_MEAN, what);
+    uint16_t *low = ranks->low ? ranks->low + bucket->first : NULL;
+    char what[40];
+    snprintf(what, sizeof what, "gradients %d of %d", (int)(bucket - ranks->buckets) + 1, (int)ranks->bucket_count);
+    if (!low) return sky_comm_reduce_start(ranks->comm, gradients, bucket->count, SKY_F32, SKY_COMM_MEAN, what);
+    for (int64_t i = 0; i < bucket->count; i++) low[i] = sky_float_to_bf16(gradients[i]);
+    return sky_comm_reduce_start(ranks->comm, low, bucket->count, SKY_BF16, SKY_COMM_MEAN, what);
 }
 
 static sky_status finish(void *context)
 {
     struct sky_ranks *ranks = context;
-    return sky_comm_reduce_wait(ranks->comm);
+    const struct sky_bucket *last = &ranks->buckets[ranks->bucket_count - 1];
+    float *gradients = ranks->executor->arena[SKY_ARENA_GRADS];
+    SKY_TRY(sky_comm_reduce_wait(ranks->comm));
+    for (int64_t i = 0; ranks->low && i < last->first + last->count; i++) gradients[i] = sky_bf16_to_float(ranks->low[i]);
+    return SKY_OK;
 }
 
 static sky_status gather(void *context, int64_t count)
@@ -82,7 +81,7 @@ static sky_status attach_statistics(struct sky_ranks *ranks)
 sky_status sky_ranks_attach(struct sky_ranks *ranks, struct sky_comm *comm, const struct sky_config *config, struct sky_executor *executor)
 {
     const size_t bytes = (size_t)(config->distributed.bucket_mib * 0x1p20);
-    *ranks = (struct sky_ranks){.comm = comm, .rank = sky_comm_rank(comm), .size = sky_comm_size(comm), .executor = executor, .rounds = config->distributed.gradients == SKY_GRADIENTS_BF16};
+    *ranks = (struct sky_ranks){.comm = comm, .rank = sky_comm_rank(comm), .size = sky_comm_size(comm), .executor = executor};
     if (ranks->size == 1) return SKY_OK;
     if (executor->device.backend->mark) {
         sky_fail(SKY_UNSUPPORTED, executor->device.backend->name, "%d ranks, but this program cannot yet sum gradients between devices", ranks->size);
@@ -91,6 +90,7 @@ sky_status sky_ranks_attach(struct sky_ranks *ranks, struct sky_comm *comm, cons
     SKY_TRY(sky_graph_buckets(executor->graph, bytes < FIRST_BUCKET_BYTES ? bytes : FIRST_BUCKET_BYTES, bytes, &ranks->buckets, &ranks->bucket_count));
     SKY_TRY(sky_comm_same(comm, &ranks->bucket_count, sizeof ranks->bucket_count, "the number of gradient buckets"));
     SKY_TRY(sky_comm_same(comm, ranks->buckets, (size_t)ranks->bucket_count * sizeof *ranks->buckets, "the gradient buckets"));
+    if (config->distributed.gradients == SKY_GRADIENTS_BF16) SKY_TRY(sky_alloc(&ranks->low, (size_t)executor->graph->param_elements, sizeof *ranks->low, "gradients in bf16"));
     ranks->exchange = (struct sky_exchange){.context = ranks, .buckets = ranks->buckets, .bucket_count = ranks->bucket_count, .start = start, .finish = finish};
     SKY_TRY(attach_statistics(ranks));
     executor->exchange = &ranks->exchange;
@@ -101,6 +101,7 @@ void sky_ranks_detach(struct sky_ranks *ranks)
 {
     free(ranks->buckets);
     free(ranks->statistics);
+    free(ranks->low);
     memset(ranks, 0, sizeof *ranks);
 }
 
@@ -153,10 +154,3 @@ uint64_t sky_ranks_dropout_seed(uint64_t seed, int rank)
     return high << 32 | sky_rng_u32(&rng);
 }
 
-int sky_ranks_threads(const struct sky_comm *comm)
-{
-    const int count = sky_thread_count_default(), neighbours = sky_comm_place(comm)->local_size;
-    const bool pinned = count < sysconf(_SC_NPROCESSORS_ONLN);
-    if (neighbours <= 1 || pinned) return count;
-    return count > neighbours ? count / neighbours : 1;
-}

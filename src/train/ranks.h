@@ -15,7 +15,7 @@ struct sky_ranks {
     struct sky_executor *executor; /* borrowed, once attached */
     struct sky_bucket *buckets;
     int64_t bucket_count;
-    bool rounds; /* gradients go out as bf16 */
+    uint16_t *low; /* [all gradients] as they travel, in bf16; NULL: they travel as they are */
     double *statistics; /* [1 + size][most of a node]: this rank's, then all ranks' */
     struct sky_exchange exchange;
 };
@@ -37,8 +37,5 @@ sky_status sky_ranks_compare(struct sky_ranks *ranks);
 
 /* Masks of dropout differ from rank to rank: the seed that keys them. Rank 0's is the experiment's. */
 uint64_t sky_ranks_dropout_seed(uint64_t seed, int rank);
-
-/* Threads for a rank's arithmetic and loader when none are set: this machine's, divided among its ranks, unless something has pinned the ranks to processors of their own already. */
-int sky_ranks_threads(const struct sky_comm *comm);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/signals.h"
 #include "base/str.h"
+#include "base/threads.h"
 #include "parameters.h"
 #include "schedule.h"
 #include "skygem/log.h"
@@ -49,10 +50,11 @@ static sky_status open_loader(struct sky_trainer *trainer)
 /* One process a device: rank by rank on this machine, from [device] index on. */
 static void find_place(struct sky_trainer *trainer, struct sky_comm *comm)
 {
-    const int threads = sky_ranks_threads(comm);
+    const struct sky_comm_place *place = sky_comm_place(comm);
+    const int threads = place && place->threads ? place->threads : sky_thread_count_default();
     trainer->ranks = (struct sky_ranks){.comm = comm, .rank = sky_comm_rank(comm), .size = sky_comm_size(comm)};
     trainer->here = *trainer->config;
-    trainer->here.device.index += trainer->ranks.size > 1 ? sky_comm_place(comm)->local_rank : 0;
+    trainer->here.device.index += place ? place->local_rank : 0;
     if (!trainer->here.device.threads) trainer->here.device.threads = threads;
     if (!trainer->here.data.workers) trainer->here.data.workers = threads;
 }

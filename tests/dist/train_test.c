@@ -71,7 +71,7 @@ static void train(struct sky_comm *comm, void *shared)
         if (step + 1 == course->steps && rank == course->poisoned) ((float *)trainer->executor.arena[SKY_ARENA_PARAMS])[5] += 1;
         const sky_status status = sky_trainer_step(trainer, &course->report[rank]);
         if (step + 1 < course->steps || course->want == SKY_OK) CHECK_OK(status);
-        else CHECK(status == course->want && strstr(sky_error_last()->what, course->says));
+        else ranks_broken = CHECK(status == course->want && strstr(sky_error_last()->what, course->says));
     }
     if (course->run) CHECK_OK(sky_trainer_save(trainer));
     course->next_step = sky_trainer_next_step(trainer);
