@@ -7,8 +7,9 @@
 #include "base/str.h"
 #include "evaluation.h"
 #include "io/checkpoint_file.h"
-#include "run_folder.h"
 #include "report/sheet.h"
+#include "run_folder.h"
+#include "run_ranks.h"
 #include "skygem/log.h"
 
 #include <stdio.h>
@@ -112,6 +113,7 @@ static sky_status run_eval(const struct sky_args *args)
     struct sky_evaluation evaluation;
     struct sky_text retrievals = {0};
     const char *sheet = sky_args_text(args, "sheet");
+    struct sky_comm *comm = NULL;
     const char **overrides = NULL;
     char *path = NULL, *weights = NULL;
     int override_count = 0;
@@ -124,14 +126,16 @@ static sky_status run_eval(const struct sky_args *args)
     SKY_TRY_DONE(choose_weights(args, &config, &weights));
     SKY_TRY_DONE(try_folder(args, "save-features"));
     SKY_TRY_DONE(try_folder(args, "save-mat"));
+    SKY_TRY_DONE(sky_run_ranks_open(&comm, &config, args));
     sky_log(SKY_LOG_INFO, "evaluating %s on %s", weights, config.data.root ? config.data.root : "");
     const struct sky_evaluation_files files = {sky_args_text(args, "save-features"), sky_args_text(args, "save-mat"), sheet ? &retrievals : NULL};
-    status = sky_evaluate_weights(&config, weights, &files, &evaluation);
+    status = sky_evaluate_weights(&config, comm, weights, &files, &evaluation);
     if (status == SKY_FORMAT && config.model.weights && !strcmp(weights, config.model.weights)) status = explain_starting_weights(args->operands[0]);
     SKY_TRY_DONE(status);
-    SKY_TRY_DONE(sky_args_given(args, "json") ? print_json(&evaluation) : sky_evaluation_print(&evaluation));
-    if (sheet) SKY_TRY_DONE(draw_sheet(&config, &retrievals, sheet));
+    if (sky_comm_rank(comm) == 0) SKY_TRY_DONE(sky_args_given(args, "json") ? print_json(&evaluation) : sky_evaluation_print(&evaluation));
+    if (sheet && sky_comm_rank(comm) == 0) SKY_TRY_DONE(draw_sheet(&config, &retrievals, sheet));
 done:
+    status = sky_run_ranks_end(comm, status);
     sky_config_free(&config);
     sky_text_free(&retrievals);
     free(overrides);

@@ -12,10 +12,11 @@
 #include "report/metrics_log.h"
 #include "report/training_events.h"
 #include "run_folder.h"
+#include "run_ranks.h"
 #include "run_report.h"
 #include "skygem/log.h"
-#include "skygem/trainer.h"
 #include "summary.h"
+#include "train/trainer_state.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +33,9 @@ static const struct sky_option options[] = {
 
 struct run {
     const struct sky_config *config;
-    struct sky_run_folder folder;
+    struct sky_comm *comm;
+    bool first;                   /* rank 0, or alone: it alone has the folder and writes */
+    struct sky_run_folder folder; /* path NULL on other ranks */
     struct sky_trainer *trainer;
     struct sky_metrics_log metrics;
     struct sky_event_file events; /* TensorBoard's; closed when there is none, or no room for it */
@@ -45,6 +48,7 @@ struct run {
 static void log_step(struct run *run, const struct sky_step_report *report)
 {
     char extra[200];
+    if (!run->first) return;
     snprintf(extra, sizeof extra, "epoch %lld  loss %.4f (ce %.4f kl %.5f)  grad %.3g  lr %.2e  data %.0f %%", (long long)report->epoch, report->loss, report->loss_ce, report->loss_kl,
              report->gradient_norm, report->lr_head, 100 * report->data_seconds / report->step_seconds);
     if (run->progress.terminal || (report->step + 1) % run->config->log.every == 0)
@@ -60,9 +64,10 @@ static sky_status save(struct run *run)
 }
 
 /* A full or failing disk may have room again later: what training has reached is worth more than its files. The last checkpoint alone must be written. */
-static sky_status go_on(sky_status status, const char *without)
+static sky_status go_on(const struct run *run, sky_status status, const char *without)
 {
     if (status != SKY_NOSPACE && status != SKY_IO) return status;
+    if (!run->first) return SKY_OK;
     const struct sky_error *error = sky_error_last();
     sky_log(SKY_LOG_WARNING, "training goes on without %s: %s: %s", without, error->where, error->what);
     if (*error->hint) sky_log(SKY_LOG_WARNING, "hint: %s", error->hint);
@@ -74,6 +79,7 @@ static sky_status stop_for_signal(struct run *run)
 {
     const int64_t steps = sky_trainer_next_step(run->trainer);
     if (run->saved != steps) SKY_TRY(save(run));
+    if (!run->first) return sky_fail(SKY_INTERRUPTED, "train", "stopped by a signal after step %lld", (long long)steps - 1);
     sky_fail(SKY_INTERRUPTED, run->folder.path, "stopped by a signal after step %lld; a checkpoint is written", (long long)steps - 1);
     return sky_hint("go on with: skygem train %s --resume", run->folder.path);
 }
@@ -82,22 +88,22 @@ static sky_status stop_for_signal(struct run *run)
 static sky_status stop_for_data(struct run *run)
 {
     const struct sky_error error = *sky_error_last();
-    if (run->saved != sky_trainer_next_step(run->trainer)) go_on(save(run), "a checkpoint"); /* said, if it fails; the image is the reason to stop */
+    if (run->saved != sky_trainer_next_step(run->trainer)) go_on(run, save(run), "a checkpoint"); /* said, if it fails; the image is the reason to stop */
     return sky_error_set(&error);
 }
 
 static sky_status write_metrics(struct run *run, const struct sky_step_report *report)
 {
-    const sky_status status = sky_metrics_write(&run->metrics, report);
+    const sky_status status = run->first ? sky_metrics_write(&run->metrics, report) : SKY_OK;
     if (status == SKY_OK) return SKY_OK;
-    return run->lost_lines++ ? SKY_OK : go_on(status, "this line of metrics.jsonl, and others until there is room");
+    return run->lost_lines++ ? SKY_OK : go_on(run, status, "this line of metrics.jsonl, and others until there is room");
 }
 
 static sky_status write_events(struct run *run, const struct sky_step_report *report)
 {
-    const sky_status status = sky_training_events_step(&run->events, report);
+    const sky_status status = run->first ? sky_training_events_step(&run->events, report) : SKY_OK;
     if (status != SKY_OK) sky_event_file_close(&run->events);
-    return status == SKY_OK ? SKY_OK : go_on(status, "TensorBoard's event file from here on");
+    return status == SKY_OK ? SKY_OK : go_on(run, status, "TensorBoard's event file from here on");
 }
 
 static sky_status evaluate(struct run *run)
@@ -116,16 +122,17 @@ static sky_status after_epoch(struct run *run, int64_t epochs_done)
 {
     const bool last = epochs_done == run->config->train.epochs;
     if (last) SKY_TRY(save(run));
-    else if (epochs_done % run->config->train.checkpoint_every == 0) SKY_TRY(go_on(save(run), "a checkpoint"));
-    return is_evaluation_due(run, epochs_done) ? go_on(evaluate(run), "keeping these scores") : SKY_OK;
+    else if (epochs_done % run->config->train.checkpoint_every == 0) SKY_TRY(go_on(run, save(run), "a checkpoint"));
+    return is_evaluation_due(run, epochs_done) ? go_on(run, evaluate(run), "keeping these scores") : SKY_OK;
 }
 
 static sky_status train(struct run *run)
 {
-    const int64_t step_count = sky_trainer_step_count(run->trainer), per_epoch = sky_trainer_steps_per_epoch(run->trainer), first = sky_trainer_next_step(run->trainer);
-    if (first % per_epoch == 0 && is_evaluation_due(run, first / per_epoch) && !sky_evaluation_is_there(run->folder.path, first)) /* resumed where one was cut off */
-        SKY_TRY(go_on(evaluate(run), "keeping these scores"));
-    sky_progress_begin(&run->progress, "step", "img", step_count, first);
+    const int64_t step_count = sky_trainer_step_count(run->trainer), first = sky_trainer_next_step(run->trainer);
+    int64_t cut_off = run->first && is_evaluation_due(run, sky_trainer_epochs_done(run->trainer)) && !sky_evaluation_is_there(run->folder.path, first);
+    SKY_TRY(sky_comm_reduce(run->comm, &cut_off, 1, SKY_I64, SKY_COMM_MAX, "an evaluation to make up for"));
+    if (cut_off) SKY_TRY(go_on(run, evaluate(run), "keeping these scores"));
+    if (run->first) sky_progress_begin(&run->progress, "step", "img", step_count, first);
     while (sky_trainer_next_step(run->trainer) < step_count) {
         struct sky_step_report report;
         const sky_status status = sky_trainer_step(run->trainer, &report);
@@ -133,11 +140,11 @@ static sky_status train(struct run *run)
         SKY_TRY(write_metrics(run, &report));
         SKY_TRY(write_events(run, &report));
         log_step(run, &report);
-        if (sky_signal_received()) return stop_for_signal(run);
-        const int64_t done = report.step + 1;
-        if (done % per_epoch == 0) SKY_TRY(after_epoch(run, done / per_epoch));
+        if (report.stop_asked) return stop_for_signal(run);
+        const int64_t epochs_done = sky_trainer_epochs_done(run->trainer);
+        if (epochs_done > 0) SKY_TRY(after_epoch(run, epochs_done));
     }
-    sky_progress_end(&run->progress);
+    if (run->first) sky_progress_end(&run->progress);
     if (run->lost_lines) sky_log(SKY_LOG_WARNING, "%lld lines of metrics.jsonl could not be written", (long long)run->lost_lines);
     return SKY_OK;
 }
@@ -146,31 +153,44 @@ static sky_status write_report(struct run *run)
 {
     const char *const folder = run->folder.path;
     char *path = NULL;
+    if (!run->first) return SKY_OK;
     SKY_TRY(sky_path_join(&path, folder, "report.html"));
     const sky_status status = sky_run_report_write(&folder, 1, path);
     free(path);
-    return status == SKY_OK ? SKY_OK : go_on(status, "report.html");
+    return status == SKY_OK ? SKY_OK : go_on(run, status, "report.html");
+}
+
+/* Rank 0's: the folder, locked, and its log. */
+static sky_status open_folder(struct run *run, const struct sky_args *args, bool own)
+{
+    const bool resume = sky_args_given(args, "resume");
+    char *log_path = NULL;
+    SKY_TRY(sky_run_folder_open(&run->folder, run->config, own ? args->operands[0] : sky_args_text(args, "output"), resume));
+    SKY_TRY(sky_path_join(&log_path, run->folder.path, "log.txt"));
+    const sky_status status = sky_console_log_file(log_path);
+    free(log_path);
+    return status;
+}
+
+/* Rank 0's: what is written before the first step. */
+static sky_status open_files(struct run *run, const struct sky_args *args, bool own)
+{
+    SKY_TRY(sky_run_folder_describe(&run->folder, run->config, own && !sky_args_given(args, "set")));
+    SKY_TRY(sky_summary_log(run->config, run->trainer, run->folder.path));
+    if (sky_args_given(args, "resume")) run->best = sky_evaluation_best(run->folder.path);
+    if (run->config->log.tensorboard) SKY_TRY(sky_event_file_open(&run->events, run->folder.path, sky_trainer_next_step(run->trainer)));
+    return sky_metrics_open(&run->metrics, run->folder.path, sky_trainer_next_step(run->trainer));
 }
 
 static sky_status open_run(struct run *run, const struct sky_args *args)
 {
-    const bool resume = sky_args_given(args, "resume");
-    const char *output = sky_args_text(args, "output");
-    char *log_path = NULL;
-    const bool own = !output && sky_path_is_folder(args->operands[0]);
-    if (own) output = args->operands[0];
-    SKY_TRY(sky_run_folder_open(&run->folder, run->config, output, resume));
-    SKY_TRY(sky_path_join(&log_path, run->folder.path, "log.txt"));
-    const sky_status status = sky_console_log_file(log_path);
-    free(log_path);
-    SKY_TRY(status);
-    SKY_TRY(sky_trainer_open(&run->trainer, run->config, run->folder.path, resume));
-    SKY_TRY(sky_run_folder_describe(&run->folder, run->config, own && !sky_args_given(args, "set")));
-    SKY_TRY(sky_summary_log(run->config, run->trainer, run->folder.path));
+    const bool own = !sky_args_text(args, "output") && sky_path_is_folder(args->operands[0]), resume = sky_args_given(args, "resume");
+    run->first = sky_comm_rank(run->comm) == 0;
+    sky_comm_at(run->comm, "start", -1);
+    SKY_TRY(sky_comm_settle(run->comm, run->first ? open_folder(run, args, own) : SKY_OK, "opening the run folder"));
+    SKY_TRY(sky_trainer_open_ranks(&run->trainer, run->config, run->folder.path, run->first && resume, run->comm));
     run->saved = sky_trainer_next_step(run->trainer);
-    if (resume) run->best = sky_evaluation_best(run->folder.path);
-    if (run->config->log.tensorboard) SKY_TRY(sky_event_file_open(&run->events, run->folder.path, sky_trainer_next_step(run->trainer)));
-    return sky_metrics_open(&run->metrics, run->folder.path, sky_trainer_next_step(run->trainer));
+    return sky_comm_settle(run->comm, run->first ? open_files(run, args, own) : SKY_OK, "opening the run's files");
 }
 
 static sky_status run_train(const struct sky_args *args)
@@ -188,13 +208,15 @@ static sky_status run_train(const struct sky_args *args)
         SKY_TRY_DONE(sky_summary_dry_run(&config));
         goto done;
     }
+    SKY_TRY_DONE(sky_run_ranks_open(&run.comm, &config, args));
     SKY_TRY_DONE(sky_signals_install());
     SKY_TRY_DONE(open_run(&run, args));
     SKY_TRY_DONE(train(&run));
     if (!sky_args_given(args, "no-eval")) SKY_TRY_DONE(evaluate(&run));
     SKY_TRY_DONE(write_report(&run));
-    sky_log(SKY_LOG_INFO, "done: run folder %s", run.folder.path);
+    if (run.first) sky_log(SKY_LOG_INFO, "done: run folder %s", run.folder.path);
 done:
+    status = sky_run_ranks_end(run.comm, status);
     sky_metrics_close(&run.metrics);
     sky_event_file_close(&run.events);
     sky_trainer_close(run.trainer);

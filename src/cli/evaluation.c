@@ -19,12 +19,14 @@
 struct shown {
     struct sky_progress progress;
     const char *what;
+    bool silent; /* another rank shows its share, which is as large as this one */
 };
 
 /* A signal ends an evaluation between batches. */
 static bool show(void *context, const char *what, int64_t done, int64_t total)
 {
     struct shown *shown = context;
+    if (shown->silent) return !sky_signal_received();
     if (done == 0 || shown->what != what) {
         shown->what = what;
         sky_progress_begin(&shown->progress, what, "img", total, 0);
@@ -54,18 +56,20 @@ static sky_status open_embedders(struct sky_embedder embedders[SKY_VIEW_COUNT], 
     return status;
 }
 
-static sky_status evaluate(const struct sky_config *config, struct sky_trainer *trainer, const char *weights, const struct sky_evaluation_files *files, struct sky_evaluation *out)
+static sky_status evaluate(const struct sky_config *config, struct sky_comm *comm, struct sky_trainer *trainer, const char *weights, const struct sky_evaluation_files *files,
+                           struct sky_evaluation *out)
 {
     struct sky_embedder embedders[SKY_VIEW_COUNT];
     struct sky_test_set set = {0};
-    struct shown shown = {.what = NULL};
+    struct shown shown = {.what = NULL, .silent = sky_comm_rank(comm) > 0};
     struct sky_text *retrievals = files ? files->retrievals : NULL;
     struct sky_json_writer lists = {.out = retrievals};
     memset(embedders, 0, sizeof embedders);
     sky_status status = sky_test_set_open(&set, config->data.root, config->eval.direction);
     if (status == SKY_OK) status = open_embedders(embedders, config, trainer, weights);
+    status = sky_comm_settle(comm, status, "opening the test images and the model");
     if (status == SKY_OK) {
-        struct sky_evaluate_options options = {.config = config, .set = &set, .progress = show, .context = &shown};
+        struct sky_evaluate_options options = {.config = config, .set = &set, .comm = comm, .progress = show, .context = &shown};
         if (files) options.save_folder = files->save_folder, options.mat_folder = files->mat_folder;
         if (retrievals) options.retrievals = &lists;
         for (int view = 0; view < SKY_VIEW_COUNT; view++) options.embedders[view] = &embedders[config->model.share_views ? 0 : view];
@@ -78,9 +82,11 @@ static sky_status evaluate(const struct sky_config *config, struct sky_trainer *
     return status;
 }
 
-sky_status sky_evaluate_weights(const struct sky_config *config, const char *weights, const struct sky_evaluation_files *files, struct sky_evaluation *out)
+sky_status sky_evaluate_weights(const struct sky_config *config, struct sky_comm *comm, const char *weights, const struct sky_evaluation_files *files, struct sky_evaluation *out)
 {
-    return evaluate(config, NULL, weights, files, out);
+    const struct sky_config here = sky_ranks_config(config, comm);
+    sky_comm_at(comm, "evaluation", -1);
+    return evaluate(&here, comm, NULL, weights, files, out);
 }
 
 /* The table grows a last column when not all rows are plain. */
@@ -211,18 +217,22 @@ static sky_status take_scores(const struct sky_config *config, struct sky_traine
 
 sky_status sky_evaluate_trainer(const struct sky_config *config, struct sky_trainer *trainer, const char *run_folder, double *best)
 {
+    struct sky_comm *comm = trainer->ranks.comm;
     struct sky_evaluation evaluation;
     struct sky_text retrievals = {0};
     char *test = NULL;
     SKY_TRY(sky_path_join(&test, config->data.root, "test"));
-    const bool there = sky_path_is_folder(test);
+    int64_t missing = !sky_path_is_folder(test);
     free(test);
-    if (!there) {
+    sky_comm_at(comm, "evaluation", sky_trainer_next_step(trainer));
+    SKY_TRY(sky_comm_reduce(comm, &missing, 1, SKY_I64, SKY_COMM_MAX, "the test folder"));
+    if (missing) {
         sky_log(SKY_LOG_WARNING, "%s has no test folder: nothing to evaluate", config->data.root);
         return SKY_OK;
     }
-    sky_status status = evaluate(config, trainer, NULL, &(struct sky_evaluation_files){.retrievals = &retrievals}, &evaluation);
-    if (status == SKY_OK) status = take_scores(config, trainer, &evaluation, &retrievals, run_folder, best);
+    SKY_TRY(sky_ranks_share_arena(comm, &trainer->executor, SKY_ARENA_BUFFERS, "the running statistics")); /* rank 0's, as in its checkpoints */
+    sky_status status = evaluate(&trainer->here, comm, trainer, NULL, &(struct sky_evaluation_files){.retrievals = &retrievals}, &evaluation);
+    if (status == SKY_OK && sky_comm_rank(comm) == 0) status = take_scores(config, trainer, &evaluation, &retrievals, run_folder, best);
     sky_text_free(&retrievals);
-    return status;
+    return sky_comm_settle(comm, status, "keeping scores");
 }

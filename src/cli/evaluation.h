@@ -4,12 +4,14 @@
 #ifndef SKY_CLI_EVALUATION_H
 #define SKY_CLI_EVALUATION_H
 
+#include "comm/comm.h"
 #include "eval/evaluate.h"
 #include "skygem/trainer.h"
 
 /*
  * Evaluates the trainer's parameters (the averaged ones when there are any), prints the table, writes eval/step-N.json and eval/retrievals-N.json, and when drone -> satellite R@1 beats *best writes
  * best.safetensors. A tree without test folders is said and left out. A signal ends it: SKY_INTERRUPTED.
+ * All ranks of the trainer call it, rank 0 with the run folder and *best, which only it prints and writes; all return the same status.
  */
 sky_status sky_evaluate_trainer(const struct sky_config *config, struct sky_trainer *trainer, const char *run_folder, double *best);
 
@@ -22,8 +24,8 @@ struct sky_evaluation_files {
     struct sky_text *retrievals;
 };
 
-/* Evaluates a checkpoint or weights file. files may be NULL. */
-sky_status sky_evaluate_weights(const struct sky_config *config, const char *weights, const struct sky_evaluation_files *files, struct sky_evaluation *out);
+/* Evaluates a checkpoint or weights file, on all ranks of comm (NULL: alone); rank 0 gets the scores. files may be NULL. */
+sky_status sky_evaluate_weights(const struct sky_config *config, struct sky_comm *comm, const char *weights, const struct sky_evaluation_files *files, struct sky_evaluation *out);
 
 /* The table for people, on stdout; chance included. */
 sky_status sky_evaluation_print(const struct sky_evaluation *evaluation);

@@ -111,8 +111,12 @@ sky_status sky_summary_log(const struct sky_config *config, const struct sky_tra
     sky_log(SKY_LOG_INFO, "%s, %lld heads, %lld classes, %.1f M parameters, %lld px, %s, %s planned", config->model.backbone, (long long)model->heads, (long long)model->classes,
             (double)sky_model_parameter_count(model, "") / 1e6, (long long)config->data.image_size, place, memory);
     sky_summary_warn_winograd(executor);
+    const int64_t places = config->train.batch_size * config->train.accumulate;
+    if (trainer->ranks.size > 1)
+        sky_log(SKY_LOG_INFO, "%d ranks of %lld places, gradients in %lld buckets, batch norm over %s", trainer->ranks.size, (long long)places, (long long)trainer->ranks.bucket_count,
+                config->distributed.bn_sync ? "all ranks" : "each rank's images");
     sky_log(SKY_LOG_INFO, "%lld epochs of %lld steps, %lld places a step, from step %lld", (long long)config->train.epochs, (long long)sky_trainer_steps_per_epoch(trainer),
-            (long long)(config->train.batch_size * config->train.accumulate), (long long)sky_trainer_next_step(trainer));
+            (long long)(places * trainer->ranks.size), (long long)sky_trainer_next_step(trainer));
     return SKY_OK;
 }
 

@@ -8,10 +8,12 @@
 #include "base/memory.h"
 #include "base/str.h"
 #include "base/threads.h"
+#include "comm/settle.h"
 #include "io/mat.h"
 #include "io/npy.h"
 #include "rerank.h"
 #include "retrievals.h"
+#include "shares.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,29 +94,54 @@ static const struct sky_image_set *images_of(const struct sky_evaluate_options *
 }
 
 /* condition: whose alteration is done to the pictures; the plain one has none. */
+static sky_status embed_images(const struct sky_evaluate_options *options, struct sky_embedder *embedder, const struct sky_image_set *images, const struct sky_condition *condition,
+                               const char *name, float *plain, float *flipped)
+{
+    struct progress_context context = {options, name, images->count};
+    struct sky_pack *pack = NULL;
+    if (!images->count) return SKY_OK; /* of fewer images than ranks */
+    if (options->progress && !report_progress(&context, 0)) /* the clock of the rate starts before the first batch */
+        return sky_fail(SKY_INTERRUPTED, options->set->root, "stopped before %s", name);
+    if (options->config->data.pack) SKY_TRY(sky_pack_open(&pack, options->config->data.pack));
+    embedder->alteration = condition->kind == SKY_CONDITION_PLAIN ? NULL : &condition->alteration;
+    const sky_status status = sky_embedder_run_set(embedder, options->config, images, options->set->root, pack, plain, flipped, options->progress ? report_progress : NULL, &context);
+    embedder->alteration = NULL;
+    sky_pack_close(pack);
+    return status;
+}
+
+/* This rank's share embedded, and everyone's gathered on rank 0. */
+static sky_status embed_share(const struct sky_evaluate_options *options, struct sky_embedder *embedder, const struct sky_image_set *images, const struct sky_condition *condition,
+                              struct embedded *out)
+{
+    const struct sky_image_set share = sky_share_of(options->comm, images);
+    const size_t values = (size_t)(sky_share_rows(options->comm, images->count) * out->dimensions);
+    float *plain = NULL, *flipped = NULL;
+    sky_status status = sky_alloc(&plain, values, sizeof *plain, "features");
+    if (status == SKY_OK && embedder->flip) status = sky_alloc(&flipped, values, sizeof *flipped, "features");
+    if (status == SKY_OK) status = embed_images(options, embedder, &share, condition, out->name, plain, flipped);
+    status = sky_comm_settle(options->comm, status, "embedding");
+    if (status == SKY_OK) status = sky_share_gather(options->comm, plain, out->plain, images->count, out->dimensions);
+    if (status == SKY_OK && flipped) status = sky_share_gather(options->comm, flipped, out->flipped, images->count, out->dimensions);
+    free(plain);
+    free(flipped);
+    return status;
+}
+
 static sky_status embed(const struct sky_evaluate_options *options, enum role role, int view, const struct sky_condition *condition, struct embedded *out)
 {
     const struct sky_image_set *images = images_of(options, role, view);
-    const bool plain = condition->kind == SKY_CONDITION_PLAIN;
+    const bool plain = condition->kind == SKY_CONDITION_PLAIN, first = sky_comm_rank(options->comm) == 0;
     struct sky_embedder *embedder = options->embedders[view];
-    struct sky_pack *pack = NULL;
     sky_status status = SKY_OK;
     snprintf(out->name, sizeof out->name, "%s_%s%s%s", role == QUERY ? "query" : "gallery", sky_view_name(view), plain ? "" : ", ", condition->detail);
-    SKY_TRY_DONE(allocate(out, images->count, sky_embedder_dimensions(embedder), embedder->flip));
-    for (int64_t i = 0; i < out->count; i++) out->labels[i] = images->labels[i];
-    if (options->config->data.pack) SKY_TRY_DONE(sky_pack_open(&pack, options->config->data.pack));
-    struct progress_context context = {options, out->name, out->count};
-    if (options->progress && !report_progress(&context, 0)) { /* the clock of the rate starts before the first batch */
-        status = sky_fail(SKY_INTERRUPTED, options->set->root, "stopped before %s", out->name);
-        goto done;
-    }
-    embedder->alteration = plain ? NULL : &condition->alteration;
-    status = sky_embedder_run_set(embedder, options->config, images, options->set->root, pack, out->plain, out->flipped, options->progress ? report_progress : NULL, &context);
-    embedder->alteration = NULL;
-    if (status == SKY_OK && plain && options->save_folder) status = save(out, images, options->save_folder);
-done:
-    sky_pack_close(pack);
-    return status;
+    out->count = images->count, out->dimensions = sky_embedder_dimensions(embedder);
+    if (first) status = allocate(out, out->count, out->dimensions, embedder->flip);
+    SKY_TRY(sky_comm_settle(options->comm, status, "room for features"));
+    for (int64_t i = 0; i < out->count && first; i++) out->labels[i] = images->labels[i];
+    if (sky_comm_size(options->comm) > 1) SKY_TRY(embed_share(options, embedder, images, condition, out));
+    else SKY_TRY(embed_images(options, embedder, images, condition, out->name, out->plain, out->flipped));
+    return first && plain && options->save_folder ? save(out, images, options->save_folder) : SKY_OK;
 }
 
 /* Right rows among ranked rows, averaged over queries. */
@@ -142,6 +169,7 @@ static sky_status score(struct task *task, const struct sky_condition *condition
     struct sky_device *device = &task->options->embedders[task->views[QUERY]]->executor.device;
     const int count = config->eval.protocol_count, threads = (int)config->device.threads;
     const double start = sky_now();
+    if (sky_comm_rank(task->options->comm) != 0) return SKY_OK; /* has no features */
     for (int flip = query->flipped != NULL; flip >= 0; flip--) {
         const struct sky_features q = {query->count, query->dimensions, flip ? query->flipped : query->plain, query->labels, query->name};
         const struct sky_features g = {gallery->count, gallery->dimensions, flip ? gallery->flipped : gallery->plain, gallery->labels, gallery->name};
@@ -171,7 +199,7 @@ static enum role drone_role(const struct task *task)
 static sky_status embed_timed(struct task *task, enum role role, const struct sky_condition *condition, struct embedded *out)
 {
     const double start = sky_now();
-    const sky_status status = embed(task->options, role, task->views[role], condition, out);
+    const sky_status status = sky_comm_settle(task->options->comm, embed(task->options, role, task->views[role], condition, out), "features");
     task->out->embed_seconds += sky_now() - start;
     task->out->images += out->count;
     return status;
@@ -185,6 +213,7 @@ static sky_status score_picked(struct task *task, const struct sky_condition *co
     struct embedded some = {0};
     struct sky_picks picks = {0};
     sky_status status = SKY_OK;
+    if (sky_comm_rank(task->options->comm) != 0) return SKY_OK; /* has no features */
     SKY_TRY_DONE(sky_condition_pick(condition, images_of(task->options, role, task->views[role]), &picks));
     SKY_TRY_DONE(allocate(&some, picks.count, all->dimensions, all->flipped != NULL));
     memcpy(some.name, all->name, sizeof some.name);
@@ -246,6 +275,14 @@ static sky_status note_retrievals(const struct task *task)
     return SKY_OK;
 }
 
+/* What is written of the plain features. */
+static sky_status keep_plain(const struct task *task)
+{
+    if (sky_comm_rank(task->options->comm) != 0) return SKY_OK; /* has none */
+    SKY_TRY(save_mat(task));
+    return note_retrievals(task);
+}
+
 static sky_status run_direction(struct task *task)
 {
     struct sky_condition conditions[SKY_MAX_CONDITIONS];
@@ -259,12 +296,12 @@ static sky_status run_direction(struct task *task)
     }
     SKY_TRY_DONE(embed_timed(task, QUERY, &conditions[0], &task->plain[QUERY]));
     SKY_TRY_DONE(embed_timed(task, GALLERY, &conditions[0], &task->plain[GALLERY]));
-    SKY_TRY_DONE(save_mat(task));
-    SKY_TRY_DONE(note_retrievals(task));
+    SKY_TRY_DONE(sky_comm_settle(task->options->comm, keep_plain(task), "keeping features"));
     for (int i = 0; i < count; i++) {
-        if (sky_condition_picks(conditions[i].kind)) SKY_TRY_DONE(score_picked(task, &conditions[i]));
-        else if (conditions[i].kind == SKY_CONDITION_SHIFT) SKY_TRY_DONE(score_altered(task, &conditions[i]));
-        else SKY_TRY_DONE(score(task, &conditions[i], &task->plain[QUERY], &task->plain[GALLERY]));
+        if (sky_condition_picks(conditions[i].kind)) status = score_picked(task, &conditions[i]);
+        else if (conditions[i].kind == SKY_CONDITION_SHIFT) status = score_altered(task, &conditions[i]);
+        else status = score(task, &conditions[i], &task->plain[QUERY], &task->plain[GALLERY]);
+        SKY_TRY_DONE(sky_comm_settle(task->options->comm, status, "scores"));
     }
 done:
     for (int role = 0; role < ROLE_COUNT; role++) free_embedded(&task->plain[role]);

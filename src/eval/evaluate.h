@@ -4,6 +4,7 @@
 #ifndef SKY_EVAL_EVALUATE_H
 #define SKY_EVAL_EVALUATE_H
 
+#include "comm/comm.h"
 #include "conditions.h"
 #include "embed.h"
 #include "metrics.h"
@@ -27,12 +28,14 @@ struct sky_evaluation {
 };
 
 /*
+ * Several ranks each embed a share of the images; rank 0 gets all features, scores them and saves, so its digits are those of a run alone. Collective. The others get no results.
  * embedders[view]: both entries may be the same. save_folder (may be NULL): features go there as .npy, .labels.npy and .paths.txt. mat_folder (may be NULL): as
  * MAT_FOLDER/DIRECTION/pytorch_result.mat, what the references' evaluate_gpu.py reads. Both are the plain condition's, the mirror image's added where eval.flip has it.
  */
 struct sky_evaluate_options {
     const struct sky_config *config;
     struct sky_embedder *embedders[SKY_VIEW_COUNT];
+    struct sky_comm *comm; /* NULL: alone */
     const struct sky_test_set *set;
     const char *save_folder, *mat_folder;
     struct sky_json_writer *retrievals; /* may be NULL: what some queries of each direction found is added to the array begun there (eval/retrievals.h) */

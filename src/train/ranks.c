@@ -7,6 +7,7 @@
 #include "base/crc32c.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "base/threads.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,19 +15,15 @@
 
 enum { FIRST_BUCKET_BYTES = 1 << 20 };
 
-sky_status sky_ranks_settle(struct sky_comm *comm, sky_status mine, const char *what)
+struct sky_config sky_ranks_config(const struct sky_config *config, const struct sky_comm *comm)
 {
-    int64_t worst = mine;
-    if (sky_comm_size(comm) == 1) return mine;
-    const struct sky_error own = *sky_error_last();
-    SKY_TRY(sky_comm_reduce(comm, &worst, 1, SKY_I64, SKY_COMM_MAX, what));
-    if (worst == SKY_OK) return SKY_OK;
-    if (mine != SKY_OK) sky_error_set(&own);
-    const sky_status status = sky_comm_agree(comm, mine, what);
-    if (mine != SKY_OK || status != SKY_PEER) return status;
-    struct sky_error error = *sky_error_last();
-    error.status = (sky_status)worst;
-    return sky_error_set(&error);
+    const struct sky_comm_place *place = sky_comm_place(comm);
+    const int threads = place && place->threads ? place->threads : sky_thread_count_default();
+    struct sky_config here = *config;
+    if (place) here.device.index += place->local_rank;
+    if (!here.device.threads) here.device.threads = threads;
+    if (!here.data.workers) here.data.workers = threads;
+    return here;
 }
 
 static sky_status start(void *context, const struct sky_bucket *bucket)

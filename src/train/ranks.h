@@ -7,6 +7,7 @@
 
 #include "backend/executor.h"
 #include "comm/comm.h"
+#include "comm/settle.h"
 #include "skygem/config.h"
 
 struct sky_ranks {
@@ -20,14 +21,12 @@ struct sky_ranks {
     struct sky_exchange exchange;
 };
 
-/*
- * Ends a phase that may fail on one rank only: SKY_OK when all are well. Otherwise every rank gets the failing one's status, so that all decide alike; the message is the rank's own, or names it.
- */
-sky_status sky_ranks_settle(struct sky_comm *comm, sky_status mine, const char *what);
-
 /* Plans the buckets, checks that all ranks planned the same, and hooks them into the executor (not moved afterwards). SKY_UNSUPPORTED when the back end cannot take part. */
 sky_status sky_ranks_attach(struct sky_ranks *ranks, struct sky_comm *comm, const struct sky_config *config, struct sky_executor *executor);
 void sky_ranks_detach(struct sky_ranks *ranks);
+
+/* The configuration with this rank's device (rank by rank on a machine, from [device] index on) and its share of the processors. Texts are borrowed from `config`. */
+struct sky_config sky_ranks_config(const struct sky_config *config, const struct sky_comm *comm);
 
 /* Rank 0's arena becomes everyone's. Nothing to do for an arena that is not there. */
 sky_status sky_ranks_share_arena(struct sky_comm *comm, struct sky_executor *executor, enum sky_arena arena, const char *what);

@@ -8,7 +8,6 @@
 #include "base/memory.h"
 #include "base/signals.h"
 #include "base/str.h"
-#include "base/threads.h"
 #include "parameters.h"
 #include "schedule.h"
 #include "skygem/log.h"
@@ -47,18 +46,6 @@ static sky_status open_loader(struct sky_trainer *trainer)
     return sky_feed_open(&trainer->feed, &trainer->executor.device, trainer->loader, SKY_VIEW_COUNT * options.batch_size, (size_t)config->data.image_size * (size_t)config->data.image_size * 3);
 }
 
-/* One process a device: rank by rank on this machine, from [device] index on. */
-static void find_place(struct sky_trainer *trainer, struct sky_comm *comm)
-{
-    const struct sky_comm_place *place = sky_comm_place(comm);
-    const int threads = place && place->threads ? place->threads : sky_thread_count_default();
-    trainer->ranks = (struct sky_ranks){.comm = comm, .rank = sky_comm_rank(comm), .size = sky_comm_size(comm)};
-    trainer->here = *trainer->config;
-    trainer->here.device.index += place ? place->local_rank : 0;
-    if (!trainer->here.device.threads) trainer->here.device.threads = threads;
-    if (!trainer->here.data.workers) trainer->here.data.workers = threads;
-}
-
 /* Initial, imported or resumed values, and what else a checkpoint holds: rank 0's, sent to the others. */
 static sky_status start_values(struct sky_trainer *trainer, bool resume)
 {
@@ -69,7 +56,7 @@ static sky_status start_values(struct sky_trainer *trainer, bool resume)
     if (status == SKY_OK) status = sky_parameters_start_average(executor);
     trainer->scale = sky_loss_scale_start(trainer->model.graph.map_dtype);
     if (status == SKY_OK && resume) status = sky_trainer_resume(trainer);
-    SKY_TRY(sky_ranks_settle(trainer->ranks.comm, status, "the start"));
+    SKY_TRY(sky_comm_settle(trainer->ranks.comm, status, "the start"));
     SKY_TRY(sky_trainer_share_state(trainer));
     return sky_executor_run(executor, SKY_PHASE_ONCE, false);
 }
@@ -97,9 +84,10 @@ sky_status sky_trainer_open_ranks(struct sky_trainer **out, const struct sky_con
     sky_status status = SKY_OK;
     SKY_TRY(sky_alloc(&trainer, 1, sizeof *trainer, "a trainer"));
     trainer->config = config;
-    find_place(trainer, comm);
+    trainer->ranks = (struct sky_ranks){.comm = comm, .rank = sky_comm_rank(comm), .size = sky_comm_size(comm)};
+    trainer->here = sky_ranks_config(config, comm);
     if (run_folder) SKY_TRY_DONE(sky_strdup(&trainer->run_folder, run_folder, "the run folder"));
-    SKY_TRY_DONE(sky_ranks_settle(comm, open_parts(trainer), "opening the data and the model"));
+    SKY_TRY_DONE(sky_comm_settle(comm, open_parts(trainer), "opening the data and the model"));
     SKY_TRY_DONE(sky_ranks_attach(&trainer->ranks, comm, config, &trainer->executor));
     SKY_TRY_DONE(sky_trainer_compare_plans(trainer));
     SKY_TRY_DONE(start_values(trainer, resume));
@@ -276,7 +264,7 @@ sky_status sky_trainer_step(struct sky_trainer *trainer, struct sky_step_report 
     report->step = sky_trainer_next_step(trainer), report->epoch = trainer->step / trainer->steps_per_epoch;
     const double start = sky_now();
     sky_comm_at(trainer->ranks.comm, "train", report->step);
-    SKY_TRY(sky_ranks_settle(trainer->ranks.comm, next_batch(trainer, &batch), "the next batch"));
+    SKY_TRY(sky_comm_settle(trainer->ranks.comm, next_batch(trainer, &batch), "the next batch"));
     report->data_seconds = sky_now() - start;
     sky_status status = run_step(trainer, report);
     if (status == SKY_OK) status = sum_up(trainer, batch, report);
@@ -299,7 +287,7 @@ sky_status sky_trainer_step(struct sky_trainer *trainer, struct sky_step_report 
 sky_status sky_trainer_save(struct sky_trainer *trainer)
 {
     sky_comm_at(trainer->ranks.comm, "checkpoint", sky_trainer_next_step(trainer));
-    return sky_ranks_settle(trainer->ranks.comm, trainer->ranks.rank == 0 ? sky_trainer_write_checkpoint(trainer) : SKY_OK, "writing a checkpoint");
+    return sky_comm_settle(trainer->ranks.comm, trainer->ranks.rank == 0 ? sky_trainer_write_checkpoint(trainer) : SKY_OK, "writing a checkpoint");
 }
 
 const struct sky_model *sky_trainer_model(const struct sky_trainer *trainer)
