@@ -182,6 +182,12 @@ sky_status sky_config_feature_hash(const struct sky_config *config, uint32_t *ou
 /* Every section and key with type, allowed values, default, unit and doc, as text. Heap text in *out, caller frees. */
 sky_status sky_config_help(char **out);
 
+/* An experiment to start from, as an .ini text: the keys that most people set, and every other one with its default as a comment. Heap text in *out, caller frees. */
+sky_status sky_config_template(const char *name, char **out);
+
+/* Key number `index` (from 0) as "section.key", NULL behind the last: for completion. Valid until the next call on this thread. */
+const char *sky_config_key_name(int index);
+
 /* Where the value of "section.key" came from: "default", "FILE:LINE" or "--set". NULL for an unknown key. */
 const char *sky_config_origin_of(const struct sky_config *config, const char *section_dot_key);
 

@@ -255,6 +255,11 @@ sky_status sky_args_list(const struct sky_args *args, const char *name, const ch
 
 /* ---- help ---- */
 
+const struct sky_option *sky_args_common_options(void)
+{
+    return common_options;
+}
+
 static void help_options(struct sky_text *help, const struct sky_option *table)
 {
     for (const struct sky_option *option = table; option && option->name; option++) {

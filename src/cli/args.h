@@ -68,6 +68,9 @@ sky_status sky_args_list(const struct sky_args *args, const char *name, const ch
 /* Index of the choice `value` equals, or SKY_USAGE with all choices and the nearest. `what` is named: "--protocol", "command". */
 sky_status sky_choose(const char *value, const char *what, const char *const *choices, int count, int *out);
 
+/* What every command understands; ends with a row whose name is NULL. */
+const struct sky_option *sky_args_common_options(void);
+
 /* The text of "skygem PATH --help". Heap text in *out, caller frees. */
 sky_status sky_args_help(const struct sky_args *args, char **out);
 

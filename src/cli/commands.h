@@ -13,6 +13,7 @@ extern const struct sky_command sky_command_eval;
 extern const struct sky_command sky_command_score;
 extern const struct sky_command sky_command_embed, sky_command_index, sky_command_locate;
 extern const struct sky_command sky_command_info;
+extern const struct sky_command sky_command_init;
 extern const struct sky_command sky_command_weights;
 extern const struct sky_command sky_command_table;
 extern const struct sky_command sky_command_report;

@@ -4,6 +4,7 @@
  */
 #include "commands.h"
 #include "console.h"
+#include "manual.h"
 
 #include "base/str.h"
 #include "skygem/skygem.h"
@@ -15,6 +16,7 @@
 
 /* In the order of the overview. */
 static const struct sky_command *const commands[] = {
+    &sky_command_init,
     &sky_command_train,
     &sky_command_eval,
     &sky_command_score,
@@ -42,7 +44,8 @@ static void print_overview(FILE *to)
     fputs("skygem " SKYGEM_VERSION ": cross-view geo-localization. Given a drone photo, find the satellite tile of the same place, and the other way round.\n\n"
           "Usage: skygem COMMAND [arguments]\n\nCommands:\n", to);
     for (const struct sky_command *const *command = commands; *command; command++) fprintf(to, "  %-10s %s\n", (*command)->name, (*command)->doc);
-    fputs("  help       what a command takes (skygem help COMMAND) and every key of an experiment file (skygem help config)\n"
+    fputs("  help       what a command takes (skygem help COMMAND) and every key of an experiment file (skygem help config);\n"
+          "             skygem help man, bash, zsh: the manual page and the shells' completions\n"
           "  version    the program's version\n\n"
           "Exit codes: 0 ok, 1 run time, 2 usage or configuration, 3 data, 4 device or library, 5 another rank, 6 not a number, 75 stopped by a signal\n"
           "with a checkpoint to resume from.\n", to);
@@ -89,7 +92,21 @@ static sky_status print_config_help(void)
     return SKY_OK;
 }
 
-/* skygem help config, or skygem help [COMMAND [SUB-COMMAND]] is skygem COMMAND [SUB-COMMAND] --help. */
+/* The manual page or a shell's completion. */
+static sky_status print_manual(const char *kind)
+{
+    struct sky_text text = {0};
+    sky_status status = SKY_OK;
+    if (!strcmp(kind, "man")) status = sky_manual_page(commands, &text);
+    else if (!strcmp(kind, "bash")) sky_manual_bash(commands, &text);
+    else sky_manual_zsh(commands, &text);
+    if (status == SKY_OK) status = sky_text_status(&text, "the manual");
+    if (status == SKY_OK) fputs(text.text, stdout);
+    sky_text_free(&text);
+    return status;
+}
+
+/* skygem help config, skygem help man|bash|zsh, or skygem help [COMMAND [SUB-COMMAND]] is skygem COMMAND [SUB-COMMAND] --help. */
 static sky_status run_help(int argc, char **argv)
 {
     char option[] = "--help";
@@ -98,6 +115,7 @@ static sky_status run_help(int argc, char **argv)
     if (argc < 3) return print_overview(stdout), SKY_OK;
     if (argc > 4) return sky_fail(SKY_USAGE, "skygem help", "takes a command's name, not %d words", argc - 2);
     if (argc == 3 && !strcmp(argv[2], "config")) return print_config_help();
+    if (argc == 3 && is_one_of(argv[2], "man", "bash", "zsh")) return print_manual(argv[2]);
     SKY_TRY(choose(argv[2], &command));
     if (!command) return print_overview(stdout), SKY_OK;
     for (int i = 3; i < argc; i++) arguments[i - 2] = argv[i];

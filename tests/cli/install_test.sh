@@ -8,6 +8,9 @@ expect_code 0
 mv "$work/first" "$work/moved" && prefix=$work/moved
 expect [ -x "$prefix/bin/skygem" ]
 expect [ -f "$prefix/share/doc/skygem/LICENSE" ]
+expect [ -s "$prefix/share/man/man1/skygem.1" ]
+expect [ -s "$prefix/share/bash-completion/completions/skygem" ]
+expect [ -s "$prefix/share/zsh/site-functions/_skygem" ]
 run "$prefix/bin/skygem" --version
 expect_code 0
 

@@ -8,6 +8,18 @@ install(TARGETS skygem EXPORT skygemTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_
 install(DIRECTORY include/skygem DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/skygem)
 
+# The manual page and the shells' completions come from the program's own tables.
+set(SKY_MANUALS)
+foreach(manual man bash zsh)
+  set(file ${PROJECT_BINARY_DIR}/manual/${manual})
+  add_custom_command(OUTPUT ${file} COMMAND ${CMAKE_COMMAND} -E make_directory ${PROJECT_BINARY_DIR}/manual COMMAND skygem-program help ${manual} > ${file} DEPENDS skygem-program VERBATIM)
+  list(APPEND SKY_MANUALS ${file})
+endforeach()
+add_custom_target(manual ALL DEPENDS ${SKY_MANUALS})
+install(FILES ${PROJECT_BINARY_DIR}/manual/man DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 RENAME skygem.1)
+install(FILES ${PROJECT_BINARY_DIR}/manual/bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME skygem)
+install(FILES ${PROJECT_BINARY_DIR}/manual/zsh DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions RENAME _skygem)
+
 install(EXPORT skygemTargets NAMESPACE skygem:: DESTINATION ${SKY_PACKAGE_DIR})
 configure_package_config_file(third_party/cmake/skygemConfig.cmake.in skygemConfig.cmake INSTALL_DESTINATION ${SKY_PACKAGE_DIR})
 write_basic_package_version_file(skygemConfigVersion.cmake COMPATIBILITY SameMinorVersion)
