@@ -1,6 +1,6 @@
 /*
- * A rank that goes through the phases of a run and, when it is told to, ends badly in one of them. Faults are put in here, by arguments, and nowhere in the product.
- * Usage: comm_faults FAULT WHERE RANK TIMEOUT [PROGRAM]; FAULT none|killed|exits|aborts|stalls|leaves|fails, WHERE start-up|all-reduce|checkpoint|evaluation. RANK -1: every rank.
+ * A rank that goes through the phases of a run and, when it is told to, ends badly in one of them (or just waits for two seconds). Faults are put in here, by arguments, and nowhere in the product.
+ * Usage: comm_faults FAULT WHERE RANK TIMEOUT [PROGRAM]; FAULT none|killed|exits|aborts|stalls|leaves|fails|waits, WHERE start-up|all-reduce|checkpoint|evaluation. RANK -1: every rank.
  */
 #include "cli/console.h"
 #include "cli/place.h"
@@ -32,6 +32,7 @@ static sky_status strike(struct fault *fault, int rank, const char *where)
     if (!strcmp(fault->name, "aborts")) abort();
     if (!strcmp(fault->name, "stalls"))
         for (;;) pause();
+    if (!strcmp(fault->name, "waits")) sleep(2);
     if (!strcmp(fault->name, "fails")) return sky_fail(SKY_DATA, "image.jpg", "is not an image");
     if (!strcmp(fault->name, "leaves")) fault->left = true;
     return SKY_OK;
