@@ -31,8 +31,13 @@ static bool pass_signals_on(struct watcher *w)
     struct signalfd_siginfo info;
     bool child = false;
     while (read(w->signals, &info, sizeof info) == (ssize_t)sizeof info) {
-        if (info.ssi_signo == SIGCHLD) child = true;
-        else kill(w->child, w->sent = (int)info.ssi_signo);
+        if (info.ssi_signo == SIGCHLD) {
+            child = true;
+            continue;
+        }
+        /* SLURM sends to both of us, and a rank that gets a second SIGINT ends at once: the first is passed on as SIGTERM, which asks for the same. */
+        const bool first = w->sent == 0;
+        kill(w->child, w->sent = first && info.ssi_signo == SIGINT ? SIGTERM : (int)info.ssi_signo);
     }
     return child;
 }
