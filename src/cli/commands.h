@@ -16,7 +16,7 @@ extern const struct sky_command sky_command_info;
 extern const struct sky_command sky_command_init;
 extern const struct sky_command sky_command_weights;
 extern const struct sky_command sky_command_table;
-extern const struct sky_command sky_command_report;
+extern const struct sky_command sky_command_report, sky_command_explain;
 extern const struct sky_command sky_command_bench;
 extern const struct sky_command sky_command_data, sky_command_data_check, sky_command_data_stats;
 extern const struct sky_command sky_command_launch;

@@ -28,6 +28,7 @@ static const struct sky_command *const commands[] = {
     &sky_command_data,
     &sky_command_table,
     &sky_command_report,
+    &sky_command_explain,
     &sky_command_bench,
     &sky_command_launch,
     &sky_command_doctor,

@@ -204,3 +204,13 @@ sky_status sky_encoder_embed_file(struct sky_encoder *encoder, const char *path,
     struct sky_encoder_times times;
     return sky_encoder_embed_picture(encoder, path, NULL, 0, SKY_EXIF_APPLY, out, &times);
 }
+
+sky_status sky_encoder_explain(struct sky_encoder *encoder, const char *path, enum sky_exif exif, struct sky_heat *out, const uint8_t **pixels)
+{
+    const struct sky_decode_options options = {.exif = exif};
+    const int side = (int)encoder->config.data.image_size;
+    SKY_TRY(sky_image_read(path, &options, &encoder->decoded));
+    SKY_TRY(sky_resize_bicubic_to(&encoder->resizer, &encoder->decoded, side, side, encoder->pixels));
+    *pixels = encoder->pixels;
+    return sky_explain(&encoder->embedder, encoder->pixels, out);
+}

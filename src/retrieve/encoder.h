@@ -4,10 +4,13 @@
 #ifndef SKY_RETRIEVE_ENCODER_H
 #define SKY_RETRIEVE_ENCODER_H
 
+#include "eval/explain.h"
 #include "image/image.h"
 #include "skygem/retrieval.h"
 
 const struct sky_config *sky_encoder_config(const struct sky_encoder *encoder);
+/* Heat maps of the picture in a file, and in *pixels the picture as the network took it, [image size][image size][3], lent until the next call. */
+sky_status sky_encoder_explain(struct sky_encoder *encoder, const char *path, enum sky_exif exif, struct sky_heat *out, const uint8_t **pixels);
 const char *sky_encoder_weights(const struct sky_encoder *encoder); /* absolute path */
 int64_t sky_encoder_batch(const struct sky_encoder *encoder);
 
