@@ -125,7 +125,9 @@ struct sky_config {
         int64_t single_frame, height_groups, frames; /* 0 = off; frames: of a drone's descent */
         int64_t query_shift[SKY_MAX_LIST];           /* pixels */
         int query_shift_count;
-        int shift_fill; /* enum sky_shift_fill */
+        int shift_fill;           /* enum sky_shift_fill */
+        int weather[SKY_MAX_LIST]; /* enum sky_weather */
+        int weather_count;
         bool rerank;
         int64_t rerank_k1, rerank_k2;
         double rerank_lambda;

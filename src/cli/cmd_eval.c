@@ -22,6 +22,7 @@ static const struct sky_option options[] = {
     {"direction", 'd', "WHICH", NULL, "drone2satellite, satellite2drone or both (default: the experiment's)", false},
     {"save-features", 0, "DIR", NULL, "write the features as .npy with labels and paths", false},
     {"save-mat", 0, "DIR", NULL, "write DIR/DIRECTION/pytorch_result.mat, which the references' evaluate_gpu.py scores", false},
+    {"weather", 0, "NAME", NULL, "scores also with the drone's images in this weather: fog, rain ... or all (eval.weather)", true},
     {"rerank", 0, NULL, NULL, "scores also after k-reciprocal re-ranking (eval.rerank = yes)", false},
     {"sheet", 0, "FILE", NULL, "a PNG of some queries and the hardest failures of the first direction, each with its nearest five", false},
     {"json", 0, NULL, NULL, "print the results as JSON", false},
@@ -106,6 +107,29 @@ static sky_status draw_sheet(const struct sky_config *config, const struct sky_t
     return status;
 }
 
+/* --weather, once or several times, in the place of the experiment's. */
+static sky_status choose_weather(const struct sky_args *args, struct sky_config *config)
+{
+    const char *names[SKY_WEATHER_COUNT + 1], **given = NULL;
+    int count = 0, which = 0;
+    sky_status status = SKY_OK;
+    for (int w = 0; w < SKY_WEATHER_COUNT; w++) names[w] = sky_weather_name((enum sky_weather)w);
+    names[SKY_WEATHER_COUNT] = "all";
+    SKY_TRY(sky_args_list(args, "weather", &given, &count));
+    if (count) config->eval.weather_count = 0;
+    for (int i = 0; i < count; i++) {
+        SKY_TRY_DONE(sky_choose(given[i], "--weather", names, SKY_WEATHER_COUNT + 1, &which));
+        for (int w = 0; w < SKY_WEATHER_COUNT; w++) {
+            bool listed = false;
+            for (int j = 0; j < config->eval.weather_count; j++) listed = listed || config->eval.weather[j] == w;
+            if (!listed && w != SKY_WEATHER_NONE && (w == which || which == SKY_WEATHER_COUNT)) config->eval.weather[config->eval.weather_count++] = w;
+        }
+    }
+done:
+    free(given);
+    return status;
+}
+
 static sky_status run_eval(const struct sky_args *args)
 {
     static const char *const directions[] = {"drone2satellite", "satellite2drone", "both"}; /* order of enum sky_direction */
@@ -123,6 +147,7 @@ static sky_status run_eval(const struct sky_args *args)
     SKY_TRY_DONE(sky_config_read(&config, path, overrides, override_count));
     if (sky_args_given(args, "direction")) SKY_TRY_DONE(sky_args_choice(args, "direction", directions, 3, &config.eval.direction));
     if (sky_args_given(args, "rerank")) config.eval.rerank = true;
+    SKY_TRY_DONE(choose_weather(args, &config));
     SKY_TRY_DONE(choose_weights(args, &config, &weights));
     SKY_TRY_DONE(try_folder(args, "save-features"));
     SKY_TRY_DONE(try_folder(args, "save-mat"));
@@ -150,7 +175,7 @@ const struct sky_command sky_command_eval = {
     .min_operands = 1,
     .max_operands = 1,
     .doc = "R@1, R@5, R@10, R@1% and AP of a model on a test tree, both protocols",
-    .details = "Further rows under other conditions are keys of [eval] ('skygem help config'): multi_query, single_frame, height_groups, query_shift, rerank.",
+    .details = "Further rows under other conditions are keys of [eval] ('skygem help config'): multi_query, single_frame, height_groups, query_shift, shift_fill, weather, rerank.",
     .options = options,
     .run = run_eval,
 };

@@ -23,6 +23,7 @@ static const char *const schedules[] = {"step", "multistep", "cosine", "constant
 static const char *const nonfinite_policies[] = {"stop", "skip", NULL};
 static const char *const directions[] = {"drone2satellite", "satellite2drone", "both", NULL};
 static const char *const protocols[] = {"full", "no-distractors", NULL};
+static const char *const weathers[] = {"none", "fog", "rain", "snow", "fog+rain", "fog+snow", "rain+snow", "dark", "over-exposure", "wind", NULL};
 static const char *const shift_fills[] = {"black", "mirror", NULL};
 static const char *const precisions[] = {"fp32", "tf32", "bf16", "fp16", NULL};
 static const char *const backends[] = {"auto", "cpu", "cuda", "ref", NULL};
@@ -153,6 +154,8 @@ const struct sky_key sky_schema[] = {
     {AT(eval, query_shift), SKY_KEY_INTS, "none", "pixels", RANGE(1, 2048), .count_offset = offsetof(struct sky_config, eval.query_shift_count), .limit = SKY_MAX_LIST,
      .doc = "scores also for queries moved to the right by so much"},
     {AT(eval, shift_fill), SKY_KEY_CHOICE, "black", "", .choices = shift_fills, .doc = "what fills the strip that opens: black, or the mirror image of what stood there"},
+    {AT(eval, weather), SKY_KEY_CHOICES, "none", "", .choices = weathers, .count_offset = offsetof(struct sky_config, eval.weather_count), .limit = SKY_MAX_LIST,
+     .doc = "scores also with the drone's images in each of these, drawn the same for every model"},
     {AT(eval, rerank), SKY_KEY_BOOL, "no", "", .doc = "scores also after k-reciprocal re-ranking"},
     {AT(eval, rerank_k1), SKY_KEY_INT, "20", "", RANGE(1, 1000), .doc = "re-ranking: nearest rows that are asked for reciprocity"},
     {AT(eval, rerank_k2), SKY_KEY_INT, "6", "", RANGE(1, 1000), .doc = "re-ranking: nearest rows that are averaged; 1 = off"},

@@ -54,8 +54,7 @@ static sky_status read_image(void *context, int worker, int64_t job, int slot)
     const struct sky_reader *reader = context;
     uint8_t *out = reader->images + (size_t)slot * reader->image_bytes;
     SKY_TRY(fetch(reader, &reader->scratch[worker], job, out));
-    if (reader->alteration && reader->alteration->shift) sky_image_shift(out, reader->size, reader->alteration->shift, reader->alteration->fill);
-    return SKY_OK;
+    return reader->alteration ? sky_image_alter(reader->alteration, job, out, reader->size, &reader->scratch[worker].image) : SKY_OK;
 }
 
 sky_status sky_reader_create(struct sky_reader **out, const struct sky_image_set *set, const char *root, const struct sky_pack *pack, enum sky_exif exif,

@@ -7,11 +7,12 @@
 #include <string.h>
 
 /* University-1652's flights come down from the first height to the second. */
+static const uint64_t weather_seed = 1652; /* not the experiment's: every model sees the same weather */
 static const double first_metres = 256, last_metres = 121.5;
 
 const char *sky_condition_name(enum sky_condition_kind kind)
 {
-    static const char *const names[SKY_CONDITION_KINDS] = {"plain", "rerank", "multi_query", "single_frame", "height", "query_shift"};
+    static const char *const names[SKY_CONDITION_KINDS] = {"plain", "rerank", "multi_query", "single_frame", "height", "query_shift", "weather"};
     return names[kind];
 }
 
@@ -63,6 +64,13 @@ int sky_conditions_list(const struct sky_config *config, bool drone_asks, struct
         struct sky_condition *c = add(out, &count, SKY_CONDITION_SHIFT);
         c->alteration = (struct sky_alteration){.shift = (int)config->eval.query_shift[i], .fill = (enum sky_shift_fill)config->eval.shift_fill};
         snprintf(c->detail, sizeof c->detail, "%lld px, %s", (long long)config->eval.query_shift[i], config->eval.shift_fill == SKY_SHIFT_BLACK ? "black" : "mirror");
+    }
+    for (int i = 0; i < config->eval.weather_count; i++) {
+        struct sky_condition *c = NULL;
+        if (config->eval.weather[i] == SKY_WEATHER_NONE) continue; /* the plain rows */
+        c = add(out, &count, SKY_CONDITION_WEATHER);
+        c->alteration = (struct sky_alteration){.weather = (enum sky_weather)config->eval.weather[i], .seed = weather_seed};
+        snprintf(c->detail, sizeof c->detail, "%s", sky_weather_name(c->alteration.weather));
     }
     return count;
 }

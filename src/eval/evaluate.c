@@ -93,17 +93,19 @@ static const struct sky_image_set *images_of(const struct sky_evaluate_options *
     return role == QUERY ? &options->set->query[view] : &options->set->gallery[view];
 }
 
-/* condition: whose alteration is done to the pictures; the plain one has none. */
-static sky_status embed_images(const struct sky_evaluate_options *options, struct sky_embedder *embedder, const struct sky_image_set *images, const struct sky_condition *condition,
-                               const char *name, float *plain, float *flipped)
+/* condition: whose alteration is done to the pictures; the plain one has none. first: which image of the whole set the first one is. */
+static sky_status embed_images(const struct sky_evaluate_options *options, struct sky_embedder *embedder, const struct sky_image_set *images, int64_t first,
+                               const struct sky_condition *condition, const char *name, float *plain, float *flipped)
 {
+    struct sky_alteration alteration = condition->alteration;
     struct progress_context context = {options, name, images->count};
     struct sky_pack *pack = NULL;
     if (!images->count) return SKY_OK; /* of fewer images than ranks */
     if (options->progress && !report_progress(&context, 0)) /* the clock of the rate starts before the first batch */
         return sky_fail(SKY_INTERRUPTED, options->set->root, "stopped before %s", name);
     if (options->config->data.pack) SKY_TRY(sky_pack_open(&pack, options->config->data.pack));
-    embedder->alteration = condition->kind == SKY_CONDITION_PLAIN ? NULL : &condition->alteration;
+    alteration.first = first;
+    embedder->alteration = condition->kind == SKY_CONDITION_PLAIN ? NULL : &alteration;
     const sky_status status = sky_embedder_run_set(embedder, options->config, images, options->set->root, pack, plain, flipped, options->progress ? report_progress : NULL, &context);
     embedder->alteration = NULL;
     sky_pack_close(pack);
@@ -119,7 +121,7 @@ static sky_status embed_share(const struct sky_evaluate_options *options, struct
     float *plain = NULL, *flipped = NULL;
     sky_status status = sky_alloc(&plain, values, sizeof *plain, "features");
     if (status == SKY_OK && embedder->flip) status = sky_alloc(&flipped, values, sizeof *flipped, "features");
-    if (status == SKY_OK) status = embed_images(options, embedder, &share, condition, out->name, plain, flipped);
+    if (status == SKY_OK) status = embed_images(options, embedder, &share, share.paths - images->paths, condition, out->name, plain, flipped);
     status = sky_comm_settle(options->comm, status, "embedding");
     if (status == SKY_OK) status = sky_share_gather(options->comm, plain, out->plain, images->count, out->dimensions);
     if (status == SKY_OK && flipped) status = sky_share_gather(options->comm, flipped, out->flipped, images->count, out->dimensions);
@@ -140,7 +142,7 @@ static sky_status embed(const struct sky_evaluate_options *options, enum role ro
     SKY_TRY(sky_comm_settle(options->comm, status, "room for features"));
     for (int64_t i = 0; i < out->count && first; i++) out->labels[i] = images->labels[i];
     if (sky_comm_size(options->comm) > 1) SKY_TRY(embed_share(options, embedder, images, condition, out));
-    else SKY_TRY(embed_images(options, embedder, images, condition, out->name, out->plain, out->flipped));
+    else SKY_TRY(embed_images(options, embedder, images, 0, condition, out->name, out->plain, out->flipped));
     return first && plain && options->save_folder ? save(out, images, options->save_folder) : SKY_OK;
 }
 
@@ -230,7 +232,7 @@ done:
 /* Other pictures in the place of the plain ones. */
 static sky_status score_altered(struct task *task, const struct sky_condition *condition)
 {
-    const enum role role = QUERY;
+    const enum role role = condition->kind == SKY_CONDITION_WEATHER ? drone_role(task) : QUERY; /* a tile is a photograph of another day */
     struct embedded altered = {0};
     sky_status status = embed_timed(task, role, condition, &altered);
     if (status == SKY_OK) status = score(task, condition, role == QUERY ? &altered : &task->plain[QUERY], role == GALLERY ? &altered : &task->plain[GALLERY]);
@@ -283,6 +285,30 @@ static sky_status keep_plain(const struct task *task)
     return note_retrievals(task);
 }
 
+/* Where a direction was scored in several weathers: the mean over them and the plain rows, as MuSe-Net reports it, a row for each protocol and flip. */
+static void add_weather_means(struct sky_evaluation *out, const char *direction)
+{
+    const int scored = out->count;
+    for (int i = 0; i < scored; i++) {
+        struct sky_result mean = out->results[i];
+        struct sky_scores *m = &mean.scores;
+        int count = 1;
+        if (strcmp(mean.direction, direction) || mean.condition != SKY_CONDITION_PLAIN || out->count == SKY_MAX_RESULTS) continue;
+        for (int j = 0; j < scored; j++) {
+            const struct sky_result *r = &out->results[j];
+            const struct sky_scores *s = &r->scores;
+            if (strcmp(r->direction, direction) || r->condition != SKY_CONDITION_WEATHER || r->flip != mean.flip || s->protocol != m->protocol) continue;
+            m->r1 += s->r1, m->r5 += s->r5, m->r10 += s->r10, m->r1_percent += s->r1_percent, m->ap += s->ap, m->tied_queries += s->tied_queries;
+            count++;
+        }
+        if (count < 2) continue;
+        m->r1 /= count, m->r5 /= count, m->r10 /= count, m->r1_percent /= count, m->ap /= count;
+        mean.condition = SKY_CONDITION_WEATHER;
+        snprintf(mean.detail, sizeof mean.detail, "mean of %d with plain", count);
+        out->results[out->count++] = mean;
+    }
+}
+
 static sky_status run_direction(struct task *task)
 {
     struct sky_condition conditions[SKY_MAX_CONDITIONS];
@@ -299,10 +325,11 @@ static sky_status run_direction(struct task *task)
     SKY_TRY_DONE(sky_comm_settle(task->options->comm, keep_plain(task), "keeping features"));
     for (int i = 0; i < count; i++) {
         if (sky_condition_picks(conditions[i].kind)) status = score_picked(task, &conditions[i]);
-        else if (conditions[i].kind == SKY_CONDITION_SHIFT) status = score_altered(task, &conditions[i]);
+        else if (conditions[i].kind == SKY_CONDITION_SHIFT || conditions[i].kind == SKY_CONDITION_WEATHER) status = score_altered(task, &conditions[i]);
         else status = score(task, &conditions[i], &task->plain[QUERY], &task->plain[GALLERY]);
         SKY_TRY_DONE(sky_comm_settle(task->options->comm, status, "scores"));
     }
+    add_weather_means(task->out, task->name);
 done:
     for (int role = 0; role < ROLE_COUNT; role++) free_embedded(&task->plain[role]);
     return status;

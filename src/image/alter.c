@@ -19,3 +19,10 @@ void sky_image_shift(uint8_t *pixels, int size, int shift, enum sky_shift_fill f
         }
     }
 }
+
+sky_status sky_image_alter(const struct sky_alteration *alteration, int64_t index, uint8_t *pixels, int size, struct sky_image *spare)
+{
+    SKY_TRY(sky_weather_apply(alteration->weather, alteration->seed, (uint32_t)(alteration->first + index), pixels, size, spare));
+    if (alteration->shift) sky_image_shift(pixels, size, alteration->shift, alteration->fill);
+    return SKY_OK;
+}

@@ -42,6 +42,24 @@ expect_out 'condition'
 fails_with 2 '--k2' "$program" score --query features/query_drone.npy --query-labels features/query_drone.labels.npy --gallery features/gallery_satellite.npy \
     --gallery-labels features/gallery_satellite.labels.npy --rerank --k1 4 --k2 6
 
+# Weather: over the drone's images in both directions, one row a weather and their mean; the same whatever the threads; a key does what the option does.
+run "$program" eval run --json --quiet --weather rain --weather dark --set eval.flip=no --set eval.protocol=full
+expect_code 0
+stormy=$out
+expect [ "$(objects "$stormy" | wc -l)" -eq 8 ]
+expect [ "$(objects "$stormy" | grep -cF '"condition": "weather", "detail": "mean of 3 with plain"')" -eq 2 ]
+run "$program" eval run --json --quiet --set eval.weather=rain,dark --set eval.flip=no --set eval.protocol=full --set data.workers=5
+expect [ "$out" = "$stormy" ]
+run "$program" launch -n 3 --quiet eval run --json --quiet --weather rain --weather dark --set eval.flip=no --set eval.protocol=full # each rank embeds a share
+expect_code 0
+expect [ "$out" = "$stormy" ]
+run "$program" eval run --json --quiet --weather all --set eval.flip=no --set eval.protocol=full
+expect [ "$(objects "$out" | grep -cF '"condition": "weather"')" -eq 20 ]
+expect [ "$(objects "$out" | grep -F '"detail": "rain"')" = "$(objects "$stormy" | grep -F '"detail": "rain"')" ]
+awk_mean() { objects "$1" | grep -F '"direction": "drone2satellite"' | sed 's/.*"ap": \([^,]*\),.*/\1/'; }
+expect awk '{ v[NR] = $1 } END { d = (v[1] + v[2] + v[3]) / 3 - v[4]; exit !(NR == 4 && d < 1e-9 && d > -1e-9) }' <(awk_mean "$stormy")
+fails_with 2 'did you mean rain?' "$program" eval run --weather raim
+
 # The table has the conditions' column only when there are some.
 run "$program" eval run --quiet "${keys[@]}"
 expect_code 0; expect_out 'height frames 1-1, 256 to 256 m'
