@@ -12,10 +12,10 @@ struct sky_bench_row {
     char bench[16], what[96];
     double median_ms, min_ms, max_ms;
     int runs;
-    double floor_ms;              /* what the machine's ceilings allow; 0: none stated */
-    double rate;                  /* units a second */
-    char unit[16];                /* "img", "GB", "GFLOP" */
-    double conv_ms, other_ms;     /* step only: negative = not given */
+    double floor_ms;                  /* what the machine's ceilings allow; 0: none stated */
+    double rate;                      /* units a second */
+    char unit[16];                    /* "img", "GB", "GFLOP" */
+    double conv_ms, other_ms;         /* step only: negative = not given */
     double planned_bytes, peak_bytes; /* step only: negative = not given */
 };
 
@@ -34,5 +34,6 @@ sky_status sky_bench_ops(const struct sky_args *args, struct sky_bench_list *lis
 sky_status sky_bench_loader(const struct sky_args *args, struct sky_bench_list *list, struct sky_text *notes);
 sky_status sky_bench_allreduce(const struct sky_args *args, struct sky_bench_list *list, struct sky_text *notes);
 sky_status sky_bench_score(const struct sky_args *args, struct sky_bench_list *list, struct sky_text *notes);
+sky_status sky_bench_search(const struct sky_args *args, struct sky_bench_list *list, struct sky_text *notes);
 
 #endif

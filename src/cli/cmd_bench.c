@@ -121,6 +121,11 @@ static sky_status run_allreduce(const struct sky_args *args)
     return run_bench(args, sky_bench_allreduce);
 }
 
+static sky_status run_search(const struct sky_args *args)
+{
+    return run_bench(args, sky_bench_search);
+}
+
 #define EXPERIMENT_OPTIONS                                                                                                                                   \
     {"set", 's', "KEY=VALUE", NULL, "override a key", true}, {"runs", 'n', "N", "5", "timed runs after two warm-up runs", false},                            \
         {"infer", 0, NULL, NULL, "embedding (inference graph) instead of a training step", false}, {"json", 0, NULL, NULL, "print JSON", false}
@@ -150,12 +155,25 @@ static const struct sky_option allreduce_options[] = {
     {NULL, 0, NULL, NULL, NULL, false},
 };
 
+static const struct sky_option search_options[] = {
+    {"tiles", 'n', "N", "100000", "features to search", false},
+    {"dimensions", 'd', "D", "3584", "length of a feature", false},
+    {"queries", 0, "N", "20", "noisy copies of tiles to search for", false},
+    {"noise", 0, "X", "2", "length of the noise, beside a feature's length of 1", false},
+    {"runs", 0, "N", "3", "times each query is timed", false},
+    {"threads", 0, "N", "0", "threads (0 = cores)", false},
+    {"json", 0, NULL, NULL, "print JSON", false},
+    {NULL, 0, NULL, NULL, NULL, false},
+};
+
 static const struct sky_command step = {.name = "step", .operands = "[EXPERIMENT.ini]", .max_operands = 1, .doc = "whole training steps (or embeddings) on random images", .options = experiment_options, .run = run_step};
 static const struct sky_command ops = {.name = "ops", .operands = "[EXPERIMENT.ini]", .max_operands = 1, .doc = "each kind of operation within a step, with its floor", .options = experiment_options, .run = run_ops};
 static const struct sky_command loader = {.name = "loader", .operands = "FOLDER", .min_operands = 1, .max_operands = 1, .doc = "decode, resize and augment the images of a folder", .options = loader_options, .run = run_loader};
 static const struct sky_command score = {.name = "score", .doc = "ranking and metrics at University-1652's sizes, on random features", .options = score_options, .run = run_score};
 static const struct sky_command allreduce = {.name = "allreduce", .doc = "sums over ranks, by size (start it with skygem launch, mpirun or srun)", .options = allreduce_options, .run = run_allreduce};
-static const struct sky_command *const commands[] = {&step, &ops, &loader, &score, &allreduce, NULL};
+static const struct sky_command search = {
+    .name = "search", .doc = "exact search of an index of random features, as float32, fp16 and int8: time, memory, recall", .options = search_options, .run = run_search};
+static const struct sky_command *const commands[] = {&step, &ops, &loader, &score, &search, &allreduce, NULL};
 
 const struct sky_command sky_command_bench = {
     .name = "bench",

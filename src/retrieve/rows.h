@@ -28,7 +28,11 @@ struct sky_rows_stored {
 void sky_row_encode(enum sky_store store, const float *feature, int64_t dimensions, void *values, float *scale);
 void sky_row_decode(const struct sky_rows_stored *rows, int64_t row, float *feature);
 
-/* out[i] = query . row first + i. */
-void sky_rows_products(const struct sky_rows_stored *rows, int64_t first, int64_t count, const float *query, float *out);
+/* A query in the order in which rows of this store are read: sky_query_floats(dimensions) values. */
+int64_t sky_query_floats(int64_t dimensions);
+void sky_query_prepare(enum sky_store store, const float *query, int64_t dimensions, float *prepared);
+
+/* out[i] = query . row first + i, of a query prepared for this store. */
+void sky_rows_products(const struct sky_rows_stored *rows, int64_t first, int64_t count, const float *prepared, float *out);
 
 #endif

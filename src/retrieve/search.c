@@ -18,6 +18,7 @@ struct sky_search {
     int64_t first, count, k, found;
     int threads;
     float *similarities;              /* [count] */
+    float *query;                     /* prepared for the rows' store */
     struct sky_candidate *candidates; /* [k] */
 };
 
@@ -30,6 +31,7 @@ sky_status sky_search_open_part(struct sky_search **out, const struct sky_index 
     search->index = index, search->first = first, search->count = count, search->k = k < index->info.tiles ? k : index->info.tiles;
     search->threads = threads > 0 ? threads : sky_thread_count_default();
     SKY_TRY_DONE(sky_alloc(&search->similarities, (size_t)count, sizeof *search->similarities, "a search"));
+    SKY_TRY_DONE(sky_alloc(&search->query, (size_t)sky_query_floats(index->info.dimensions), sizeof *search->query, "a search"));
     SKY_TRY_DONE(sky_alloc(&search->candidates, (size_t)search->k, sizeof *search->candidates, "a search"));
     *out = search;
     search = NULL;
@@ -47,6 +49,7 @@ void sky_search_close(struct sky_search *search)
 {
     if (!search) return;
     free(search->similarities);
+    free(search->query);
     free(search->candidates);
     free(search);
 }
@@ -55,10 +58,11 @@ void sky_search_scan(struct sky_search *search, const float *feature)
 {
     const int64_t blocks = (search->count + BLOCK - 1) / BLOCK;
     const int threads = search->threads < blocks ? search->threads : (int)blocks;
+    sky_query_prepare(search->index->table.rows.store, feature, search->index->info.dimensions, search->query);
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
     for (int64_t block = 0; block < blocks; block++) {
         const int64_t first = block * BLOCK, count = search->count - first < BLOCK ? search->count - first : BLOCK;
-        sky_rows_products(&search->index->table.rows, search->first + first, count, feature, search->similarities + first);
+        sky_rows_products(&search->index->table.rows, search->first + first, count, search->query, search->similarities + first);
     }
 }
 

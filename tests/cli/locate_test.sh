@@ -140,6 +140,14 @@ expect_code 2
 run "$program" launch -n 2 "$program" locate "$work/index" "$tiles/$first" --track 5 --quiet
 expect_code 2
 
+# ---- its benchmark: three stores, what each loses ----
+run "$program" bench search --tiles 600 --dimensions 96 --queries 5 --runs 1 --json
+expect_code 0; expect [ "$(grep -o '"bench": "search"' <<<"$out" | wc -l)" -eq 3 ]; expect_out '600 tiles, 96-d, int8'
+run "$program" bench search --tiles 600 --dimensions 96 --queries 5 --runs 1
+expect_code 0; expect_out 'R@1 of 5 noisy copies'; expect_out "float32: 260 KiB"; expect_out "10.00 of float32's 10 nearest"
+run "$program" bench search --tiles 4000000000 --dimensions 1000000 --queries 1
+expect [ "$code" -ne 0 ]
+
 # ---- other models, lost weights, usage ----
 fails_with 2 'needs pictures' "$program" locate "$work/index"
 fails_with 2 'from one place' "$program" locate "$work/index" a.jpg --list b

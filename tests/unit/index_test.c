@@ -94,6 +94,14 @@ static struct sky_index *open_index(const char *path)
 
 /* ---- stored rows ---- */
 
+static void products(const struct sky_rows_stored *rows, int64_t first, int64_t count, const float *query, float *out)
+{
+    float prepared[128];
+    CHECK(sky_query_floats(rows->dimensions) <= 128);
+    sky_query_prepare(rows->store, query, rows->dimensions, prepared);
+    sky_rows_products(rows, first, count, prepared, out);
+}
+
 static void test_rows(void)
 {
     static const double relative[SKY_STORE_COUNT] = {0, 5e-4, 0}, absolute[SKY_STORE_COUNT] = {0, 3e-8, 0.5 / 127};
@@ -109,7 +117,7 @@ static void test_rows(void)
                 sky_row_encode((enum sky_store)s, feature, d, values + row * bytes, &scales[row]);
             }
             const struct sky_rows_stored rows = {(enum sky_store)s, 3, d, values, scales};
-            sky_rows_products(&rows, 0, 3, query, out);
+            products(&rows, 0, 3, query, out);
             for (uint32_t row = 0; row < 3; row++) {
                 double error = 0, largest = 0;
                 random_unit(feature, d, (uint32_t)(90 + d) + 1000 * row);
@@ -123,7 +131,7 @@ static void test_rows(void)
                     printf("  %s, %lld dimensions\n", sky_store_name((enum sky_store)s), (long long)d);
             }
             float one;
-            sky_rows_products(&rows, 1, 1, query, &one);
+            products(&rows, 1, 1, query, &one);
             CHECK(one == out[1]); /* whatever is computed beside it */
         }
 }
@@ -138,7 +146,7 @@ static void test_all_halves(void)
         const struct sky_rows_stored rows = {SKY_STORE_FP16, 1, 1, (const unsigned char *)&half, NULL};
         float out;
         if ((bits & 0x7c00) == 0x7c00) continue;
-        sky_rows_products(&rows, 0, 1, &one, &out);
+        products(&rows, 0, 1, &one, &out);
         wrong += out != sky_half_to_float(half);
     }
     CHECK(wrong == 0);
@@ -161,7 +169,7 @@ static void test_search(void)
             CHECK_OK(sky_search_run(search, queries[q], &answer));
             CHECK_OK(sky_search_run(threaded, queries[q], &again));
             CHECK(answer.count == 10 && !memcmp(answer.candidates, again.candidates, 10 * sizeof *again.candidates));
-            sky_rows_products(&index->table.rows, 0, TILES, queries[q], all);
+            products(&index->table.rows, 0, TILES, queries[q], all);
             for (int64_t c = 0; c < 10; c++) { /* exactly c tiles come before the c-th */
                 int before = 0;
                 for (int64_t t = 0; t < TILES; t++) before += comes_before(all, all, t, answer.candidates[c].tile);
@@ -195,7 +203,7 @@ static void test_places(void)
           !sky_index_same_place(index, 49, 50) && !sky_index_same_place(index, 48, 49));
     CHECK_OK(sky_search_run(search, features[8], &answer));
     float best = -2, all[TILES];
-    sky_rows_products(&index->table.rows, 0, TILES, features[8], all);
+    products(&index->table.rows, 0, TILES, features[8], all);
     for (int t = 0; t < TILES; t++)
         if ((t < 6 || t > 8) && all[t] > best) best = all[t]; /* 6, 7 and 8 lie within 110 m of 7 */
     CHECK(answer.candidates[0].tile == 7 && answer.margin == (double)answer.candidates[0].similarity - (double)best);
