@@ -17,6 +17,7 @@ struct sky_bench_row {
     char unit[16];                    /* "img", "GB", "GFLOP" */
     double conv_ms, other_ms;         /* step only: negative = not given */
     double planned_bytes, peak_bytes; /* step only: negative = not given */
+    double efficiency, exchange_ms;   /* step by several ranks: one rank's time over theirs, and what of it was waiting for gradients; negative = not given */
 };
 
 struct sky_bench_list {

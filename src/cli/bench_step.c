@@ -1,5 +1,5 @@
 /*
- * Times whole steps and their operations on random images: no loader, no files. The floor is, node by node, the larger of its multiply-adds and its bytes at the machine's
+ * Times whole steps and their operations on random images: no loader, no files. By several ranks a step sums gradients as training does, and its time is the slowest rank's. The floor is, node by node, the larger of its multiply-adds and its bytes at the machine's
  * measured ceilings.
  */
 #include "bench.h"
@@ -9,9 +9,10 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/rng.h"
-#include "run_folder.h"
+#include "run_ranks.h"
 #include "summary.h"
 #include "train/parameters.h"
+#include "train/ranks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,10 @@ struct subject {
     struct sky_config config;
     struct sky_model model;
     struct sky_executor executor;
+    struct sky_comm *comm; /* NULL: alone */
+    struct sky_ranks ranks;
+    double alone_ms;    /* a step of rank 0 while the others wait; 0: not measured */
+    double exchange_ms; /* of a step: waiting for the others' gradients */
     struct sky_ceilings ceilings;
     char where[48]; /* "2 threads winograd", "cuda bf16" */
     bool infer;
@@ -33,6 +38,7 @@ struct subject {
 static void close_subject(struct subject *s)
 {
     sky_executor_destroy(&s->executor);
+    sky_ranks_detach(&s->ranks);
     sky_model_free(&s->model);
     sky_config_free(&s->config);
     free(s->seconds);
@@ -66,8 +72,10 @@ static void name_place(struct subject *s, const struct sky_backend *backend, con
 {
     static const char *const precisions[] = {"fp32", "tf32", "bf16", "fp16"};
     const int precision = s->infer ? s->config.eval.precision : s->config.train.precision;
-    if (backend->mark) snprintf(s->where, sizeof s->where, "%s %s%s", backend->name, precisions[precision], options->capture ? "" : " eager");
-    else snprintf(s->where, sizeof s->where, "%d threads%s", options->threads, options->winograd ? " winograd" : "");
+    char ranks[16] = "";
+    if (sky_comm_size(s->comm) > 1) snprintf(ranks, sizeof ranks, "%d ranks ", sky_comm_size(s->comm));
+    if (backend->mark) snprintf(s->where, sizeof s->where, "%s%s %s%s", ranks, backend->name, precisions[precision], options->capture ? "" : " eager");
+    else snprintf(s->where, sizeof s->where, "%s%d threads%s", ranks, options->threads, options->winograd ? " winograd" : "");
 }
 
 static sky_status open_subject(struct subject *s, const struct sky_args *args)
@@ -84,7 +92,9 @@ static sky_status open_subject(struct subject *s, const struct sky_args *args)
     status = sky_config_read(&s->config, args->operand_count ? args->operands[0] : NULL, overrides, override_count);
     free(overrides);
     SKY_TRY(status);
-    SKY_TRY(sky_backend_choose(&s->config, s->infer ? s->config.eval.precision : s->config.train.precision, &backend, &options));
+    SKY_TRY(sky_run_ranks_open(&s->comm, &s->config, args));
+    const struct sky_config here = sky_ranks_config(&s->config, s->comm);
+    SKY_TRY(sky_backend_choose(&here, s->infer ? s->config.eval.precision : s->config.train.precision, &backend, &options));
     options.constant_parameters = s->infer;
     SKY_TRY(sky_alloc(&s->seconds, (size_t)s->runs, sizeof *s->seconds, "benchmark samples"));
     SKY_TRY(sky_model_build(&s->model, &s->config, s->infer ? SKY_MODEL_INFER : SKY_MODEL_TRAIN, s->infer ? s->config.eval.batch_size : s->config.train.batch_size, CLASSES, 0, SKY_F32, NULL));
@@ -100,6 +110,38 @@ static sky_status run_once(struct subject *s)
 {
     SKY_TRY(sky_executor_run_through(&s->executor, SKY_PHASE_FORWARD, s->infer ? SKY_PHASE_FORWARD : SKY_PHASE_UPDATE, false));
     return s->executor.device.backend->synchronize(&s->executor.device);
+}
+
+/* By all ranks from the same moment on; the slowest one's time counts. */
+static sky_status time_runs(struct subject *s, int runs, double *seconds)
+{
+    for (int i = 0; i < runs; i++) {
+        SKY_TRY(sky_comm_barrier(s->comm, "before a step"));
+        const double start = sky_now();
+        SKY_TRY(run_once(s));
+        seconds[i] = sky_now() - start;
+    }
+    return sky_comm_reduce(s->comm, seconds, runs, SKY_F64, SKY_COMM_MAX, "the slowest rank's times");
+}
+
+/* What one rank needs when it has the machine to itself and nothing to exchange: what several are measured by. Recordings would hold no exchange, so only where there are none. */
+static sky_status time_alone(struct subject *s)
+{
+    const struct sky_exchange *exchange = s->executor.exchange;
+    sky_status status = SKY_OK;
+    if (!exchange || s->executor.device.backend->mark) return SKY_OK;
+    s->executor.exchange = NULL;
+    for (int i = -WARM_UP; i < s->runs && s->ranks.rank == 0 && status == SKY_OK; i++) {
+        const double start = sky_now();
+        status = run_once(s);
+        if (i >= 0) s->seconds[i] = sky_now() - start;
+    }
+    s->executor.exchange = exchange;
+    SKY_TRY(sky_comm_settle(s->comm, status, "a rank alone"));
+    struct sky_bench_row row = {.runs = 0};
+    sky_bench_samples(&row, s->seconds, s->runs);
+    s->alone_ms = row.median_ms;
+    return SKY_OK;
 }
 
 static double node_floor(const struct subject *s, const struct sky_node *node)
@@ -123,13 +165,13 @@ static sky_status time_steps(struct subject *s)
 {
     struct sky_device *device = &s->executor.device;
     SKY_TRY(device->backend->ceilings(device, s->model.graph.map_dtype, &s->ceilings));
+    if (!s->infer) SKY_TRY(sky_ranks_attach(&s->ranks, s->comm, &s->config, &s->executor));
+    SKY_TRY(time_alone(s));
     for (int i = 0; i < WARM_UP; i++) SKY_TRY(run_once(s));
     if (!device->backend->mark) SKY_TRY(sky_executor_time_nodes(&s->executor, true));
-    for (int i = 0; i < s->runs; i++) {
-        const double start = sky_now();
-        SKY_TRY(run_once(s));
-        s->seconds[i] = sky_now() - start;
-    }
+    sky_comm_exposed_seconds(s->comm); /* from here on */
+    SKY_TRY(time_runs(s, s->runs, s->seconds));
+    s->exchange_ms = 1e3 * sky_comm_exposed_seconds(s->comm) / s->runs;
     if (!device->backend->mark) return SKY_OK;
     SKY_TRY(sky_executor_time_nodes(&s->executor, true)); /* node by node the step is slower: operations are timed in runs of their own */
     for (int i = 0; i < s->runs; i++) SKY_TRY(run_once(s));
@@ -143,6 +185,7 @@ sky_status sky_bench_step(const struct sky_args *args, struct sky_bench_list *li
     sky_status status = SKY_OK;
     SKY_TRY_DONE(open_subject(&s, args));
     SKY_TRY_DONE(time_steps(&s));
+    list->silent = sky_comm_rank(s.comm) > 0;
     snprintf(what, sizeof what, "%s %s %lldpx %lld images %s", s.infer ? "embed" : "train", s.config.model.backbone, (long long)s.config.data.image_size, (long long)s.model.rows, s.where);
     struct sky_bench_row *row = sky_bench_add(list, "step", what);
     if (!row) {
@@ -159,13 +202,20 @@ sky_status sky_bench_step(const struct sky_args *args, struct sky_bench_list *li
         if (is_convolution(node)) row->conv_ms += ms;
         else row->other_ms += ms;
     }
-    row->rate = (double)s.model.rows / (row->median_ms / 1e3);
+    row->rate = (double)(s.model.rows * sky_comm_size(s.comm)) / (row->median_ms / 1e3);
     snprintf(row->unit, sizeof row->unit, "img");
     row->planned_bytes = (double)sky_summary_planned_bytes(&s.executor), row->peak_bytes = (double)sky_memory_peak_bytes();
     sky_text_format(notes, "convolutions %.1f ms, everything else %.1f ms (%.1f %%); planned %.3f GiB, peak resident %.3f GiB\n", row->conv_ms, row->other_ms,
                     100 * row->other_ms / (row->conv_ms + row->other_ms), row->planned_bytes / 0x1p30, row->peak_bytes / 0x1p30);
+    if (s.ranks.size > 1) row->exchange_ms = s.exchange_ms;
+    if (s.alone_ms > 0) {
+        row->efficiency = s.alone_ms / row->median_ms;
+        sky_text_format(notes, "%d ranks: one of them alone takes %.1f ms for its share, so they are %.1f %% efficient; %.1f ms of a step are waiting for gradients\n", s.ranks.size, s.alone_ms,
+                        100 * row->efficiency, row->exchange_ms);
+    }
     sky_text_format(notes, "ceilings measured now: %.0f GFLOP/s, %.1f GB/s\n", 2 * s.ceilings.multiply_adds_per_second / 1e9, s.ceilings.bytes_per_second / 1e9);
 done:
+    status = sky_run_ranks_end(s.comm, status);
     close_subject(&s);
     return status;
 }
@@ -177,6 +227,7 @@ sky_status sky_bench_ops(const struct sky_args *args, struct sky_bench_list *lis
     sky_status status = SKY_OK;
     SKY_TRY_DONE(open_subject(&s, args));
     SKY_TRY_DONE(time_steps(&s));
+    list->silent = sky_comm_rank(s.comm) > 0;
     for (int64_t n = 0; n < s.model.graph.node_count; n++) {
         const struct sky_node *node = &s.model.graph.nodes[n];
         char what[96];
@@ -200,6 +251,7 @@ sky_status sky_bench_ops(const struct sky_args *args, struct sky_bench_list *lis
     for (int64_t i = 0; i < list->count; i++) list->rows[i].rate /= list->rows[i].median_ms / 1e3;
     sky_text_format(notes, "times are means over %d steps, summed over the nodes of a kind\n", s.runs);
 done:
+    status = sky_run_ranks_end(s.comm, status);
     close_subject(&s);
     return status;
 }

@@ -16,7 +16,7 @@ struct sky_bench_row *sky_bench_add(struct sky_bench_list *list, const char *ben
 {
     if (sky_grow(&list->rows, list->count, &list->capacity, sizeof *list->rows, "benchmark rows") != SKY_OK) return NULL;
     struct sky_bench_row *row = &list->rows[list->count++];
-    *row = (struct sky_bench_row){.conv_ms = -1, .other_ms = -1, .planned_bytes = -1, .peak_bytes = -1};
+    *row = (struct sky_bench_row){.conv_ms = -1, .other_ms = -1, .planned_bytes = -1, .peak_bytes = -1, .efficiency = -1, .exchange_ms = -1};
     snprintf(row->bench, sizeof row->bench, "%s", bench);
     snprintf(row->what, sizeof row->what, "%s", what);
     return row;
@@ -57,6 +57,8 @@ static void print_json(const struct sky_bench_list *list, struct sky_text *out)
         if (row->other_ms >= 0) sky_json_double(&w, "other_ms", row->other_ms);
         if (row->planned_bytes >= 0) sky_json_double(&w, "planned_bytes", row->planned_bytes);
         if (row->peak_bytes >= 0) sky_json_double(&w, "peak_bytes", row->peak_bytes);
+        if (row->efficiency >= 0) sky_json_double(&w, "efficiency", row->efficiency);
+        if (row->exchange_ms >= 0) sky_json_double(&w, "comm_ms", row->exchange_ms);
         sky_json_end_object(&w);
     }
     sky_json_end_array(&w);
