@@ -137,6 +137,17 @@ struct sky_cuda_count {
 int sky_cuda_scale(sky_stream stream, float *x, int64_t count, float factor);
 int sky_cuda_count_keys(sky_stream stream, const struct sky_cuda_count *p, int64_t queries, int64_t most_rights); /* most_rights: of any query */
 
+/* top.cu: a query's list holds numbers of 64 bits, ascending: the key's bits made ascending, then the item; all ones in an empty place */
+#define SKY_CUDA_TOP_PLACES 256
+struct sky_cuda_top {
+    const float *products;   /* [queries, items] of this block */
+    const float *half_norms; /* [whole gallery] */
+    uint64_t *lists;         /* [all queries, places]; merged into, except at first_item 0, where lists begin */
+    int64_t items, first_item, first_query;
+    int places; /* 1 .. SKY_CUDA_TOP_PLACES */
+};
+int sky_cuda_top_keys(sky_stream stream, const struct sky_cuda_top *p, int64_t queries);
+
 /* elementwise.cu */
 int sky_cuda_add(sky_stream stream, enum sky_dtype type, const void *a, const void *b, void *y, int64_t count); /* y may be a or b */
 int sky_cuda_cast(sky_stream stream, const float *x, enum sky_dtype type, void *y, int64_t count);            /* f32 to bf16 or f16, nearest even */

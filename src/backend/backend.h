@@ -70,6 +70,22 @@ struct sky_key_count {
     int64_t near_room, near_count;        /* more than near_room: the rest was not kept */
 };
 
+/*
+ * The nearest items of each query (eval/top.h): those with the smallest keys, as above, equal ones by lower item. All pointers are the host's.
+ */
+enum { SKY_TOP_MOST_PLACES = 256 };
+struct sky_top_keys {
+    int64_t queries, items, dimensions; /* items: below 2^32 - 1 */
+    const float *query_rows;            /* [queries, dimensions] */
+    const float *item_rows;             /* [*, dimensions] */
+    const int64_t *order;               /* [items] rows of item_rows */
+    const float *half_norms;            /* [items] */
+    float scale;
+    int places;     /* 1 .. SKY_TOP_MOST_PLACES */
+    uint32_t *item; /* [queries, places] in the given order, nearest first; UINT32_MAX in an empty place */
+    float *key;     /* [queries, places] */
+};
+
 struct sky_operation {
     /* NULL when this back end can run the node, else the reason. May be NULL: always. */
     const char *(*supports)(const struct sky_graph *graph, const struct sky_node *node);
@@ -84,6 +100,8 @@ struct sky_operation {
 /*
  * Copies to the device beside its work, in two slots that take turns. begin .. copy .. end fill a slot once its last release is behind the device; take makes the device's work wait for it;
  * release says that all work enqueued so far is what used it, and returns when the host's memory has been read.
+ *
+ * And results on their way back, behind the device's work, in two slots likewise: read .. read_end, and read_wait for the host to wait until they are there.
  */
 struct sky_staging {
     sky_status (*pin)(struct sky_device *device, void *host, size_t bytes); /* memory that copies can be made from without a detour */
@@ -93,6 +111,9 @@ struct sky_staging {
     sky_status (*end)(struct sky_device *device, int slot);
     sky_status (*take)(struct sky_device *device, int slot);
     sky_status (*release)(struct sky_device *device, int slot);
+    sky_status (*read)(struct sky_device *device, void *to_host, const void *from, size_t bytes); /* to pinned memory, which is not to be looked at before read_wait */
+    sky_status (*read_end)(struct sky_device *device, int slot);
+    sky_status (*read_wait)(struct sky_device *device, int slot);
 };
 
 struct sky_backend {
@@ -116,8 +137,9 @@ struct sky_backend {
     /* What the device can do at most, measured now, in the precision it was opened with and for maps of this type. */
     sky_status (*ceilings)(struct sky_device *device, enum sky_dtype map_dtype, struct sky_ceilings *out);
     const struct sky_staging *staging; /* optional */
-    /* Optional: ranking's counting on the device. */
+    /* Optional: ranking's counting, and the nearest items, on the device. */
     sky_status (*count_keys)(struct sky_device *device, struct sky_key_count *task);
+    sky_status (*top_keys)(struct sky_device *device, struct sky_top_keys *task);
     const struct sky_operation *operations; /* [SKY_OP_COUNT]; run NULL: not implemented */
 };
 

@@ -80,6 +80,7 @@ const struct sky_backend *host_cuda_backend(void)
         .synchronize = sky_host_synchronize,
         .ceilings = sky_host_ceilings,
         .count_keys = sky_cuda_rank,
+        .top_keys = sky_cuda_top,
         .operations = operations,
     };
     for (int op = 0; op < SKY_OP_COUNT; op++) operations[op] = *rows[op];

@@ -73,7 +73,8 @@ static sky_status stage_release(struct sky_device *device, int slot)
     return SKY_OK;
 }
 
-static const struct sky_staging staging = {stage_pin, stage_unpin, stage_begin, stage_copy, stage_end, stage_take, stage_release};
+static const struct sky_staging staging = {
+    .pin = stage_pin, .unpin = stage_unpin, .begin = stage_begin, .copy = stage_copy, .end = stage_end, .take = stage_take, .release = stage_release};
 
 /* Sums of what reached the device, a step. */
 static int walk(const struct sky_train_set *set, struct sky_sampler *sampler, bool staged, uint64_t *sums)

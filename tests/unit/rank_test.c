@@ -220,7 +220,7 @@ static void test_top(void)
         struct problem p;
         const int64_t k = 1 + sky_rng_below(&rng, 12);
         int wrong = 0;
-        make_problem(&p, 1 + sky_rng_below(&rng, 30), 1 + sky_rng_below(&rng, i % 2 ? 60 : 8), 1 + sky_rng_below(&rng, 50), 5, (enum kind)(i % COLLAPSED));
+        make_problem(&p, 1 + sky_rng_below(&rng, 30), 1 + sky_rng_below(&rng, i % 2 ? 300 : 8), 1 + sky_rng_below(&rng, 50), 5, (enum kind)(i % KINDS));
         struct row *rows = malloc((size_t)p.gallery.count * sizeof *rows);
         int64_t *indices = malloc((size_t)(p.query.count * k) * sizeof *indices);
         double *distances = malloc((size_t)(p.query.count * k) * sizeof *distances);

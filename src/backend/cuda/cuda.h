@@ -18,6 +18,7 @@ struct sky_cuda {
     sky_stream stream;                         /* everything runs here, in order */
     sky_stream copies;                         /* batches on their way (staging) */
     struct CUevent_st *filled[2], *used[2];    /* cudaEvent_t, by slot */
+    struct CUevent_st *reported[2];            /* likewise: a step's results have been copied back */
     struct cudnnContext *cudnn;                /* cudnnHandle_t */
     struct cublasContext *cublas;              /* cublasHandle_t */
     struct sky_cublas_library *cublas_library; /* its functions */

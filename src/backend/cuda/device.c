@@ -100,6 +100,7 @@ static void cuda_close(struct sky_device *device)
     for (int slot = 0; slot < 2; slot++) {
         if (cuda->filled[slot]) cudaEventDestroy(cuda->filled[slot]);
         if (cuda->used[slot]) cudaEventDestroy(cuda->used[slot]);
+        if (cuda->reported[slot]) cudaEventDestroy(cuda->reported[slot]);
     }
     if (cuda->copies) cudaStreamDestroy(cuda->copies);
     if (cuda->stream) cudaStreamDestroy(cuda->stream);
@@ -123,6 +124,7 @@ static sky_status cuda_open(struct sky_device *device)
     for (int slot = 0; slot < 2; slot++) {
         SKY_TRY_DONE(check(cudaEventCreateWithFlags(&cuda->filled[slot], cudaEventDisableTiming), "cuda", "an event"));
         SKY_TRY_DONE(check(cudaEventCreateWithFlags(&cuda->used[slot], cudaEventDisableTiming), "cuda", "an event"));
+        SKY_TRY_DONE(check(cudaEventCreateWithFlags(&cuda->reported[slot], cudaEventDisableTiming), "cuda", "an event"));
     }
     SKY_TRY_DONE(sky_cublas_open(cuda, device->options.tf32));
     SKY_TRY_DONE(sky_cudnn_open(cuda, &device->options));
@@ -234,13 +236,34 @@ static sky_status cuda_stage_release(struct sky_device *device, int slot)
     return check(cudaEventSynchronize(cuda->filled[slot]), "cuda", "copying a batch");
 }
 
+static sky_status cuda_stage_read(struct sky_device *device, void *to_host, const void *from, size_t bytes)
+{
+    const struct sky_cuda *cuda = device->state;
+    return check(cudaMemcpyAsync(to_host, from, bytes, cudaMemcpyDeviceToHost, cuda->stream), "cuda", "copying results from the device");
+}
+
+static sky_status cuda_stage_read_end(struct sky_device *device, int slot)
+{
+    const struct sky_cuda *cuda = device->state;
+    return check(cudaEventRecord(cuda->reported[slot], cuda->stream), "cuda", "an event");
+}
+
+static sky_status cuda_stage_read_wait(struct sky_device *device, int slot)
+{
+    const struct sky_cuda *cuda = device->state;
+    return check(cudaEventSynchronize(cuda->reported[slot]), "cuda", "waiting for a step");
+}
+
 static const struct sky_staging staging = {.pin = cuda_pin,
                                            .unpin = cuda_unpin,
                                            .begin = cuda_stage_begin,
                                            .copy = cuda_stage_copy,
                                            .end = cuda_stage_end,
                                            .take = cuda_stage_take,
-                                           .release = cuda_stage_release};
+                                           .release = cuda_stage_release,
+                                           .read = cuda_stage_read,
+                                           .read_end = cuda_stage_read_end,
+                                           .read_wait = cuda_stage_read_wait};
 
 /* ---- recordings ---- */
 
@@ -383,6 +406,7 @@ static const struct sky_backend backend = {
     .ceilings = cuda_ceilings,
     .staging = &staging,
     .count_keys = sky_cuda_rank,
+    .top_keys = sky_cuda_top,
     .operations = operations,
 };
 
