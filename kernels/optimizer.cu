@@ -55,7 +55,9 @@ struct sgd_rates {
     bool nesterov;
 };
 
-/* One block a piece of one parameter. A sum of squares that is not finite leaves everything as it is; the copy in lower precision is written all the same. */
+__device__ inline bool is_left_out(const double *sum_squares, const sky_scalars *scalars) { return !isfinite(*sum_squares) || scalars->void_update != 0; }
+
+/* One block a piece of one parameter. A sum of squares that is not finite, or a void update, leaves everything as it is; the copy in lower precision is written all the same. */
 template <class T>
 __global__ void __launch_bounds__(THREADS) sgd_kernel(const sky_cuda_piece *pieces, float *params, const float *grads, float *momenta,
                                                       const double *sum_squares, const sky_scalars *scalars, T *shadow, unsigned *clamped, sgd_rates rates)
@@ -63,7 +65,7 @@ __global__ void __launch_bounds__(THREADS) sgd_kernel(const sky_cuda_piece *piec
     SKY_DYNAMIC_SHARED(int, shared);
     const sky_cuda_piece piece = pieces[blockIdx.x];
     const double norm = (double)scalars->gradient_scale * sqrt(*sum_squares);
-    const bool skip = !isfinite(*sum_squares);
+    const bool skip = is_left_out(sum_squares, scalars);
     float scale = scalars->gradient_scale;
     if (rates.clip_norm > 0 && norm > (double)rates.clip_norm) scale = (float)((double)scale * ((double)rates.clip_norm / norm));
     const float lr = scalars->lr[piece.group];
@@ -91,7 +93,7 @@ __global__ void __launch_bounds__(THREADS)
     sum = block_sum(sum, shared);
     if (threadIdx.x != 0) return;
     report[0] = (double)scalars->gradient_scale * sqrt(*sum_squares);
-    report[1] = isfinite(*sum_squares) ? 0 : 1;
+    report[1] = is_left_out(sum_squares, scalars) ? 1 : 0;
     report[2] = sum, report[3] = 0;
 }
 
@@ -114,7 +116,7 @@ __global__ void ema_kernel(const float *params, float *average, int64_t count, c
 {
     const float decay = scalars->ema_decay, rest = 1.0f - decay;
     const int64_t start = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    for (int64_t i = start; i < count; i += (int64_t)gridDim.x * blockDim.x) average[i] = fmaf(decay, average[i], rest * params[i]);
+    for (int64_t i = start; i < count && scalars->void_update == 0; i += (int64_t)gridDim.x * blockDim.x) average[i] = fmaf(decay, average[i], rest * params[i]);
     if (start == 0) *report = 0;
 }
 

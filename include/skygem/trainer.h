@@ -41,7 +41,15 @@ int64_t sky_trainer_next_step(const struct sky_trainer *trainer);       /* == st
 /* One optimiser step. SKY_NUMERIC under on_nonfinite = stop (parameters are left as they were), naming the first tensor that is not finite. */
 sky_status sky_trainer_step(struct sky_trainer *trainer, struct sky_step_report *report);
 
-/* Writes run_folder/checkpoints/step-NNNNNNNNN.safetensors (N: steps done), keeps the last train.keep_checkpoints. */
+/*
+ * Whether the next step may be under way on the device when a step's report comes, so that the device need not wait for the host. Off at first. A step that was left out takes back the one behind
+ * it, so reports, bits and errors are the same; but parameters are those after the reported step only where no step is under way. None is at an epoch's end; after turning this off, the next
+ * sky_trainer_step reports the one under way and starts no other. Changes nothing where steps are computed within the call.
+ */
+void sky_trainer_look_ahead(struct sky_trainer *trainer, bool on);
+bool sky_trainer_is_ahead(const struct sky_trainer *trainer); /* a step is under way */
+
+/* Not while a step is under way. Writes run_folder/checkpoints/step-NNNNNNNNN.safetensors (N: steps done), keeps the last train.keep_checkpoints. */
 sky_status sky_trainer_save(struct sky_trainer *trainer);
 
 #ifdef __cplusplus

@@ -132,6 +132,7 @@ static sky_status train(struct run *run)
     int64_t cut_off = run->first && is_evaluation_due(run, sky_trainer_epochs_done(run->trainer)) && !sky_evaluation_is_there(run->folder.path, first);
     SKY_TRY(sky_comm_reduce(run->comm, &cut_off, 1, SKY_I64, SKY_COMM_MAX, "an evaluation to make up for"));
     if (cut_off) SKY_TRY(go_on(run, evaluate(run), "keeping these scores"));
+    sky_trainer_look_ahead(run->trainer, true);
     if (run->first) sky_progress_begin(&run->progress, "step", "img", step_count, first);
     while (sky_trainer_next_step(run->trainer) < step_count) {
         struct sky_step_report report;
@@ -140,7 +141,8 @@ static sky_status train(struct run *run)
         SKY_TRY(write_metrics(run, &report));
         SKY_TRY(write_events(run, &report));
         log_step(run, &report);
-        if (report.stop_asked) return stop_for_signal(run);
+        if (report.stop_asked) sky_trainer_look_ahead(run->trainer, false); /* a step that is under way is one more to report */
+        if (report.stop_asked && !sky_trainer_is_ahead(run->trainer)) return stop_for_signal(run);
         const int64_t epochs_done = sky_trainer_epochs_done(run->trainer);
         if (epochs_done > 0) SKY_TRY(after_epoch(run, epochs_done));
     }

@@ -60,9 +60,9 @@
  * SGD              params, grads, momentum (whole arenas, [count]), sum_squares f64 [1], scalars -> report f64 [4]: gradient norm, 1 if the update was left out, clamped elements, 0;
  *                  [shadow T of maps (whole arena): params as they are afterwards].
  *                  g = grads * scale (gradient_scale, and clip_norm/norm when clip_norm > 0 and norm exceeds it) + weight_decay w; m = momentum m + g;
- *                  w -= lr (nesterov ? g + momentum m : m); clamp. Not finite sum: nothing changes. attr.sgd.segments: one row a parameter;
+ *                  w -= lr (nesterov ? g + momentum m : m); clamp. Not finite sum, or void_update: nothing changes. attr.sgd.segments: one row a parameter;
  *                  padding between them stays as it is. norm = gradient_scale sqrt(sum_squares), before clipping.
- * EMA              params, ema (whole arenas), scalars -> report f64 [1] (0): ema = decay ema + (1-decay) params
+ * EMA              params, ema (whole arenas), scalars -> report f64 [1] (0): ema = decay ema + (1-decay) params; void_update: nothing changes
  * CAST             params (whole arena) -> shadow T of maps (whole arena)
  */
 #ifndef SKY_OPS_OPS_H

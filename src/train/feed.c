@@ -31,7 +31,7 @@ void sky_feed_close(struct sky_feed *feed)
     const struct sky_backend *backend = feed->device->backend;
     backend->synchronize(feed->device);
     for (int s = 0; s < SKY_FEED_SLOTS; s++) {
-        if (feed->held[s] && feed->slot[s]) backend->staging->release(feed->device, s);
+        if (feed->held[s] && feed->slot[s] && !feed->used[s]) backend->staging->release(feed->device, s);
         if (feed->held[s]) sky_loader_release(feed->loader, &feed->batch[s]);
         if (feed->slot[s]) backend->arena_free(feed->device, feed->slot[s], feed->slot_bytes);
     }
@@ -73,7 +73,8 @@ sky_status sky_feed_next(struct sky_feed *feed, const struct sky_batch **batch)
 {
     if (feed->failed.status != SKY_OK) return sky_error_set(&feed->failed);
     if (!feed->held[feed->current]) SKY_TRY(fetch(feed, feed->current));
-    if (staging_of(feed)) SKY_TRY(staging_of(feed)->take(feed->device, feed->current));
+    if (staging_of(feed) && !feed->taken[feed->current]) SKY_TRY(staging_of(feed)->take(feed->device, feed->current));
+    feed->taken[feed->current] = true;
     *batch = &feed->batch[feed->current];
     return SKY_OK;
 }
@@ -85,6 +86,10 @@ void sky_feed_ahead(struct sky_feed *feed)
     if (fetch(feed, other) != SKY_OK) feed->failed = *sky_error_last();
 }
 
+bool sky_feed_is_ahead(const struct sky_feed *feed) { return staging_of(feed) && feed->held[1 - feed->current]; }
+
+void sky_feed_turn(struct sky_feed *feed) { feed->current = 1 - feed->current; }
+
 sky_status sky_feed_copy(struct sky_feed *feed, enum sky_feed_part part, int64_t first, int64_t count, void *to)
 {
     const struct sky_backend *backend = feed->device->backend;
@@ -93,13 +98,20 @@ sky_status sky_feed_copy(struct sky_feed *feed, enum sky_feed_part part, int64_t
     return backend->copy_in(feed->device, to, (const char *)part_of(&feed->batch[feed->current], part) + at, bytes);
 }
 
+sky_status sky_feed_used(struct sky_feed *feed)
+{
+    if (!staging_of(feed)) return SKY_OK;
+    feed->used[feed->current] = true; /* a step that is run once more says so once more */
+    return staging_of(feed)->release(feed->device, feed->current);
+}
+
 sky_status sky_feed_release(struct sky_feed *feed)
 {
     const int s = feed->current;
     if (!feed->held[s]) return SKY_OK;
-    const sky_status status = staging_of(feed) ? staging_of(feed)->release(feed->device, s) : SKY_OK;
+    const sky_status status = feed->used[s] ? SKY_OK : sky_feed_used(feed);
     sky_loader_release(feed->loader, &feed->batch[s]);
-    feed->held[s] = false;
+    feed->held[s] = feed->taken[s] = feed->used[s] = false;
     if (staging_of(feed)) feed->current = 1 - s;
     return status;
 }

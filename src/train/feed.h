@@ -20,6 +20,7 @@ struct sky_feed {
     void *slot[SKY_FEED_SLOTS]; /* on the device; NULL without staging */
     struct sky_batch batch[SKY_FEED_SLOTS];
     bool held[SKY_FEED_SLOTS]; /* its batch is here and the loader's memory is still wanted */
+    bool taken[SKY_FEED_SLOTS], used[SKY_FEED_SLOTS]; /* told to staging */
     int current;
     struct sky_error failed; /* fetching ahead failed: told when that batch is wanted */
     void *pinned[SKY_FEED_MOST_PINNED];
@@ -35,7 +36,12 @@ sky_status sky_feed_next(struct sky_feed *feed, const struct sky_batch **batch);
 void sky_feed_ahead(struct sky_feed *feed);
 /* `count` rows of the current batch, from row `first`, to device memory; in order with the device's work. */
 sky_status sky_feed_copy(struct sky_feed *feed, enum sky_feed_part part, int64_t first, int64_t count, void *to);
-/* The current batch has been used by all work enqueued so far. */
+bool sky_feed_is_ahead(const struct sky_feed *feed); /* one more batch is here or on its way */
+/* Makes the batch that is ahead the current one, and the other way round: nothing is released. */
+void sky_feed_turn(struct sky_feed *feed);
+/* All work enqueued so far is what uses the current batch; it is kept until it is released. */
+sky_status sky_feed_used(struct sky_feed *feed);
+/* Nobody wants the current batch any more; the next one becomes current. */
 sky_status sky_feed_release(struct sky_feed *feed);
 
 #endif

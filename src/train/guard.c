@@ -58,6 +58,7 @@ sky_status sky_trainer_blame(struct sky_trainer *trainer, const struct sky_batch
     const struct sky_graph *graph = &trainer->model.graph;
     const struct sky_parameter *parameters = graph->parameters;
     struct finding found = {"", "a gradient", -1};
+    if (trainer->overwritten) SKY_TRY(sky_trainer_run_again(trainer));
     for (int64_t p = 0; p < graph->parameter_count; p++) /* were not touched: bad ones came from a file or an earlier step */
         SKY_TRY(look(trainer, parameters[p].value, "parameter ", graph->tensors[parameters[p].value].name, &found));
     if (found.element < 0) SKY_TRY(look_at_activations(trainer, &found));

@@ -12,9 +12,12 @@
 #include "schedule.h"
 #include "skygem/log.h"
 
-#include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Running statistics before an even and an odd step, and whether the last step was left out. */
+static size_t buffers_bytes(const struct sky_trainer *trainer) { return 2 * trainer->model.graph.arena_bytes[SKY_ARENA_BUFFERS] + sizeof(double); }
 
 static sky_status open_data(struct sky_trainer *trainer)
 {
@@ -42,6 +45,7 @@ static sky_status open_loader(struct sky_trainer *trainer)
     options.augment[SKY_VIEW_SATELLITE].rotation = config->augment.satellite_rotation;
     options.augment[SKY_VIEW_DRONE].rotation = config->augment.drone_rotation;
     options.augment[SKY_VIEW_DRONE].erasing = config->augment.erasing;
+    SKY_TRY(sky_results_open(&trainer->results, &trainer->executor, &trainer->model, config->train.accumulate));
     SKY_TRY(sky_loader_create(&trainer->loader, &options));
     return sky_feed_open(&trainer->feed, &trainer->executor.device, trainer->loader, SKY_VIEW_COUNT * options.batch_size, (size_t)config->data.image_size * (size_t)config->data.image_size * 3);
 }
@@ -70,7 +74,7 @@ static sky_status open_parts(struct sky_trainer *trainer)
     SKY_TRY(open_data(trainer));
     SKY_TRY(sky_model_build(&trainer->model, config, SKY_MODEL_TRAIN, config->train.batch_size, trainer->set.class_count, 0, SKY_F32, NULL));
     SKY_TRY(sky_executor_create(&trainer->executor, backend, &options, &trainer->model.graph, NULL));
-    return backend->arena_alloc(&trainer->executor.device, trainer->model.graph.arena_bytes[SKY_ARENA_BUFFERS], "running statistics", &trainer->buffers);
+    return backend->arena_alloc(&trainer->executor.device, buffers_bytes(trainer), "running statistics", &trainer->buffers);
 }
 
 sky_status sky_trainer_open(struct sky_trainer **out, const struct sky_config *config, const char *run_folder, bool resume)
@@ -102,9 +106,10 @@ done:
 void sky_trainer_close(struct sky_trainer *trainer)
 {
     if (!trainer) return;
-    sky_feed_close(&trainer->feed);
+    sky_feed_close(&trainer->feed); /* waits for the device */
+    sky_results_close(&trainer->results);
     sky_loader_destroy(trainer->loader);
-    if (trainer->buffers) trainer->executor.device.backend->arena_free(&trainer->executor.device, trainer->buffers, trainer->model.graph.arena_bytes[SKY_ARENA_BUFFERS]);
+    if (trainer->buffers) trainer->executor.device.backend->arena_free(&trainer->executor.device, trainer->buffers, buffers_bytes(trainer));
     sky_executor_destroy(&trainer->executor);
     sky_ranks_detach(&trainer->ranks);
     sky_model_free(&trainer->model);
@@ -168,32 +173,86 @@ sky_status sky_trainer_copy_in(struct sky_trainer *trainer, int64_t part)
     return sky_executor_write(executor, model->graph.scalars, &scalars);
 }
 
+static char *kept_buffers(const struct sky_trainer *trainer) { return (char *)trainer->buffers + (size_t)(trainer->step % 2) * trainer->model.graph.arena_bytes[SKY_ARENA_BUFFERS]; }
+
 /* The forward pass moves the running statistics before anyone knows that the step's update will be left out. */
 static sky_status keep_buffers(struct sky_trainer *trainer)
 {
     struct sky_executor *executor = &trainer->executor;
-    return executor->device.backend->copy_within(&executor->device, trainer->buffers, executor->arena[SKY_ARENA_BUFFERS], executor->graph->arena_bytes[SKY_ARENA_BUFFERS]);
+    return executor->device.backend->copy_within(&executor->device, kept_buffers(trainer), executor->arena[SKY_ARENA_BUFFERS], executor->graph->arena_bytes[SKY_ARENA_BUFFERS]);
 }
 
 sky_status sky_trainer_restore_buffers(struct sky_trainer *trainer)
 {
     struct sky_executor *executor = &trainer->executor;
-    return executor->device.backend->copy_within(&executor->device, executor->arena[SKY_ARENA_BUFFERS], trainer->buffers, executor->graph->arena_bytes[SKY_ARENA_BUFFERS]);
+    return executor->device.backend->copy_within(&executor->device, executor->arena[SKY_ARENA_BUFFERS], kept_buffers(trainer), executor->graph->arena_bytes[SKY_ARENA_BUFFERS]);
 }
 
-/* Reads one loss value, SKY_NONE as 0, and adds its share. */
-static sky_status add_loss(struct sky_trainer *trainer, sky_value value, double share, double *sum)
+static double *left_out(const struct sky_trainer *trainer) { return (double *)(void *)((char *)trainer->buffers + 2 * trainer->model.graph.arena_bytes[SKY_ARENA_BUFFERS]); }
+
+/* On the device, which alone knows by now: whether the last step's update was left out, before maps take the report's place. */
+static sky_status keep_left_out(struct sky_trainer *trainer)
 {
-    float loss = 0;
-    if (value != SKY_NONE) SKY_TRY(sky_executor_read(&trainer->executor, value, &loss));
-    *sum += share * (double)loss;
-    return SKY_OK;
+    struct sky_executor *executor = &trainer->executor;
+    const double *report = sky_executor_pointer(executor, trainer->model.report);
+    return executor->device.backend->copy_within(&executor->device, left_out(trainer), report + 1, sizeof *report);
 }
 
-static sky_status add_losses(struct sky_trainer *trainer, double share, struct sky_step_report *report)
+/* If it was, so is this one's. */
+static sky_status void_after_left_out(struct sky_trainer *trainer)
 {
-    SKY_TRY(add_loss(trainer, trainer->model.loss_ce, share, &report->loss_ce));
-    return add_loss(trainer, trainer->model.loss_kl, share, &report->loss_kl);
+    struct sky_executor *executor = &trainer->executor;
+    char *scalars = sky_executor_pointer(executor, trainer->model.graph.scalars);
+    return executor->device.backend->copy_within(&executor->device, scalars + offsetof(struct sky_scalars, void_update), left_out(trainer), sizeof(double));
+}
+
+/* Enqueues the whole step; its batch is the feed's current one. */
+static sky_status start_step(struct sky_trainer *trainer, bool ahead)
+{
+    struct sky_executor *executor = &trainer->executor;
+    const int64_t parts = trainer->config->train.accumulate;
+    const int slot = (int)(trainer->step % 2);
+    SKY_TRY(keep_buffers(trainer));
+    if (ahead) SKY_TRY(keep_left_out(trainer));
+    for (int64_t part = 0; part < parts; part++) {
+        SKY_TRY(sky_trainer_copy_in(trainer, part));
+        if (ahead && part + 1 == parts) SKY_TRY(void_after_left_out(trainer));
+        executor->hold = part + 1 < parts;
+        SKY_TRY(sky_executor_run_through(executor, SKY_PHASE_FORWARD, parts == 1 ? SKY_PHASE_UPDATE : SKY_PHASE_BACKWARD, part > 0));
+        SKY_TRY(sky_results_read_losses(&trainer->results, slot, part)); /* the next part overwrites them */
+    }
+    if (parts > 1) SKY_TRY(sky_executor_run(executor, SKY_PHASE_UPDATE, false));
+    SKY_TRY(sky_results_read_update(&trainer->results, slot));
+    return sky_feed_used(&trainer->feed);
+}
+
+sky_status sky_trainer_run_again(struct sky_trainer *trainer)
+{
+    for (int64_t part = 0; part < trainer->config->train.accumulate; part++) {
+        SKY_TRY(sky_trainer_copy_in(trainer, part));
+        SKY_TRY(sky_executor_run_through(&trainer->executor, SKY_PHASE_FORWARD, SKY_PHASE_BACKWARD, part > 0));
+    }
+    return sky_trainer_restore_buffers(trainer);
+}
+
+/* Not across an epoch's end, where checkpoints and evaluations look at the parameters; nor where records look at the maps, or ranks agree on each step. */
+static bool may_look_ahead(const struct sky_trainer *trainer)
+{
+    const int64_t next = trainer->step + 1;
+    return trainer->look_ahead && trainer->ranks.size == 1 && !trainer->config->debug.record && next < trainer->step_count && next % trainer->steps_per_epoch != 0 && sky_feed_is_ahead(&trainer->feed);
+}
+
+static sky_status start_next_step(struct sky_trainer *trainer)
+{
+    const struct sky_batch *batch;
+    trainer->step++;
+    sky_feed_turn(&trainer->feed);
+    sky_status status = sky_feed_next(&trainer->feed, &batch);
+    if (status == SKY_OK) status = start_step(trainer, true);
+    sky_feed_turn(&trainer->feed);
+    trainer->step--;
+    trainer->started = status == SKY_OK;
+    return status;
 }
 
 /* The next batch is fetched while the device works. Waiting for it counts as waiting for data when the device had nothing left to do by then. */
@@ -202,35 +261,40 @@ static sky_status fetch_ahead(struct sky_trainer *trainer, struct sky_step_repor
     const double start = sky_now();
     if (trainer->step + 1 < trainer->step_count) sky_feed_ahead(&trainer->feed);
     const double fetched = sky_now();
-    SKY_TRY(trainer->executor.device.backend->synchronize(&trainer->executor.device));
-    if (sky_now() - fetched < 0.05 * (fetched - start)) report->data_seconds += fetched - start;
+    if (may_look_ahead(trainer)) SKY_TRY(start_next_step(trainer));
+    const double before = sky_now();
+    SKY_TRY(sky_results_wait(&trainer->results, (int)(trainer->step % 2)));
+    if (sky_now() - before < 0.05 * (fetched - start)) report->data_seconds += fetched - start;
     return SKY_OK;
+}
+
+static void fill_report(struct sky_trainer *trainer, struct sky_step_report *report)
+{
+    const struct sky_results_slot *results = &trainer->results.slot[trainer->step % 2];
+    const int64_t parts = trainer->config->train.accumulate;
+    const struct sky_scalars scalars = scalars_of(trainer, 0);
+    report->lr_backbone = (double)scalars.lr[SKY_GROUP_BACKBONE], report->lr_head = (double)scalars.lr[SKY_GROUP_HEAD], report->lr_gem = (double)scalars.lr[SKY_GROUP_GEM];
+    for (int64_t part = 0; part < parts; part++) {
+        report->loss_ce += 1 / (double)parts * (double)results->losses[2 * part];
+        report->loss_kl += 1 / (double)parts * (double)results->losses[2 * part + 1];
+    }
+    report->gradient_norm = results->update[0];
+    report->update_skipped = results->update[1] != 0;
+    trainer->clamped += (int64_t)results->update[2];
 }
 
 static sky_status run_step(struct sky_trainer *trainer, struct sky_step_report *report)
 {
-    const struct sky_config *config = trainer->config;
-    struct sky_executor *executor = &trainer->executor;
-    const int64_t parts = config->train.accumulate;
-    const struct sky_scalars scalars = scalars_of(trainer, 0);
-    report->lr_backbone = (double)scalars.lr[SKY_GROUP_BACKBONE], report->lr_head = (double)scalars.lr[SKY_GROUP_HEAD], report->lr_gem = (double)scalars.lr[SKY_GROUP_GEM];
-    SKY_TRY(keep_buffers(trainer));
-    for (int64_t part = 0; part < parts; part++) {
-        SKY_TRY(sky_trainer_copy_in(trainer, part));
-        executor->hold = part + 1 < parts;
-        SKY_TRY(sky_executor_run_through(executor, SKY_PHASE_FORWARD, parts == 1 ? SKY_PHASE_UPDATE : SKY_PHASE_BACKWARD, part > 0));
-        if (parts > 1) SKY_TRY(add_losses(trainer, 1 / (double)parts, report)); /* the next part overwrites them */
-    }
-    if (parts > 1) SKY_TRY(sky_executor_run(executor, SKY_PHASE_UPDATE, false));
+    const bool started = trainer->started;
+    trainer->started = trainer->overwritten = false;
+    if (!started) SKY_TRY(start_step(trainer, false));
     SKY_TRY(fetch_ahead(trainer, report));
-    if (parts == 1) SKY_TRY(add_losses(trainer, 1, report));
     report->exchange_seconds = sky_comm_exposed_seconds(trainer->ranks.comm);
-    double update[4]; /* gradient norm, left out, clamped, 0 */
-    SKY_TRY(sky_executor_read(executor, trainer->model.report, update));
-    report->gradient_norm = update[0];
-    report->update_skipped = update[1] != 0;
-    trainer->clamped += (int64_t)update[2];
-    return report->update_skipped ? sky_trainer_restore_buffers(trainer) : SKY_OK;
+    fill_report(trainer, report);
+    if (!report->update_skipped) return SKY_OK;
+    trainer->overwritten = trainer->started; /* the next step did nothing: it is started again, when it is wanted, with what this one leaves behind */
+    trainer->started = false;
+    return sky_trainer_restore_buffers(trainer);
 }
 
 static sky_status next_batch(struct sky_trainer *trainer, const struct sky_batch **batch)
@@ -284,8 +348,13 @@ sky_status sky_trainer_step(struct sky_trainer *trainer, struct sky_step_report 
     return status;
 }
 
+void sky_trainer_look_ahead(struct sky_trainer *trainer, bool on) { trainer->look_ahead = on; }
+
+bool sky_trainer_is_ahead(const struct sky_trainer *trainer) { return trainer->started; }
+
 sky_status sky_trainer_save(struct sky_trainer *trainer)
 {
+    if (trainer->started) return sky_fail(SKY_USAGE, "checkpoint", "step %lld is under way: its parameters would be saved as those before it", (long long)trainer->step);
     sky_comm_at(trainer->ranks.comm, "checkpoint", sky_trainer_next_step(trainer));
     return sky_comm_settle(trainer->ranks.comm, trainer->ranks.rank == 0 ? sky_trainer_write_checkpoint(trainer) : SKY_OK, "writing a checkpoint");
 }

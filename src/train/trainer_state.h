@@ -11,6 +11,7 @@
 #include "loss_scale.h"
 #include "model/model.h"
 #include "ranks.h"
+#include "results.h"
 #include "skygem/trainer.h"
 
 struct sky_trainer {
@@ -25,7 +26,11 @@ struct sky_trainer {
     struct sky_feed feed;
     struct sky_model model;
     struct sky_executor executor;
-    void *buffers; /* on the device: the running statistics before the step, put back when its update is left out */
+    void *buffers; /* on the device, [2]: the running statistics before an even and an odd step, put back when its update is left out; then one double: was the last step's? */
+    struct sky_results results;
+    bool look_ahead; /* the next step may be started before this one's results are read */
+    bool started;    /* step `step` has been */
+    bool overwritten; /* the step just left out: by the gradients of one that was started ahead */
     struct sky_loss_scale scale;
     /*
      * step counts batches from the start of the first epoch, as if the run had always had this many ranks; shift is what is added to get the number of updates so far, which names steps and
@@ -44,6 +49,7 @@ int64_t sky_trainer_epochs_done(const struct sky_trainer *trainer);
 /* trainer.c */
 sky_status sky_trainer_copy_in(struct sky_trainer *trainer, int64_t part); /* micro-batch `part` of the current batch, and its scalars, to the device's inputs */
 sky_status sky_trainer_restore_buffers(struct sky_trainer *trainer);
+sky_status sky_trainer_run_again(struct sky_trainer *trainer); /* forward and backward pass of the current step, whose update was left out */
 /* checkpoint.c */
 sky_status sky_trainer_write_checkpoint(struct sky_trainer *trainer);
 sky_status sky_trainer_resume(struct sky_trainer *trainer);

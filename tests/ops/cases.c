@@ -242,6 +242,7 @@ static void sgd(struct ops_subject *s)
     const int broken = (int)ops_int(s, "broken", 0);
     const double decay = ops_number(s, "decay", 5e-4), low = ops_number(s, "low", 0), high = ops_number(s, "high", 0);
     s->scalars.gradient_scale = (float)ops_number(s, "scale", 1);
+    s->scalars.void_update = ops_number(s, "void", 0);
     struct sky_segment *segments = sky_graph_memory(&s->graph, (size_t)segment_count * sizeof *segments);
     for (int64_t i = 0; segments && i < segment_count; i++)
         segments[i] = (struct sky_segment){.offset = i * room, .count = length, .group = (int)(i % SKY_GROUP_COUNT), .weight_decay = (float)decay, .low = (float)low, .high = (float)high};
@@ -258,6 +259,7 @@ static void ema(struct ops_subject *s)
 {
     const int64_t count = ops_int(s, "count", 100);
     s->scalars.ema_decay = (float)ops_number(s, "decay", 0.99);
+    s->scalars.void_update = ops_number(s, "void", 0);
     const sky_value params = ops_input(s, "params", OPS_NORMAL, 0, 1, OPS_DIM(count)), average = ops_input(s, "ema", OPS_NORMAL, 0, 1, OPS_DIM(count));
     ops_node(s, SKY_OP_EMA, NULL, OPS_IN(params, average, s->graph.scalars));
 }

@@ -127,8 +127,8 @@ static sky_status sgd_run(const struct sky_kernel *kernel, const struct sky_run 
     float *params = run->in[0], *momenta = run->in[2];
     const float *grads = run->in[1];
     double *report = run->out[0];
-    report[0] = norm, report[1] = !isfinite(sum_squares), report[2] = report[3] = 0;
-    if (!isfinite(sum_squares)) return SKY_OK;
+    report[0] = norm, report[1] = !isfinite(sum_squares) || scalars->void_update != 0, report[2] = report[3] = 0;
+    if (report[1] != 0) return SKY_OK;
     const float momentum = (float)kernel->node->attr.sgd.momentum;
 #pragma omp parallel for num_threads(sky_cpu_threads(kernel)) schedule(static)
     for (int64_t i = 0; i < state->piece_count; i++) {
@@ -148,9 +148,10 @@ static sky_status ema_run(const struct sky_kernel *kernel, const struct sky_run 
     const int64_t count = sky_cpu_in(kernel, 0)->count;
     const float *restrict params = run->in[0], decay = scalars->ema_decay, rest = 1 - decay;
     float *restrict average = run->in[1];
+    *(double *)run->out[0] = 0;
+    if (scalars->void_update != 0) return SKY_OK;
 #pragma omp parallel for simd num_threads(sky_cpu_threads(kernel)) schedule(static)
     for (int64_t i = 0; i < count; i++) average[i] = decay * average[i] + rest * params[i];
-    *(double *)run->out[0] = 0;
     return SKY_OK;
 }
 

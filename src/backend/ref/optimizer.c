@@ -20,7 +20,7 @@ sky_status ref_SGD(const struct sky_kernel *kernel, const struct sky_run *run)
     double *report = run->out[0]; /* f64 [4]: gradient norm, left out, clamped elements, 0 */
     double scale = scalars->gradient_scale;
     const double norm = scale * sqrt(sum_squares);
-    report[0] = norm, report[1] = !isfinite(sum_squares), report[2] = report[3] = 0;
+    report[0] = norm, report[1] = !isfinite(sum_squares) || scalars->void_update != 0, report[2] = report[3] = 0;
     for (int64_t i = 0; shadow.data && report[1] != 0 && i < shadow.count; i++) ref_set(&shadow, i, ref_get(&params, i));
     if (report[1] != 0) return SKY_OK;
     if (clip_norm > 0 && norm > clip_norm) scale *= clip_norm / norm;
@@ -47,7 +47,7 @@ sky_status ref_EMA(const struct sky_kernel *kernel, const struct sky_run *run)
 {
     const struct ref_tensor params = ref_in(kernel, run, 0), average = ref_in(kernel, run, 1);
     const struct sky_scalars *scalars = run->in[2];
-    for (int64_t i = 0; i < average.count; i++)
+    for (int64_t i = 0; scalars->void_update == 0 && i < average.count; i++)
         ref_set(&average, i, (double)scalars->ema_decay * ref_get(&average, i) + (1 - (double)scalars->ema_decay) * ref_get(&params, i));
     *(double *)run->out[0] = 0;
     return SKY_OK;

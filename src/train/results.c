@@ -1,0 +1,61 @@
+/*
+ * The two slots behind results.h, in one block of memory.
+ */
+#include "results.h"
+
+#include "base/memory.h"
+
+#include <string.h>
+
+enum { UPDATE_BYTES = 4 * sizeof(double), LOSSES = 2 };
+
+static const struct sky_staging *staging_of(const struct sky_results *results) { return results->executor->device.backend->staging; }
+
+sky_status sky_results_open(struct sky_results *results, struct sky_executor *executor, const struct sky_model *model, int64_t parts)
+{
+    const size_t slot_bytes = UPDATE_BYTES + (size_t)(LOSSES * parts) * sizeof(float);
+    memset(results, 0, sizeof *results);
+    results->executor = executor, results->model = model, results->parts = parts, results->bytes = 2 * slot_bytes;
+    SKY_TRY(sky_block_alloc(&results->block, results->bytes, "results of steps"));
+    for (int slot = 0; slot < 2; slot++) {
+        char *at = (char *)results->block + (size_t)slot * slot_bytes;
+        results->slot[slot] = (struct sky_results_slot){(double *)(void *)at, (float *)(void *)(at + UPDATE_BYTES)};
+    }
+    if (!staging_of(results)) return SKY_OK;
+    SKY_TRY(staging_of(results)->pin(&executor->device, results->block, results->bytes));
+    results->pinned = true;
+    return SKY_OK;
+}
+
+void sky_results_close(struct sky_results *results)
+{
+    if (results->pinned) staging_of(results)->unpin(&results->executor->device, results->block);
+    if (results->block) sky_block_free(results->block, results->bytes);
+    memset(results, 0, sizeof *results);
+}
+
+static sky_status read_value(struct sky_results *results, sky_value value, void *to)
+{
+    struct sky_executor *executor = results->executor;
+    if (value == SKY_NONE) return SKY_OK; /* its place stays 0 */
+    if (!staging_of(results)) return sky_executor_read(executor, value, to);
+    return staging_of(results)->read(&executor->device, to, sky_executor_pointer(executor, value), executor->graph->tensors[value].bytes);
+}
+
+sky_status sky_results_read_losses(struct sky_results *results, int slot, int64_t part)
+{
+    float *losses = results->slot[slot].losses + LOSSES * part;
+    SKY_TRY(read_value(results, results->model->loss_ce, losses));
+    return read_value(results, results->model->loss_kl, losses + 1);
+}
+
+sky_status sky_results_read_update(struct sky_results *results, int slot)
+{
+    SKY_TRY(read_value(results, results->model->report, results->slot[slot].update));
+    return staging_of(results) ? staging_of(results)->read_end(&results->executor->device, slot) : SKY_OK;
+}
+
+sky_status sky_results_wait(struct sky_results *results, int slot)
+{
+    return staging_of(results) ? staging_of(results)->read_wait(&results->executor->device, slot) : SKY_OK;
+}
