@@ -126,16 +126,18 @@ static int ascending(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-/* The q-th part of the known distances; NaN when there are none. Sorts. */
-static double quantile(double *values, int64_t count, double q)
+/* Sorts the known ones to the front; returns how many those are. */
+static int64_t sort_known(double *values, int64_t count)
 {
     int64_t good = 0;
     for (int64_t i = 0; i < count; i++)
         if (!isnan(values[i])) values[good++] = values[i];
-    if (!good) return NAN;
     qsort(values, (size_t)good, sizeof *values, ascending);
-    return values[(int64_t)(q * (double)(good - 1) + 0.5)];
+    return good;
 }
+
+/* The q-th part of sorted values; NaN when there are none. */
+static double quantile(const double *sorted, int64_t count, double q) { return count ? sorted[(int64_t)(q * (double)(count - 1) + 0.5)] : NAN; }
 
 static sky_status print(struct known *known, const struct sky_calibration *calibration, bool json)
 {
@@ -148,13 +150,15 @@ static sky_status print(struct known *known, const struct sky_calibration *calib
     if (calibration) sky_reliability_measure(probabilities, known->right, known->count, &r);
     free(probabilities);
     const double n = (double)known->count, first = 100 * (double)known->right_count / n, top = 100 * (double)known->in_top / n;
-    const double half = quantile(known->metres, known->count, 0.5), most = quantile(known->metres, known->count, 0.9);
+    const int64_t measured = sort_known(known->metres, known->count);
+    const double half = quantile(known->metres, measured, 0.5), most = quantile(known->metres, measured, 0.9);
     if (json) {
         sky_json_begin_object(&w, NULL);
         sky_json_int(&w, "photos", known->count);
         sky_json_double(&w, "right", first);
         sky_json_int(&w, "k", known->k);
         sky_json_double(&w, "right_in_k", top);
+        sky_json_int(&w, "measured", measured);
         sky_json_double(&w, "median_metres", half);
         sky_json_double(&w, "metres_90", most);
         sky_json_double(&w, "offset", calibration ? calibration->offset : NAN);
@@ -167,7 +171,9 @@ static sky_status print(struct known *known, const struct sky_calibration *calib
     } else {
         sky_text_format(&text, "%lld photos: the first tile is right for %.1f %%, one of the first %lld for %.1f %%\n", (long long)known->count, first,
                         (long long)known->k, top);
-        if (!isnan(half)) sky_text_format(&text, "distance of the first tile from the truth: median %.1f m, 90 %% within %.1f m\n", half, most);
+        if (!isnan(half))
+            sky_text_format(&text, "distance of the first tile from the truth: median %.1f m, 90 %% within %.1f m (of %lld photos where both have a place)\n",
+                            half, most, (long long)measured);
     }
     if (calibration && !json) {
         sky_text_format(&text, "confidence = 1 / (1 + exp(-(%.4g + %.4g * margin)))\n", calibration->offset, calibration->slope);
