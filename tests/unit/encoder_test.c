@@ -18,27 +18,35 @@
 enum { SIDE = 48, WIDTH = 70, HEIGHT = 50, MAX_DIMENSIONS = 128 };
 static char weights[256];
 
-static void make_weights(void)
+static void make_weights(const char *name, bool shared, char out[256])
 {
     struct sky_config config = {0};
     struct sky_trainer *trainer = NULL;
     char root[300];
-    const char *overrides[] = {"data.image_size=48",   "data.workers=1",    "model.backbone=se_resnet18",
-                               "model.se_layout=timm", "model.width=0.125", "model.embedding=16",
-                               "train.batch_size=2",   "device.threads=1",  root};
+    const char *overrides[] = {"data.image_size=48",
+                               "data.workers=1",
+                               "model.backbone=se_resnet18",
+                               "model.se_layout=timm",
+                               "model.width=0.125",
+                               "model.embedding=16",
+                               "train.batch_size=2",
+                               "device.threads=1",
+                               shared ? "model.share_views=yes" : "model.share_views=no",
+                               root};
     for (uint32_t place = 0; place < 4; place++) {
-        char name[128];
-        snprintf(name, sizeof name, "tree/train/satellite/%04u/tile.png", place);
-        tree_picture(name, place);
-        snprintf(name, sizeof name, "tree/train/drone/%04u/image-01.jpeg", place);
-        tree_picture(name, 100 + place);
+        char picture[128];
+        snprintf(picture, sizeof picture, "tree/train/satellite/%04u/tile.png", place);
+        tree_picture(picture, place);
+        snprintf(picture, sizeof picture, "tree/train/drone/%04u/image-01.jpeg", place);
+        tree_picture(picture, 100 + place);
     }
     snprintf(root, sizeof root, "data.root=%s", in_folder("tree"));
     CHECK_OK(sky_config_read(&config, NULL, overrides, sizeof overrides / sizeof *overrides));
-    if (CHECK_OK(sky_trainer_open(&trainer, &config, in_folder("run"), false))) CHECK_OK(sky_trainer_save(trainer));
+    if (CHECK_OK(sky_trainer_open(&trainer, &config, in_folder(name), false))) CHECK_OK(sky_trainer_save(trainer));
     sky_trainer_close(trainer);
     sky_config_free(&config);
-    snprintf(weights, sizeof weights, "%s", in_folder("run/checkpoints/step-000000000.safetensors"));
+    snprintf(root, sizeof root, "%s/checkpoints/step-000000000.safetensors", name);
+    snprintf(out, 256, "%s", in_folder(root));
 }
 
 static const char *const one_thread[] = {"device.threads=1"};
@@ -215,14 +223,35 @@ static void test_weights(void)
     CHECK_FAILS(sky_encoder_open(&encoder, weights, &options), SKY_CONFIG, "model.backbone");
 }
 
+/* Two trunks: a gallery's encoder and a query's are one model, but not one network. */
+static void test_two_trunks(void)
+{
+    static uint8_t rgb[20 * 30 * 3];
+    char two[256];
+    float seen[2][MAX_DIMENSIONS];
+    struct sky_encoder *encoders[2] = {NULL, NULL};
+    make_weights("two", false, two);
+    fill(rgb, sizeof rgb, 4);
+    for (int gallery = 0; gallery < 2; gallery++) {
+        const struct sky_encoder_options options = {.overrides = one_thread, .override_count = 1, .gallery = gallery};
+        if (CHECK_OK(sky_encoder_open(&encoders[gallery], two, &options))) CHECK_OK(sky_encoder_embed(encoders[gallery], rgb, 30, 20, 0, seen[gallery]));
+    }
+    if (encoders[0] && encoders[1]) {
+        CHECK(!strcmp(sky_encoder_model(encoders[0]), sky_encoder_model(encoders[1])));
+        CHECK(memcmp(seen[0], seen[1], 7 * 16 * sizeof(float)) != 0);
+    }
+    for (int i = 0; i < 2; i++) sky_encoder_close(encoders[i]);
+}
+
 int main(void)
 {
     folder_make();
-    make_weights();
+    make_weights("run", true, weights);
     test_features();
     test_no_memory_when_warm();
     test_threads();
     test_weights();
+    test_two_trunks();
     folder_remove(folder);
     return check_done();
 }
