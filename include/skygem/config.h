@@ -22,6 +22,7 @@ extern "C" {
 enum sky_view { SKY_VIEW_SATELLITE, SKY_VIEW_DRONE, SKY_VIEW_COUNT };
 const char *sky_view_name(int view); /* "satellite", "drone" */
 
+enum sky_data_format { SKY_FORMAT_UNIVERSITY1652, SKY_FORMAT_SUES200, SKY_FORMAT_DENSEUAV };
 enum sky_sampler_kind { SKY_SAMPLER_PAIRED, SKY_SAMPLER_UNPAIRED };
 enum sky_bad_image_policy { SKY_BAD_IMAGE_FAIL, SKY_BAD_IMAGE_SKIP };
 enum sky_exif_policy { SKY_CONFIG_EXIF_IGNORE, SKY_CONFIG_EXIF_APPLY };
@@ -50,6 +51,8 @@ struct sky_config {
     } experiment;
     struct {
         char *root;
+        int format;     /* enum sky_data_format */
+        int64_t height; /* SUES-200: metres; 0 = every one (evaluation only) */
         int64_t image_size;
         int sampler; /* enum sky_sampler_kind; likewise below: every enum is stored as int */
         int64_t samples_per_class;

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/threads.h"
 #include "data/check.h"
+#include "data/layout.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,10 +36,17 @@ static sky_status print_json(struct sky_text *text)
 }
 
 static const struct sky_option options[] = {
+    {"format", 'f', "WHICH", "university1652", "university1652, sues200 or denseuav", false},
     {"json", 0, NULL, NULL, "print JSON", false},
     {"workers", 'j', "N", "0", "worker threads, 0 = one a core", false},
     {0},
 };
+
+static sky_status read_format(const struct sky_args *args, int *out)
+{
+    const char *names[] = {sky_data_format_name(SKY_FORMAT_UNIVERSITY1652), sky_data_format_name(SKY_FORMAT_SUES200), sky_data_format_name(SKY_FORMAT_DENSEUAV)};
+    return sky_args_choice(args, "format", names, 3, out);
+}
 
 /* Sizes as "512x512" with counts; the first few. */
 static sky_status write_sizes(struct sky_json_writer *w, const struct sky_survey_part *part)
@@ -155,7 +163,7 @@ static sky_status check_as_text(const struct sky_check_report *report)
                (long long)report->queries_in_gallery, (long long)report->queries_differing, (long long)report->queries_absent);
     for (int64_t i = 0; i < report->published_count; i++) {
         const struct sky_published_row *row = report->published + i;
-        if (i == 0) printf("\nbeside University-1652 as published:\n");
+        if (i == 0) printf("\nbeside %s as published:\n", report->published_name);
         printf("  %-24s %8lld images of %lld places, published %lld of %lld%s\n", row->part, (long long)row->found_images, (long long)row->found_classes,
                (long long)row->images, (long long)row->classes, row->found_images == row->images && row->found_classes == row->classes ? "" : "   <- differs");
     }
@@ -170,11 +178,12 @@ static sky_status run_check(const struct sky_args *args)
 {
     struct sky_check_report report = {0};
     struct sky_progress progress = {0};
-    int workers = 1;
+    int workers = 1, format = SKY_FORMAT_UNIVERSITY1652;
     sky_status status = SKY_OK;
     SKY_TRY(read_workers(args, &workers));
+    SKY_TRY(read_format(args, &format));
     sky_progress_begin(&progress, "checking", "img", 0, 0);
-    status = sky_dataset_check(&report, args->operands[0], workers, show_progress, &progress);
+    status = sky_dataset_check_as(&report, args->operands[0], format, workers, show_progress, &progress);
     sky_progress_end(&progress);
     SKY_TRY_DONE(status);
     SKY_TRY_DONE(sky_args_given(args, "json") ? check_as_json(&report) : check_as_text(&report));
@@ -193,7 +202,7 @@ const struct sky_command sky_command_data_check = {
     .min_operands = 1,
     .max_operands = 1,
     .doc = "read every image and tell what is broken, empty or on both sides of the split",
-    .details = "Exit code 3 when there is a problem. Compares with the published counts when the tree looks like University-1652.",
+    .details = "Exit code 3 when there is a problem. Compares with the published counts when the tree looks like the data set.",
     .options = options,
     .run = run_check,
 };
@@ -255,11 +264,16 @@ static sky_status run_stats(const struct sky_args *args)
 {
     struct sky_survey survey = {0};
     struct sky_progress progress = {0};
-    int workers = 1;
+    struct sky_layout layouts[SKY_MAX_HEIGHTS];
+    const char *groups[2 * SKY_MAX_HEIGHTS];
+    int workers = 1, format = SKY_FORMAT_UNIVERSITY1652, count = 0;
     sky_status status = SKY_OK;
     SKY_TRY(read_workers(args, &workers));
+    SKY_TRY(read_format(args, &format));
+    SKY_TRY(sky_layouts_find(args->operands[0], format, 0, layouts, &count));
+    for (int i = 0; i < count; i++) groups[2 * i] = layouts[i].train, groups[2 * i + 1] = layouts[i].test;
     sky_progress_begin(&progress, "reading", "img", 0, 0);
-    status = sky_survey_make(&survey, args->operands[0], workers, show_progress, &progress);
+    status = sky_survey_make_of(&survey, args->operands[0], groups, 2 * count, workers, show_progress, &progress);
     sky_progress_end(&progress);
     SKY_TRY_DONE(status);
     SKY_TRY_DONE(sky_args_given(args, "json") ? stats_as_json(&survey) : stats_as_text(&survey));

@@ -56,29 +56,88 @@ static sky_status open_embedders(struct sky_embedder embedders[SKY_VIEW_COUNT], 
     return status;
 }
 
+/* FOLDER/HEIGHT, or FOLDER itself where the set has no heights. Heap text in *out; NULL stays NULL. */
+static sky_status folder_of_height(const char *folder, int64_t height, char **out)
+{
+    char name[24];
+    snprintf(name, sizeof name, "%lld", (long long)height);
+    if (!folder) return SKY_OK;
+    return height ? sky_path_join(out, folder, name) : sky_strdup(out, folder, "a folder");
+}
+
+/* One test tree: the only one, or a flight height's. */
+struct tree {
+    struct sky_layout layout;
+    struct sky_test_set set;
+    struct sky_geo_tags tags; /* none but DenseUAV's */
+};
+
+static sky_status open_tree(struct tree *tree, const struct sky_config *config)
+{
+    SKY_TRY(sky_test_set_open_at(&tree->set, config->data.root, &tree->layout, config->eval.direction));
+    if (config->data.format != SKY_FORMAT_DENSEUAV) return SKY_OK;
+    SKY_TRY(sky_geo_tags_open(&tree->tags, tree->set.root));
+    for (int view = 0; view < SKY_VIEW_COUNT; view++) {
+        SKY_TRY(sky_geo_tags_check(&tree->tags, &tree->set.query[view]));
+        SKY_TRY(sky_geo_tags_check(&tree->tags, &tree->set.gallery[view]));
+    }
+    return SKY_OK;
+}
+
+static sky_status open_trees(struct tree trees[SKY_MAX_HEIGHTS], const struct sky_config *config, int *count)
+{
+    struct sky_layout layouts[SKY_MAX_HEIGHTS];
+    SKY_TRY(sky_layouts_find(config->data.root, config->data.format, config->data.height, layouts, count));
+    for (int i = 0; i < *count; i++) {
+        trees[i].layout = layouts[i];
+        SKY_TRY(open_tree(&trees[i], config));
+    }
+    return SKY_OK;
+}
+
+static sky_status evaluate_tree(struct sky_evaluate_options *options, const struct tree *tree, const struct sky_evaluation_files *files, struct sky_evaluation *out)
+{
+    char *save_folder = NULL, *mat_folder = NULL;
+    const int64_t height = tree->layout.height;
+    sky_status status = folder_of_height(files ? files->save_folder : NULL, height, &save_folder);
+    if (status == SKY_OK) status = folder_of_height(files ? files->mat_folder : NULL, height, &mat_folder);
+    if (height && sky_comm_rank(options->comm) == 0) sky_log(SKY_LOG_INFO, "flight height %lld m", (long long)height);
+    options->set = &tree->set, options->tags = tree->tags.count ? &tree->tags : NULL, options->height = height;
+    options->save_folder = save_folder, options->mat_folder = mat_folder;
+    if (status == SKY_OK) status = sky_evaluate(options, out);
+    free(save_folder);
+    free(mat_folder);
+    return status;
+}
+
 static sky_status evaluate(const struct sky_config *config, struct sky_comm *comm, struct sky_trainer *trainer, const char *weights, const struct sky_evaluation_files *files,
                            struct sky_evaluation *out)
 {
     struct sky_embedder embedders[SKY_VIEW_COUNT];
-    struct sky_test_set set = {0};
+    struct tree trees[SKY_MAX_HEIGHTS];
     struct shown shown = {.what = NULL, .silent = sky_comm_rank(comm) > 0};
     struct sky_text *retrievals = files ? files->retrievals : NULL;
     struct sky_json_writer lists = {.out = retrievals};
+    struct sky_evaluate_options options = {.config = config, .comm = comm, .progress = show, .context = &shown};
+    int count = 0;
     memset(embedders, 0, sizeof embedders);
-    sky_status status = sky_test_set_open(&set, config->data.root, config->eval.direction);
+    memset(trees, 0, sizeof trees);
+    memset(out, 0, sizeof *out);
+    sky_status status = open_trees(trees, config, &count);
     if (status == SKY_OK) status = open_embedders(embedders, config, trainer, weights);
     status = sky_comm_settle(comm, status, "opening the test images and the model");
-    if (status == SKY_OK) {
-        struct sky_evaluate_options options = {.config = config, .set = &set, .comm = comm, .progress = show, .context = &shown};
-        if (files) options.save_folder = files->save_folder, options.mat_folder = files->mat_folder;
-        if (retrievals) options.retrievals = &lists;
-        for (int view = 0; view < SKY_VIEW_COUNT; view++) options.embedders[view] = &embedders[config->model.share_views ? 0 : view];
-        if (retrievals) sky_json_begin_array(&lists, NULL);
-        status = sky_evaluate(&options, out);
-        if (retrievals) sky_json_end_array(&lists);
+    for (int view = 0; view < SKY_VIEW_COUNT; view++) options.embedders[view] = &embedders[config->model.share_views ? 0 : view];
+    if (retrievals && status == SKY_OK) sky_json_begin_array(&lists, NULL);
+    for (int i = 0; i < count && status == SKY_OK; i++) {
+        options.retrievals = retrievals && i == 0 ? &lists : NULL; /* the first height's: pictures of the same places */
+        status = evaluate_tree(&options, &trees[i], files, out);
     }
+    if (retrievals && status == SKY_OK) sky_json_end_array(&lists);
     for (int view = 0; view < SKY_VIEW_COUNT; view++) sky_embedder_close(&embedders[view]);
-    sky_test_set_close(&set);
+    for (int i = 0; i < count; i++) {
+        sky_test_set_close(&trees[i].set);
+        sky_geo_tags_close(&trees[i].tags);
+    }
     return status;
 }
 
@@ -89,22 +148,46 @@ sky_status sky_evaluate_weights(const struct sky_config *config, struct sky_comm
     return evaluate(&here, comm, NULL, weights, files, out);
 }
 
-/* The table grows a last column when not all rows are plain. */
+/* DenseUAV's own measures, in a table of their own. */
+static void print_geo(const struct sky_evaluation *evaluation, struct sky_text *text)
+{
+    sky_text_format(text, "\n%-16s %-4s", "direction", "flip");
+    for (int s = 0; s < SKY_SDM_COUNT; s++) sky_text_format(text, "  SDM@%-2d", sky_sdm_depths[s]);
+    for (int m = 0; m < SKY_MA_COUNT; m++) sky_text_format(text, "%*sMA@%dm", sky_ma_metres[m] < 10 ? 3 : sky_ma_metres[m] < 100 ? 2 : 1, "", sky_ma_metres[m]);
+    sky_text_append(text, "  condition\n");
+    for (int i = 0; i < evaluation->count; i++) {
+        const struct sky_result *r = &evaluation->results[i];
+        if (!r->geo_tagged) continue;
+        sky_text_format(text, "%-16s %-4s", r->direction, r->flip ? "yes" : "no");
+        for (int s = 0; s < SKY_SDM_COUNT; s++) sky_text_format(text, " %7.2f", r->geo.sdm[s]);
+        for (int m = 0; m < SKY_MA_COUNT; m++) sky_text_format(text, " %7.2f", r->geo.ma[m]);
+        sky_text_format(text, "  %s%s%s\n", sky_condition_name(r->condition), *r->detail ? " " : "", r->detail);
+    }
+}
+
+/* The table grows a first column for flight heights and a last one when not all rows are plain. */
 sky_status sky_evaluation_print(const struct sky_evaluation *evaluation)
 {
     struct sky_text text = {0};
-    bool conditions = false;
-    for (int i = 0; i < evaluation->count; i++) conditions = conditions || evaluation->results[i].condition != SKY_CONDITION_PLAIN;
+    bool conditions = false, heights = false, geo = false;
+    for (int i = 0; i < evaluation->count; i++) {
+        conditions = conditions || evaluation->results[i].condition != SKY_CONDITION_PLAIN;
+        heights = heights || evaluation->results[i].height;
+        geo = geo || evaluation->results[i].geo_tagged;
+    }
+    if (heights) sky_text_append(&text, "height ");
     sky_text_format(&text, "%-16s %-15s %-4s %8s %8s %7s %7s %7s %7s %7s %7s%s\n", "direction", "protocol", "flip", "queries", "gallery", "R@1", "R@5", "R@10", "R@1%", "AP", "chance",
                     conditions ? "  condition" : "");
     for (int i = 0; i < evaluation->count; i++) {
         const struct sky_result *r = &evaluation->results[i];
         const struct sky_scores *s = &r->scores;
+        if (heights) sky_text_format(&text, "%4lld m ", (long long)r->height);
         sky_text_format(&text, "%-16s %-15s %-4s %8lld %8lld %7.2f %7.2f %7.2f %7.2f %7.2f %7.2f", r->direction, sky_protocol_name(s->protocol), r->flip ? "yes" : "no", (long long)s->queries,
                         (long long)s->gallery, s->r1, s->r5, s->r10, s->r1_percent, s->ap, r->chance);
         if (conditions) sky_text_format(&text, "  %s%s%s", sky_condition_name(r->condition), *r->detail ? " " : "", r->detail);
         sky_text_append(&text, "\n");
     }
+    if (geo) print_geo(evaluation, &text);
     const sky_status status = sky_text_status(&text, "the table of scores");
     if (status == SKY_OK) fputs(text.text, stdout);
     fflush(stdout);
@@ -221,7 +304,9 @@ sky_status sky_evaluate_trainer(const struct sky_config *config, struct sky_trai
     struct sky_evaluation evaluation;
     struct sky_text retrievals = {0};
     char *test = NULL;
-    SKY_TRY(sky_path_join(&test, config->data.root, "test"));
+    struct sky_layout layout;
+    SKY_TRY(sky_layout_for_training(config, &layout));
+    SKY_TRY(sky_path_join(&test, config->data.root, layout.test));
     int64_t missing = !sky_path_is_folder(test);
     free(test);
     sky_comm_at(comm, "evaluation", sky_trainer_next_step(trainer));

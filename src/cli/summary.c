@@ -126,7 +126,7 @@ sky_status sky_summary_classes(const struct sky_config *config, int64_t assumed,
     *assumed_used = !config->data.root || !sky_path_is_folder(config->data.root);
     *classes = assumed;
     if (*assumed_used) return SKY_OK;
-    SKY_TRY(sky_train_set_open(&set, config->data.root));
+    SKY_TRY(sky_train_set_open_for(&set, config));
     *classes = set.class_count;
     sky_train_set_close(&set);
     return SKY_OK;
@@ -149,7 +149,7 @@ static sky_status describe_data(const struct sky_config *config, int64_t *classe
 {
     struct sky_train_set set = {0};
     struct sky_sampler *sampler = NULL;
-    SKY_TRY(sky_train_set_open(&set, config->data.root));
+    SKY_TRY(sky_train_set_open_for(&set, config));
     sky_status status = sky_sampler_create(&sampler, &set, (enum sky_sampler_kind)config->data.sampler, config->data.samples_per_class, config->train.batch_size * config->train.accumulate,
                                            (uint64_t)config->experiment.seed);
     if (status == SKY_OK) {

@@ -84,6 +84,11 @@ static void check_nesterov(const struct sky_config *c, struct sky_text *problem)
         sky_text_append(problem, "looks ahead along the momentum, but optimizer.momentum = 0; set nesterov = no");
 }
 
+static void check_data_format(const struct sky_config *c, struct sky_text *problem)
+{
+    if (c->data.height && c->data.format != SKY_FORMAT_SUES200) sky_text_append(problem, "is used only with data.format = sues200");
+}
+
 static void check_heights(const struct sky_config *c, struct sky_text *problem)
 {
     if (c->eval.height_groups > c->eval.frames)
@@ -123,6 +128,7 @@ const struct sky_config_rule sky_config_rules[] = {
     {{"schedule.warmup_epochs", "schedule.kind", "train.epochs"}, check_warmup},
     {{"optimizer.nesterov", "optimizer.momentum"}, check_nesterov},
     {{"debug.record", "train.precision"}, check_record},
+    {{"data.height", "data.format"}, check_data_format},
     {{"eval.height_groups", "eval.frames"}, check_heights},
     {{"eval.query_shift", "data.image_size"}, check_shift},
     {{"eval.rerank_k2", "eval.rerank_k1"}, check_rerank},

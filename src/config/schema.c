@@ -8,6 +8,7 @@
 #include <string.h>
 
 /* In the order of the enums in skygem/config.h. */
+static const char *const data_formats[] = {"university1652", "sues200", "denseuav", NULL};
 static const char *const samplers[] = {"paired", "unpaired", NULL};
 static const char *const bad_image_policies[] = {"fail", "skip", NULL};
 static const char *const exif_policies[] = {"ignore", "apply", NULL};
@@ -59,6 +60,9 @@ const struct sky_key sky_schema[] = {
     {AT(experiment, note), SKY_KEY_TEXT, "none", "", .doc = "anything to remember, kept with the run"},
 
     {AT(data, root), SKY_KEY_PATH, "none", "", .doc = "folder of the data set, with train/ and test/ as University-1652 has them"},
+    {AT(data, format), SKY_KEY_CHOICE, "university1652", "", .choices = data_formats,
+     .doc = "how the folder is laid out: University-1652, SUES-200 (a flight height in data.height), DenseUAV (with geo-tags)"},
+    {AT(data, height), SKY_KEY_INT, "0", "m", RANGE(0, 10000), .doc = "SUES-200: the flight height to train on and to score; 0 = scores of every height, one after the other"},
     {AT(data, image_size), SKY_KEY_INT, "256", "pixels", RANGE(32, 2048), HASHED, .doc = "side of the square network input; a multiple of 16"},
     {AT(data, sampler), SKY_KEY_CHOICE, "paired", "", .choices = samplers, HASHED,
      .doc = "paired: each place gives both views; unpaired: each view is shuffled by itself"},

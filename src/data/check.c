@@ -1,25 +1,41 @@
 /*
- * Judges a survey of a data root: broken images, empty classes, ids on both sides of the split, queries that have no match, and the published counts
- * of University-1652. The report owns what it lists.
+ * Judges a survey of a data root: broken images, empty classes, ids on both sides of the split, queries that have no match, and the counts that were
+ * published of a data set. The report owns what it lists.
  */
 #include "check.h"
 
 #include "base/memory.h"
 #include "base/str.h"
+#include "geo_tags.h"
 
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-/* domain.md 1.1; train/google was never counted. */
-static const struct sky_published_row published[] = {
-    {"train/satellite", 701, 701, 0, 0},        {"train/drone", 37854, 701, 0, 0},        {"train/street", 11663, 701, 0, 0},
-    {"test/query_satellite", 701, 701, 0, 0},   {"test/query_drone", 37855, 701, 0, 0},   {"test/query_street", 2579, 701, 0, 0},
-    {"test/gallery_satellite", 951, 951, 0, 0}, {"test/gallery_drone", 51355, 951, 0, 0}, {"test/gallery_street", 2921, 793, 0, 0},
+/* What was published of each set (University-1652: domain.md 1.1; train/google was never counted). SUES-200: of each height. */
+static const struct published {
+    int format;
+    bool test;
+    const char *view;
+    int64_t images, classes;
+} published[] = {
+    {SKY_FORMAT_UNIVERSITY1652, false, "satellite", 701, 701},        {SKY_FORMAT_UNIVERSITY1652, false, "drone", 37854, 701},
+    {SKY_FORMAT_UNIVERSITY1652, false, "street", 11663, 701},         {SKY_FORMAT_UNIVERSITY1652, true, "query_satellite", 701, 701},
+    {SKY_FORMAT_UNIVERSITY1652, true, "query_drone", 37855, 701},     {SKY_FORMAT_UNIVERSITY1652, true, "query_street", 2579, 701},
+    {SKY_FORMAT_UNIVERSITY1652, true, "gallery_satellite", 951, 951}, {SKY_FORMAT_UNIVERSITY1652, true, "gallery_drone", 51355, 951},
+    {SKY_FORMAT_UNIVERSITY1652, true, "gallery_street", 2921, 793},   {SKY_FORMAT_SUES200, false, "satellite", 120, 120},
+    {SKY_FORMAT_SUES200, false, "drone", 6000, 120},                  {SKY_FORMAT_SUES200, true, "query_satellite", 80, 80},
+    {SKY_FORMAT_SUES200, true, "query_drone", 4000, 80},              {SKY_FORMAT_SUES200, true, "gallery_satellite", 200, 200},
+    {SKY_FORMAT_SUES200, true, "gallery_drone", 10000, 200},          {SKY_FORMAT_DENSEUAV, false, "satellite", 13536, 2256},
+    {SKY_FORMAT_DENSEUAV, false, "drone", 6768, 2256},                {SKY_FORMAT_DENSEUAV, true, "query_satellite", 4662, 777},
+    {SKY_FORMAT_DENSEUAV, true, "query_drone", 2331, 777},            {SKY_FORMAT_DENSEUAV, true, "gallery_satellite", 18198, 3033},
+    {SKY_FORMAT_DENSEUAV, true, "gallery_drone", 9099, 3033},
 };
 enum { PUBLISHED = sizeof published / sizeof *published };
+static const char *const set_names[] = {"University-1652", "SUES-200", "DenseUAV"}; /* by enum sky_data_format */
 
 static sky_status find(struct sky_check_report *report, int64_t *capacity, bool problem, const char *where, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
@@ -41,7 +57,7 @@ static sky_status find(struct sky_check_report *report, int64_t *capacity, bool 
     return SKY_OK;
 }
 
-static bool is_test(const struct sky_survey_part *part) { return !strncmp(part->name, "test/", 5); }
+static bool is_test(const struct sky_survey_part *part) { return !strncasecmp(part->name, "test", 4); /* test/, Testing/150/ */ }
 
 static int64_t images_of(const struct sky_survey_part *part, int64_t class) { return part->scan.first[class + 1] - part->scan.first[class]; }
 
@@ -143,52 +159,92 @@ static int64_t filled_classes(const struct sky_survey_part *part)
     return count;
 }
 
-/* It looks like University-1652 when two of its parts have exactly the published counts. */
-static sky_status compare_published(struct sky_check_report *report, int64_t *capacity)
+/* It looks like the data set when two of a layout's parts have exactly the published counts. */
+static sky_status compare_published(struct sky_check_report *report, int64_t *capacity, int format, const struct sky_layout *layout)
 {
+    const struct sky_survey_part *parts[PUBLISHED] = {NULL};
+    char names[PUBLISHED][64];
     int alike = 0;
     for (int i = 0; i < PUBLISHED; i++) {
-        const struct sky_survey_part *part = sky_survey_part(&report->survey, published[i].part);
-        alike += part && part->scan.class_count == published[i].classes && part->scan.count == published[i].images;
+        if (published[i].format != format) continue;
+        snprintf(names[i], sizeof names[i], "%s/%s", published[i].test ? layout->test : layout->train, published[i].view);
+        parts[i] = sky_survey_part(&report->survey, names[i]);
+        alike += parts[i] && parts[i]->scan.class_count == published[i].classes && parts[i]->scan.count == published[i].images;
     }
     if (alike < 2) return SKY_OK;
-    SKY_TRY(sky_alloc(&report->published, PUBLISHED, sizeof *report->published, "published counts"));
+    report->published_name = set_names[format];
     for (int i = 0; i < PUBLISHED; i++) {
-        const struct sky_survey_part *part = sky_survey_part(&report->survey, published[i].part);
-        if (!part) continue;
+        if (!parts[i]) continue;
         struct sky_published_row *row = report->published + report->published_count++;
-        *row = published[i];
-        row->found_images = part->scan.count, row->found_classes = filled_classes(part);
+        *row = (struct sky_published_row){.images = published[i].images, .classes = published[i].classes, .found_images = parts[i]->scan.count, .found_classes = filled_classes(parts[i])};
+        memcpy(row->part, names[i], sizeof row->part);
         if (row->found_images == row->images && row->found_classes == row->classes) continue;
         const bool used = !strstr(row->part, "street"); /* street views are not trained on */
-        SKY_TRY(find(report, capacity, used, row->part, "University-1652 has %lld images of %lld places here, this has %lld of %lld", (long long)row->images,
-                     (long long)row->classes, (long long)row->found_images, (long long)row->found_classes));
+        SKY_TRY(find(report, capacity, used, row->part, "%s has %lld images of %lld places here, this has %lld of %lld", set_names[format], (long long)row->images, (long long)row->classes,
+                     (long long)row->found_images, (long long)row->found_classes));
     }
     return SKY_OK;
+}
+
+static sky_status judge_layout(struct sky_check_report *report, int64_t *capacity, int format, const struct sky_layout *layout)
+{
+    static const char *const needed[] = {"satellite", "drone", "query_satellite", "query_drone", "gallery_satellite", "gallery_drone"};
+    const struct sky_survey_part *parts[6];
+    for (int i = 0; i < 6; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s/%s", i < 2 ? layout->train : layout->test, needed[i]);
+        parts[i] = sky_survey_part(&report->survey, name);
+        if (!parts[i]) SKY_TRY(find(report, capacity, false, name, "this folder is missing"));
+    }
+    SKY_TRY(judge_views(report, capacity, parts[0], parts[1]));
+    for (int view = 0; view < 2; view++) {
+        const struct sky_survey_part *train = parts[0] ? parts[0] : parts[1];
+        SKY_TRY(judge_overlap(report, capacity, train, parts[2 + view], true));
+        SKY_TRY(judge_overlap(report, capacity, train, parts[4 + view], false)); /* some sets use training places as distractors */
+        SKY_TRY(judge_queries(report, capacity, parts[2 + view], parts[4 + view], parts[5 - view]));
+    }
+    return compare_published(report, capacity, format, layout);
+}
+
+/* Every place of DenseUAV's test tree must be somewhere. */
+static sky_status judge_geo_tags(struct sky_check_report *report, int64_t *capacity)
+{
+    struct sky_geo_tags tags = {0};
+    sky_status status = sky_geo_tags_open(&tags, report->survey.root);
+    if (status == SKY_DATA) return find(report, capacity, true, sky_error_last()->where, "%s", sky_error_last()->what);
+    SKY_TRY(status);
+    for (int64_t i = 0; i < report->survey.part_count && status == SKY_OK; i++) {
+        const struct sky_survey_part *part = report->survey.parts + i;
+        int64_t number, missing = 0;
+        const char *example = NULL;
+        for (int64_t class = 0; is_test(part) && class < part->scan.class_count; class ++)
+            if (sky_parse_int(part->scan.classes[class], &number) && !sky_geo_tags_find(&tags, number) && missing++ == 0) example = part->scan.classes[class];
+        if (missing > 0) status = find(report, capacity, true, part->name, "%lld places have no geo-tag, %s the first", (long long)missing, example);
+    }
+    sky_geo_tags_close(&tags);
+    return status;
 }
 
 sky_status sky_dataset_check(struct sky_check_report *report, const char *root, int workers, void (*progress)(void *context, int64_t done, int64_t total),
                              void *context)
 {
-    static const char *const needed[] = {"train/satellite",        "train/drone",       "test/query_satellite", "test/query_drone",
-                                         "test/gallery_satellite", "test/gallery_drone"};
+    return sky_dataset_check_as(report, root, SKY_FORMAT_UNIVERSITY1652, workers, progress, context);
+}
+
+sky_status sky_dataset_check_as(struct sky_check_report *report, const char *root, int format, int workers, void (*progress)(void *context, int64_t done, int64_t total),
+                                void *context)
+{
+    struct sky_layout layouts[SKY_MAX_HEIGHTS];
+    const char *groups[2 * SKY_MAX_HEIGHTS];
+    int count = 0;
     int64_t capacity = 0;
-    SKY_TRY(sky_survey_make(&report->survey, root, workers, progress, context));
-    const struct sky_survey *survey = &report->survey;
-    const struct sky_survey_part *parts[6];
-    for (int i = 0; i < 6; i++) {
-        parts[i] = sky_survey_part(survey, needed[i]);
-        if (!parts[i]) SKY_TRY(find(report, &capacity, false, needed[i], "this folder is missing"));
-    }
-    for (int64_t i = 0; i < survey->part_count; i++) SKY_TRY(judge_part(report, &capacity, survey->parts + i));
-    SKY_TRY(judge_views(report, &capacity, parts[0], parts[1]));
-    for (int view = 0; view < 2; view++) {
-        const struct sky_survey_part *train = parts[0] ? parts[0] : parts[1];
-        SKY_TRY(judge_overlap(report, &capacity, train, parts[2 + view], true));
-        SKY_TRY(judge_overlap(report, &capacity, train, parts[4 + view], false)); /* some sets use training places as distractors */
-        SKY_TRY(judge_queries(report, &capacity, parts[2 + view], parts[4 + view], parts[5 - view]));
-    }
-    return compare_published(report, &capacity);
+    SKY_TRY(sky_layouts_find(root, format, 0, layouts, &count));
+    for (int i = 0; i < count; i++) groups[2 * i] = layouts[i].train, groups[2 * i + 1] = layouts[i].test;
+    SKY_TRY(sky_survey_make_of(&report->survey, root, groups, 2 * count, workers, progress, context));
+    SKY_TRY(sky_alloc(&report->published, (size_t)count * PUBLISHED, sizeof *report->published, "published counts"));
+    for (int64_t i = 0; i < report->survey.part_count; i++) SKY_TRY(judge_part(report, &capacity, report->survey.parts + i));
+    for (int i = 0; i < count; i++) SKY_TRY(judge_layout(report, &capacity, format, &layouts[i]));
+    return format == SKY_FORMAT_DENSEUAV ? judge_geo_tags(report, &capacity) : SKY_OK;
 }
 
 void sky_check_report_free(struct sky_check_report *report)

@@ -12,9 +12,9 @@ struct sky_finding {
     char *where, *what;
 };
 
-/* One row of the comparison with University-1652 as published (domain.md 1.1). */
+/* One row of the comparison with the data set as published (University-1652, SUES-200 a height, DenseUAV). */
 struct sky_published_row {
-    const char *part;
+    char part[64];
     int64_t images, classes;             /* published */
     int64_t found_images, found_classes; /* found_classes counts those with images */
 };
@@ -25,12 +25,16 @@ struct sky_check_report {
     int64_t finding_count, problem_count;
     int64_t queries_in_gallery, queries_differing,
         queries_absent;                  /* query images equal to the gallery's file of the same name; another content; no such file */
-    struct sky_published_row *published; /* [published_count]: 0 rows when this does not look like University-1652 */
+    const char *published_name;          /* "University-1652" */
+    struct sky_published_row *published; /* [published_count]: 0 rows when this does not look like it */
     int64_t published_count;
 };
 
 sky_status sky_dataset_check(struct sky_check_report *report, const char *root, int workers, void (*progress)(void *context, int64_t done, int64_t total),
                              void *context);
+/* The same for a tree of enum sky_data_format; DenseUAV's must have a geo-tag for each place. */
+sky_status sky_dataset_check_as(struct sky_check_report *report, const char *root, int format, int workers, void (*progress)(void *context, int64_t done, int64_t total),
+                                void *context);
 void sky_check_report_free(struct sky_check_report *report);
 
 /* Mean and standard deviation of each channel in 0 .. 1 over all pixels of a part, and images a class. Zero for a part without readable images. */

@@ -15,9 +15,19 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const train_parts[SKY_VIEW_COUNT] = {"train/satellite", "train/drone"};
-static const char *const query_parts[SKY_VIEW_COUNT] = {"test/query_satellite", "test/query_drone"};
-static const char *const gallery_parts[SKY_VIEW_COUNT] = {"test/gallery_satellite", "test/gallery_drone"};
+/* Folders below the root, by view. */
+struct parts {
+    char train[SKY_VIEW_COUNT][64], query[SKY_VIEW_COUNT][64], gallery[SKY_VIEW_COUNT][64];
+};
+
+static void name_parts(const struct sky_layout *layout, struct parts *out)
+{
+    for (int view = 0; view < SKY_VIEW_COUNT; view++) {
+        snprintf(out->train[view], sizeof out->train[view], "%s/%s", layout->train, sky_view_name(view));
+        snprintf(out->query[view], sizeof out->query[view], "%s/query_%s", layout->test, sky_view_name(view));
+        snprintf(out->gallery[view], sizeof out->gallery[view], "%s/gallery_%s", layout->test, sky_view_name(view));
+    }
+}
 
 void sky_image_set_close(struct sky_image_set *set)
 {
@@ -63,24 +73,25 @@ static int64_t find_name(char *const *names, int64_t count, const char *name)
 }
 
 /* A place of the second view that the first does not have has no index: refused, since its images would be lost unseen. */
-static sky_status foreign_class(const struct sky_train_set *set, const char *part, const char *name)
+static sky_status foreign_class(const struct sky_train_set *set, const struct parts *parts, int view, const char *name)
 {
     char where[900];
+    const char *part = parts->train[view];
     snprintf(where, sizeof where, "%s/%s/%s", set->root, part, name);
     for (int64_t i = 0; i < set->class_count; i++) {
         if (strcasecmp(set->class_names[i], name)) continue;
-        sky_fail(SKY_DATA, where, "differs only in case from %s in %s", set->class_names[i], train_parts[0]);
+        sky_fail(SKY_DATA, where, "differs only in case from %s in %s", set->class_names[i], parts->train[0]);
         return sky_hint("give the place's folder one spelling in both views");
     }
-    sky_fail(SKY_DATA, where, "%s has no folder of this name", train_parts[0]);
-    return sky_hint("every place needs a folder in %s and in %s; it may be empty", train_parts[0], train_parts[1]);
+    sky_fail(SKY_DATA, where, "%s has no folder of this name", parts->train[0]);
+    return sky_hint("every place needs a folder in %s and in %s; it may be empty", parts->train[0], parts->train[1]);
 }
 
 /* Moves a view's scan into the set: images grouped by the set's class index. */
-static sky_status fill_view(struct sky_train_set *set, int view, struct sky_class_scan *scan)
+static sky_status fill_view(struct sky_train_set *set, const struct parts *parts, int view, struct sky_class_scan *scan)
 {
     struct sky_image_set *images = set->views + view;
-    SKY_TRY(sky_path_join(&images->folder, set->root, train_parts[view]));
+    SKY_TRY(sky_path_join(&images->folder, set->root, parts->train[view]));
     SKY_TRY(sky_alloc(&images->paths, (size_t)scan->count, sizeof *images->paths, "image table"));
     SKY_TRY(sky_alloc(&images->labels, (size_t)scan->count, sizeof *images->labels, "image table"));
     SKY_TRY(sky_alloc(&set->first[view], (size_t)set->class_count + 1, sizeof *set->first[view], "class table"));
@@ -88,7 +99,7 @@ static sky_status fill_view(struct sky_train_set *set, int view, struct sky_clas
     int64_t class = 0;
     for (int64_t folder = 0; folder < scan->class_count; folder++) {
         const int64_t index = find_name(set->class_names, set->class_count, scan->classes[folder]);
-        if (index < 0) return foreign_class(set, train_parts[view], scan->classes[folder]);
+        if (index < 0) return foreign_class(set, parts, view, scan->classes[folder]);
         while (class <= index) set->first[view][class ++] = images->count;
         for (int64_t i = scan->first[folder]; i < scan->first[folder + 1]; i++) {
             images->paths[images->count] = scan->paths[i];
@@ -100,7 +111,7 @@ static sky_status fill_view(struct sky_train_set *set, int view, struct sky_clas
     return SKY_OK;
 }
 
-static void count_empty(struct sky_train_set *set)
+static void count_empty(struct sky_train_set *set, const struct sky_layout *layout)
 {
     const char *example = NULL;
     for (int64_t class = 0; class < set->class_count; class ++) {
@@ -111,29 +122,44 @@ static void count_empty(struct sky_train_set *set)
         set->empty_class_count++;
     }
     if (example)
-        sky_log(SKY_LOG_WARNING, "%s/train: %lld of %lld places, %s the first, have no image in some view; they keep their class index and are never drawn",
-                set->root, (long long)set->empty_class_count, (long long)set->class_count, example);
+        sky_log(SKY_LOG_WARNING, "%s/%s: %lld of %lld places, %s the first, have no image in some view; they keep their class index and are never drawn",
+                set->root, layout->train, (long long)set->empty_class_count, (long long)set->class_count, example);
 }
 
 sky_status sky_train_set_open(struct sky_train_set *set, const char *root)
 {
+    const struct sky_layout layout = sky_layout_native();
+    return sky_train_set_open_at(set, root, &layout);
+}
+
+sky_status sky_train_set_open_for(struct sky_train_set *set, const struct sky_config *config)
+{
+    struct sky_layout layout;
+    SKY_TRY(sky_layout_for_training(config, &layout));
+    return sky_train_set_open_at(set, config->data.root, &layout);
+}
+
+sky_status sky_train_set_open_at(struct sky_train_set *set, const char *root, const struct sky_layout *layout)
+{
+    struct parts parts;
     struct sky_class_scan scans[SKY_VIEW_COUNT] = {0};
     struct sky_train_set made = {0};
     sky_status status = SKY_OK;
+    name_parts(layout, &parts);
     SKY_TRY_DONE(sky_scan_root(&made.root, root));
     for (int view = 0; view < SKY_VIEW_COUNT; view++) {
-        SKY_TRY_DONE(sky_class_scan(&scans[view], made.root, train_parts[view]));
-        SKY_TRY_DONE(report_oddities(&scans[view], made.root, train_parts[view]));
+        SKY_TRY_DONE(sky_class_scan(&scans[view], made.root, parts.train[view]));
+        SKY_TRY_DONE(report_oddities(&scans[view], made.root, parts.train[view]));
     }
     SKY_TRY_DONE(sky_names_copy(scans[0].classes, scans[0].class_count, &made.class_names, &made.class_count)); /* a view without images failed above */
     if (made.class_count > INT32_MAX) {
         status = sky_fail(SKY_DATA, made.root, "%lld places are more than labels can count", (long long)made.class_count);
         goto done;
     }
-    for (int view = 0; view < SKY_VIEW_COUNT; view++) SKY_TRY_DONE(fill_view(&made, view, &scans[view]));
-    count_empty(&made);
+    for (int view = 0; view < SKY_VIEW_COUNT; view++) SKY_TRY_DONE(fill_view(&made, &parts, view, &scans[view]));
+    count_empty(&made, layout);
     if (made.empty_class_count == made.class_count) {
-        sky_fail(SKY_DATA, made.root, "no place has an image in both train/satellite and train/drone");
+        sky_fail(SKY_DATA, made.root, "no place has an image in both %s and %s", parts.train[0], parts.train[1]);
         status = sky_hint("a place's folder has the same name in every view");
         goto done;
     }
@@ -188,17 +214,25 @@ done:
 
 sky_status sky_test_set_open(struct sky_test_set *set, const char *root, int direction)
 {
+    const struct sky_layout layout = sky_layout_native();
+    return sky_test_set_open_at(set, root, &layout, direction);
+}
+
+sky_status sky_test_set_open_at(struct sky_test_set *set, const char *root, const struct sky_layout *layout, int direction)
+{
+    struct parts parts;
     struct sky_test_set made = {0};
     const bool from_drone = direction != SKY_DIRECTION_SATELLITE_TO_DRONE, from_satellite = direction != SKY_DIRECTION_DRONE_TO_SATELLITE;
     sky_status status = SKY_OK;
+    name_parts(layout, &parts);
     SKY_TRY_DONE(sky_scan_root(&made.root, root));
     if (from_drone) {
-        SKY_TRY_DONE(open_test_part(&made.query[SKY_VIEW_DRONE], made.root, query_parts[SKY_VIEW_DRONE]));
-        SKY_TRY_DONE(open_test_part(&made.gallery[SKY_VIEW_SATELLITE], made.root, gallery_parts[SKY_VIEW_SATELLITE]));
+        SKY_TRY_DONE(open_test_part(&made.query[SKY_VIEW_DRONE], made.root, parts.query[SKY_VIEW_DRONE]));
+        SKY_TRY_DONE(open_test_part(&made.gallery[SKY_VIEW_SATELLITE], made.root, parts.gallery[SKY_VIEW_SATELLITE]));
     }
     if (from_satellite) {
-        SKY_TRY_DONE(open_test_part(&made.query[SKY_VIEW_SATELLITE], made.root, query_parts[SKY_VIEW_SATELLITE]));
-        SKY_TRY_DONE(open_test_part(&made.gallery[SKY_VIEW_DRONE], made.root, gallery_parts[SKY_VIEW_DRONE]));
+        SKY_TRY_DONE(open_test_part(&made.query[SKY_VIEW_SATELLITE], made.root, parts.query[SKY_VIEW_SATELLITE]));
+        SKY_TRY_DONE(open_test_part(&made.gallery[SKY_VIEW_DRONE], made.root, parts.gallery[SKY_VIEW_DRONE]));
     }
     *set = made;
     memset(&made, 0, sizeof made);

@@ -4,6 +4,7 @@
 #ifndef SKY_DATA_DATASET_H
 #define SKY_DATA_DATASET_H
 
+#include "layout.h"
 #include "skygem/config.h"
 #include "skygem/status.h"
 
@@ -33,10 +34,13 @@ struct sky_test_set {
 
 /* SKY_DATA: missing folder, no image, test folder names that are no integers, names that differ between views only in case ... */
 sky_status sky_train_set_open(struct sky_train_set *set, const char *root);
+sky_status sky_train_set_open_at(struct sky_train_set *set, const char *root, const struct sky_layout *layout);
+sky_status sky_train_set_open_for(struct sky_train_set *set, const struct sky_config *config); /* as [data] format and height say */
 void sky_train_set_close(struct sky_train_set *set);
 
 /* Opens only the folders that `direction` (enum sky_direction) needs. */
 sky_status sky_test_set_open(struct sky_test_set *set, const char *root, int direction);
+sky_status sky_test_set_open_at(struct sky_test_set *set, const char *root, const struct sky_layout *layout, int direction);
 void sky_test_set_close(struct sky_test_set *set);
 
 /* Every accepted image below any folder or the one file itself, sorted; labels are -1. For `embed` and `index`. */

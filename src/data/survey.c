@@ -107,14 +107,20 @@ done:
 sky_status sky_survey_make(struct sky_survey *survey, const char *root, int workers, void (*progress)(void *context, int64_t done, int64_t total),
                            void *context)
 {
+    static const char *const groups[] = {"train", "test"};
+    return sky_survey_make_of(survey, root, groups, 2, workers, progress, context);
+}
+
+sky_status sky_survey_make_of(struct sky_survey *survey, const char *root, const char *const *groups, int group_count, int workers,
+                              void (*progress)(void *context, int64_t done, int64_t total), void *context)
+{
     struct pass pass = {.survey = survey};
     int64_t capacity = 0, first = 0;
     sky_status status = SKY_OK;
     SKY_TRY(sky_scan_root(&survey->root, root));
-    SKY_TRY_DONE(add_parts(survey, &capacity, "train"));
-    SKY_TRY_DONE(add_parts(survey, &capacity, "test"));
+    for (int i = 0; i < group_count; i++) SKY_TRY_DONE(add_parts(survey, &capacity, groups[i]));
     if (survey->image_count == 0) {
-        status = sky_scan_missing(survey->root, "train");
+        status = sky_scan_missing(survey->root, groups[0]);
         goto done;
     }
     SKY_TRY_DONE(sky_alloc(&pass.first, (size_t)survey->part_count, sizeof *pass.first, "parts"));

@@ -187,6 +187,9 @@ static sky_status score(struct task *task, const struct sky_condition *condition
             struct sky_result *result = &task->out->results[task->out->count++];
             *result = (struct sky_result){.direction = task->name, .flip = flip, .scores = scores[i], .chance = chance(query, gallery, &scores[i]), .condition = condition->kind};
             memcpy(result->detail, condition->detail, sizeof result->detail);
+            result->height = task->options->height;
+            result->geo_tagged = task->options->tags && scores[i].protocol == SKY_PROTOCOL_FULL && condition->kind != SKY_CONDITION_RERANK;
+            if (result->geo_tagged) SKY_TRY(sky_geo_score(&q, &g, task->options->tags, threads, &result->geo));
         }
     }
     task->out->score_seconds += sky_now() - start;
@@ -286,24 +289,24 @@ static sky_status keep_plain(const struct task *task)
 }
 
 /* Where a direction was scored in several weathers: the mean over them and the plain rows, as MuSe-Net reports it, a row for each protocol and flip. */
-static void add_weather_means(struct sky_evaluation *out, const char *direction)
+static void add_weather_means(struct sky_evaluation *out, const char *direction, int64_t height)
 {
     const int scored = out->count;
     for (int i = 0; i < scored; i++) {
         struct sky_result mean = out->results[i];
         struct sky_scores *m = &mean.scores;
         int count = 1;
-        if (strcmp(mean.direction, direction) || mean.condition != SKY_CONDITION_PLAIN || out->count == SKY_MAX_RESULTS) continue;
+        if (strcmp(mean.direction, direction) || mean.condition != SKY_CONDITION_PLAIN || mean.height != height || out->count == SKY_MAX_RESULTS) continue;
         for (int j = 0; j < scored; j++) {
             const struct sky_result *r = &out->results[j];
             const struct sky_scores *s = &r->scores;
-            if (strcmp(r->direction, direction) || r->condition != SKY_CONDITION_WEATHER || r->flip != mean.flip || s->protocol != m->protocol) continue;
+            if (strcmp(r->direction, direction) || r->condition != SKY_CONDITION_WEATHER || r->height != height || r->flip != mean.flip || s->protocol != m->protocol) continue;
             m->r1 += s->r1, m->r5 += s->r5, m->r10 += s->r10, m->r1_percent += s->r1_percent, m->ap += s->ap, m->tied_queries += s->tied_queries;
             count++;
         }
         if (count < 2) continue;
         m->r1 /= count, m->r5 /= count, m->r10 /= count, m->r1_percent /= count, m->ap /= count;
-        mean.condition = SKY_CONDITION_WEATHER;
+        mean.condition = SKY_CONDITION_WEATHER, mean.geo_tagged = false;
         snprintf(mean.detail, sizeof mean.detail, "mean of %d with plain", count);
         out->results[out->count++] = mean;
     }
@@ -329,7 +332,7 @@ static sky_status run_direction(struct task *task)
         else status = score(task, &conditions[i], &task->plain[QUERY], &task->plain[GALLERY]);
         SKY_TRY_DONE(sky_comm_settle(task->options->comm, status, "scores"));
     }
-    add_weather_means(task->out, task->name);
+    add_weather_means(task->out, task->name, task->options->height);
 done:
     for (int role = 0; role < ROLE_COUNT; role++) free_embedded(&task->plain[role]);
     return status;
@@ -343,12 +346,24 @@ sky_status sky_evaluate(const struct sky_evaluate_options *options, struct sky_e
     } directions[] = {{SKY_DIRECTION_DRONE_TO_SATELLITE, SKY_VIEW_DRONE, SKY_VIEW_SATELLITE, "drone2satellite"},
                       {SKY_DIRECTION_SATELLITE_TO_DRONE, SKY_VIEW_SATELLITE, SKY_VIEW_DRONE, "satellite2drone"}};
     const int wanted = options->config->eval.direction;
-    memset(out, 0, sizeof *out);
     for (int d = 0; d < 2; d++) {
         struct task task = {.options = options, .name = directions[d].name, .views = {directions[d].query_view, directions[d].gallery_view}, .out = out};
         if (wanted == SKY_DIRECTION_BOTH || wanted == directions[d].direction) SKY_TRY(run_direction(&task));
     }
     return SKY_OK;
+}
+
+static void geo_json(struct sky_json_writer *w, const struct sky_geo_scores *geo)
+{
+    char name[16];
+    for (int s = 0; s < SKY_SDM_COUNT; s++) {
+        snprintf(name, sizeof name, "sdm%d", sky_sdm_depths[s]);
+        sky_json_double(w, name, geo->sdm[s]);
+    }
+    for (int m = 0; m < SKY_MA_COUNT; m++) {
+        snprintf(name, sizeof name, "ma%d", sky_ma_metres[m]);
+        sky_json_double(w, name, geo->ma[m]);
+    }
 }
 
 void sky_evaluation_json(struct sky_json_writer *w, const struct sky_evaluation *evaluation)
@@ -361,6 +376,8 @@ void sky_evaluation_json(struct sky_json_writer *w, const struct sky_evaluation 
         sky_scores_json(w, result->direction, &result->scores);
         sky_json_string(w, "condition", sky_condition_name(result->condition));
         sky_json_string(w, "detail", result->detail);
+        if (result->height) sky_json_int(w, "height", result->height);
+        if (result->geo_tagged) geo_json(w, &result->geo);
         sky_json_end_object(w);
     }
     sky_json_end_array(w);

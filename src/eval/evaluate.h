@@ -7,6 +7,7 @@
 #include "comm/comm.h"
 #include "conditions.h"
 #include "embed.h"
+#include "geo_scores.h"
 #include "metrics.h"
 
 enum { SKY_MAX_RESULTS = 2 * 2 * 2 * SKY_MAX_CONDITIONS }; /* directions x protocols x flip x conditions */
@@ -18,6 +19,9 @@ struct sky_result {
     double chance; /* percent: R@1 of a ranking by dice */
     enum sky_condition_kind condition;
     char detail[64]; /* struct sky_condition's */
+    int64_t height;  /* SUES-200: of the flight; else 0 */
+    bool geo_tagged; /* geo is set: DenseUAV, the whole gallery, not re-ranked */
+    struct sky_geo_scores geo;
 };
 
 struct sky_evaluation {
@@ -38,11 +42,13 @@ struct sky_evaluate_options {
     struct sky_comm *comm; /* NULL: alone */
     const struct sky_test_set *set;
     const char *save_folder, *mat_folder;
+    int64_t height;                  /* for the rows; 0: none */
+    const struct sky_geo_tags *tags; /* NULL: no geo-tags */
     struct sky_json_writer *retrievals; /* may be NULL: what some queries of each direction found is added to the array begun there (eval/retrievals.h) */
     bool (*progress)(void *context, const char *what, int64_t done, int64_t total); /* may be NULL; false: stop with SKY_INTERRUPTED */
     void *context;
 };
-sky_status sky_evaluate(const struct sky_evaluate_options *options, struct sky_evaluation *out);
+sky_status sky_evaluate(const struct sky_evaluate_options *options, struct sky_evaluation *out); /* appends to *out, which starts as zeros */
 
 /* The list that `eval --json` prints and the files in eval/ hold. */
 void sky_evaluation_json(struct sky_json_writer *w, const struct sky_evaluation *evaluation);

@@ -23,7 +23,7 @@ static sky_status open_data(struct sky_trainer *trainer)
 {
     const struct sky_config *config = trainer->config;
     const int64_t places = config->train.batch_size * config->train.accumulate;
-    SKY_TRY(sky_train_set_open(&trainer->set, config->data.root));
+    SKY_TRY(sky_train_set_open_for(&trainer->set, config));
     SKY_TRY(sky_sampler_create(&trainer->sampler, &trainer->set, (enum sky_sampler_kind)config->data.sampler, config->data.samples_per_class, places, (uint64_t)config->experiment.seed));
     SKY_TRY(sky_sampler_share(trainer->sampler, trainer->ranks.rank, trainer->ranks.size));
     if (config->data.pack) SKY_TRY(sky_pack_open(&trainer->pack, config->data.pack));
