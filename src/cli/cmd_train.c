@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "console.h"
 #include "evaluation.h"
+#include "evaluation_events.h"
 #include "progress.h"
 #include "report/metrics_log.h"
 #include "report/training_events.h"
@@ -99,17 +100,23 @@ static sky_status write_metrics(struct run *run, const struct sky_step_report *r
     return run->lost_lines++ ? SKY_OK : go_on(run, status, "this line of metrics.jsonl, and others until there is room");
 }
 
-static sky_status write_events(struct run *run, const struct sky_step_report *report)
+/* Closed events are written no more. */
+static sky_status keep_events(struct run *run, sky_status status)
 {
-    const sky_status status = run->first ? sky_training_events_step(&run->events, report) : SKY_OK;
     if (status != SKY_OK) sky_event_file_close(&run->events);
     return status == SKY_OK ? SKY_OK : go_on(run, status, "TensorBoard's event file from here on");
+}
+
+static sky_status write_events(struct run *run, const struct sky_step_report *report)
+{
+    return keep_events(run, run->first ? sky_training_events_step(&run->events, report) : SKY_OK);
 }
 
 static sky_status evaluate(struct run *run)
 {
     const sky_status status = sky_evaluate_trainer(run->config, run->trainer, run->folder.path, &run->best);
-    return status == SKY_INTERRUPTED ? stop_for_signal(run) : status == SKY_DATA ? stop_for_data(run) : status;
+    if (status != SKY_OK) return status == SKY_INTERRUPTED ? stop_for_signal(run) : status == SKY_DATA ? stop_for_data(run) : status;
+    return keep_events(run, run->first ? sky_evaluation_events(&run->events, run->config, run->trainer, run->folder.path) : SKY_OK);
 }
 
 static bool is_evaluation_due(const struct run *run, int64_t epochs_done)

@@ -24,4 +24,13 @@ last=$(tail -n 1 "$work/run/metrics.jsonl" | sed -E 's/.*"loss": ([^,]*),.*/\1/'
 expect_out "loss/total 6 0 5 $(printf '%.6g' "$last")"
 expect_out 'learning_rate/head 6 0 5'
 expect_out 'speed/images_per_second 6 0 5'
+run "$program" train "$work/tiny.ini" -o "$work/scored" --quiet
+expect_code 0
+expect test -s "$work/scored/eval/sheet-000000006.png"
+run "$python" "$source_dir/tests/golden/read_events.py" "$work/scored"
+expect_code 0
+expect_out 'drone2satellite/full/r1 1 6 6'
+expect_out 'satellite2drone/no-distractors, no mirror pass/ap 1 6 6'
+expect_out 'gem/p histogram 64'
+expect_out 'retrievals, then hardest failures picture 870 '
 world_done
