@@ -101,7 +101,7 @@ bool sky_frames_are_stream(const struct sky_frames *frames) { return frames->sou
 /* Drops what was handed out and reads more; ended: there is no more, or a signal came. */
 static sky_status read_more(struct sky_frames *frames)
 {
-    memmove(frames->buffer, frames->buffer + frames->taken, frames->used - frames->taken);
+    if (frames->taken) memmove(frames->buffer, frames->buffer + frames->taken, frames->used - frames->taken);
     frames->used -= frames->taken, frames->taken = 0;
     if (frames->used + READ_BYTES > frames->room) {
         const size_t room = 2 * frames->room + READ_BYTES;
