@@ -78,12 +78,12 @@ expect_code 3; expect [ -z "$out" ]
 # ---- a watched folder: what is written or moved there, nothing else, until it is told to stop ----
 mkdir "$work/watched"
 "$program" locate "$work/index" --watch "$work/watched" --json >"$work/seen" 2>"$work/watch.err" & pid=$!
-for _ in $(seq 200); do grep -q watching "$work/watch.err" && break; sleep 0.05; done
+for _ in $(seq 1200); do grep -q watching "$work/watch.err" && break; sleep 0.05; done
 echo text >"$work/watched/notes.txt"
 cp "$tiles/$first" "$work/watched/1.jpg"
 cp "$work/cut.jpg" "$work/watched/2.jpg"
 cp "$tiles/$second" "$work/watched/.3.part" && mv "$work/watched/.3.part" "$work/watched/3.jpg"
-for _ in $(seq 400); do [ "$(wc -l <"$work/seen")" -ge 3 ] && break; sleep 0.05; done
+for _ in $(seq 1200); do [ "$(wc -l <"$work/seen")" -ge 3 ] && break; sleep 0.05; done
 kill -s INT "$pid"; wait "$pid"; code=$?
 expect_code 3
 expect [ "$(plain "$(grep -v error "$work/seen")" | sed -E 's|"image": "[^"]*"|"image": "X"|')" = "$(sed -E 's|"image": "[^"]*"|"image": "X"|' <<<"$two")" ]

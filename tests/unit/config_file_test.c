@@ -272,6 +272,32 @@ static int read_shipped(const char *path)
     return count;
 }
 
+/* An experiment within another file: read as its own text is, named in messages, and it includes nothing. */
+static void test_texts(void)
+{
+    struct sky_config c = {0}, again = {0};
+    char *text = NULL;
+    uint32_t hash = 0, hash_again = 1, features = 0, features_again = 1;
+    const char *const more[] = {"device.threads=3"};
+    CHECK_OK(sky_config_read(&c, SKY_SOURCE_DIR "/experiments/demo/demo.ini", NULL, 0));
+    CHECK_OK(sky_config_text(&c, &text));
+    if (CHECK_OK(sky_config_read_text(&again, "a checkpoint", text, more, 1))) {
+        CHECK_OK(sky_config_hash(&c, &hash));
+        CHECK_OK(sky_config_hash(&again, &hash_again));
+        CHECK_OK(sky_config_feature_hash(&c, &features));
+        CHECK_OK(sky_config_feature_hash(&again, &features_again));
+        CHECK(hash == hash_again && features == features_again && again.device.threads == 3);
+        again.model.blocks++;
+        CHECK_OK(sky_config_feature_hash(&again, &features_again));
+        CHECK(features != features_again);
+        sky_config_free(&again);
+    }
+    CHECK_FAILS(sky_config_read_text(&again, "a checkpoint", "[train]\nepoch = 7\n", NULL, 0), SKY_CONFIG, "a checkpoint:2");
+    CHECK_FAILS(sky_config_read_text(&again, "a checkpoint", "[include]\nfiles = a.ini\n", NULL, 0), SKY_CONFIG, "is not read");
+    free(text);
+    sky_config_free(&c);
+}
+
 int main(void)
 {
     folder_make();
@@ -283,6 +309,7 @@ int main(void)
     test_all_at_once();
     test_overrides_fit_a_file();
     test_damage();
+    test_texts();
     CHECK(read_shipped(SKY_SOURCE_DIR "/experiments") > 0);
     CHECK(read_shipped(SKY_SOURCE_DIR "/configs") > 0);
     folder_remove(folder);
