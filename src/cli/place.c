@@ -160,7 +160,10 @@ sky_status sky_place_end(struct sky_comm *comm, sky_status status)
 {
     struct sky_error error = *sky_error_last();
     if (status == SKY_OK || status == SKY_INTERRUPTED) {
+        struct sky_board *board = comm ? sky_comm_place(comm)->board : NULL;
+        const bool ours = sky_comm_size(comm) > 1; /* sky_place_find's; else the comm's own */
         const sky_status closed = sky_comm_close(comm);
+        if (closed == SKY_OK && ours) sky_board_free(board); /* after a failure a thread that hangs may still look at it */
         if (closed == SKY_OK) return status == SKY_OK ? SKY_OK : sky_error_set(&error);
         error = *sky_error_last();
     }

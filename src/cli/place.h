@@ -15,7 +15,7 @@ sky_status sky_place_find(struct sky_comm_place *place, double timeout_seconds);
 
 /*
  * The end of a command with ranks, whether its comm was opened or not (NULL): when status is SKY_OK, or SKY_INTERRUPTED as it then is on all ranks, closes it; else prints the error and tells the
- * others. Returns the run's status. A printed error is not printed again by main. Under MPI a failed run ends here, with its exit code.
+ * others. Frees the place's board with it. Returns the run's status. A printed error is not printed again by main. Under MPI a failed run ends here, with its exit code.
  */
 sky_status sky_place_end(struct sky_comm *comm, sky_status status);
 
