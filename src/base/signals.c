@@ -12,7 +12,7 @@ static volatile sig_atomic_t received;
 static void on_signal(int number)
 {
     if (received && number == SIGINT) _exit(130);
-    if (!received) received = number;
+    if (!received) received = number == SIGUSR1 ? SIGTERM : number;
 }
 
 sky_status sky_signals_install(void)
@@ -22,7 +22,8 @@ sky_status sky_signals_install(void)
     action.sa_handler = on_signal;
     action.sa_flags = SA_RESTART; /* reads and writes under way go on: the trainer stops between steps */
     sigemptyset(&action.sa_mask);
-    if (sigaction(SIGINT, &action, NULL) || sigaction(SIGTERM, &action, NULL)) return sky_fail_errno("signals", "cannot install the handler");
+    if (sigaction(SIGINT, &action, NULL) || sigaction(SIGTERM, &action, NULL) || sigaction(SIGUSR1, &action, NULL))
+        return sky_fail_errno("signals", "cannot install the handler");
     return SKY_OK;
 }
 

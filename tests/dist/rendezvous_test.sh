@@ -84,11 +84,9 @@ expect [ $? -eq 143 ]
 expect gone "$work/signal"
 
 # The launcher is killed: nothing is left, not even what ranks have started.
-"$program" launch -n 2 bash -c '"$0" stalls all-reduce -1 100 "$1" & wait' "$ranks" "$work/killed" >/dev/null 2>&1 &
-pid=$!
+("$program" launch -n 2 bash -c '"$0" stalls all-reduce -1 100 "$1" & wait' "$ranks" "$work/killed" >/dev/null 2>&1 & echo $! >"$work/pid")
 expect started "$work/killed" 5
-kill -KILL $pid
-{ wait $pid; } 2>/dev/null
+kill -KILL "$(cat "$work/pid")"
 expect gone "$work/killed"
 # A rank ends and leaves a process behind.
 run "$program" launch -n 2 bash -c 'sleep 1000 & exec -a "$0" sleep 0.1' "$work/left"
