@@ -116,6 +116,8 @@ struct sky_staging {
     sky_status (*read_wait)(struct sky_device *device, int slot);
 };
 
+struct CUstream_st; /* cudaStream_t */
+
 struct sky_backend {
     const char *name, *description;
     sky_status (*open)(struct sky_device *device);
@@ -126,6 +128,7 @@ struct sky_backend {
     sky_status (*copy_out)(struct sky_device *device, void *to_host, const void *from, size_t bytes);
     sky_status (*copy_within)(struct sky_device *device, void *to, const void *from, size_t bytes); /* both on the device */
     sky_status (*synchronize)(struct sky_device *device);
+    struct CUstream_st *(*stream)(const struct sky_device *device); /* Optional: the queue of the device's work, in which sums over devices take their place */
     /* Optional, all or none: a run of nodes recorded once and replayed with one call. While it is recorded nothing runs. */
     sky_status (*record_begin)(struct sky_device *device);
     sky_status (*record_end)(struct sky_device *device, void **recording); /* also after a failed node, to leave recording: *recording may come out NULL */

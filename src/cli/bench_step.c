@@ -35,13 +35,17 @@ struct subject {
     double *seconds;
 };
 
-static void close_subject(struct subject *s)
+static sky_status close_subject(struct subject *s, sky_status status)
 {
+    const struct sky_error error = *sky_error_last();
+    if (status != SKY_OK) sky_ranks_abort(&s->ranks);
     sky_executor_destroy(&s->executor);
     sky_ranks_detach(&s->ranks);
     sky_model_free(&s->model);
     sky_config_free(&s->config);
     free(s->seconds);
+    if (status != SKY_OK) sky_error_set(&error);
+    return sky_run_ranks_end(s->comm, status);
 }
 
 static sky_status fill_inputs(struct subject *s)
@@ -109,7 +113,7 @@ static sky_status open_subject(struct subject *s, const struct sky_args *args)
 static sky_status run_once(struct subject *s)
 {
     SKY_TRY(sky_executor_run_through(&s->executor, SKY_PHASE_FORWARD, s->infer ? SKY_PHASE_FORWARD : SKY_PHASE_UPDATE, false));
-    return s->executor.device.backend->synchronize(&s->executor.device);
+    return s->executor.exchange ? sky_ranks_synchronize(&s->ranks) : s->executor.device.backend->synchronize(&s->executor.device);
 }
 
 /* By all ranks from the same moment on; the slowest one's time counts. */
@@ -215,9 +219,7 @@ sky_status sky_bench_step(const struct sky_args *args, struct sky_bench_list *li
     }
     sky_text_format(notes, "ceilings measured now: %.0f GFLOP/s, %.1f GB/s\n", 2 * s.ceilings.multiply_adds_per_second / 1e9, s.ceilings.bytes_per_second / 1e9);
 done:
-    status = sky_run_ranks_end(s.comm, status);
-    close_subject(&s);
-    return status;
+    return close_subject(&s, status);
 }
 
 /* Rows by operation, and convolutions also by implementation, in the order of their first node. */
@@ -251,7 +253,5 @@ sky_status sky_bench_ops(const struct sky_args *args, struct sky_bench_list *lis
     for (int64_t i = 0; i < list->count; i++) list->rows[i].rate /= list->rows[i].median_ms / 1e3;
     sky_text_format(notes, "times are means over %d steps, summed over the nodes of a kind\n", s.runs);
 done:
-    status = sky_run_ranks_end(s.comm, status);
-    close_subject(&s);
-    return status;
+    return close_subject(&s, status);
 }

@@ -202,6 +202,15 @@ static sky_status open_run(struct run *run, const struct sky_args *args)
     return sky_comm_settle(run->comm, run->first ? open_files(run, args, own) : SKY_OK, "opening the run's files");
 }
 
+/* Before the ranks part: in order the devices' part first, after a failure they are stopped. */
+static void close_trainer(struct run *run, sky_status status)
+{
+    const struct sky_error error = *sky_error_last();
+    if (run->trainer && status != SKY_OK && status != SKY_INTERRUPTED) sky_ranks_abort(&run->trainer->ranks);
+    sky_trainer_close(run->trainer);
+    if (status != SKY_OK) sky_error_set(&error);
+}
+
 static sky_status run_train(const struct sky_args *args)
 {
     struct sky_config config = {0};
@@ -225,10 +234,10 @@ static sky_status run_train(const struct sky_args *args)
     SKY_TRY_DONE(write_report(&run));
     if (run.first) sky_log(SKY_LOG_INFO, "done: run folder %s", run.folder.path);
 done:
+    close_trainer(&run, status);
     status = sky_run_ranks_end(run.comm, status);
     sky_metrics_close(&run.metrics);
     sky_event_file_close(&run.events);
-    sky_trainer_close(run.trainer);
     sky_run_folder_close(&run.folder);
     sky_config_free(&config);
     free(overrides);

@@ -48,6 +48,48 @@ static sky_status finish(void *context)
     return SKY_OK;
 }
 
+static struct CUstream_st *stream_of(const struct sky_ranks *ranks)
+{
+    return ranks->executor->device.backend->stream(&ranks->executor->device);
+}
+
+/* The same on devices: enqueued behind the bucket's last gradient, and recorded with the step. */
+static sky_status start_on_device(void *context, const struct sky_bucket *bucket)
+{
+    struct sky_ranks *ranks = context;
+    float *gradients = (float *)ranks->executor->arena[SKY_ARENA_GRADS] + bucket->first;
+    return sky_device_comm_start(ranks->device_comm, gradients, bucket->count, SKY_F32, SKY_COMM_MEAN, "gradients", stream_of(ranks));
+}
+
+static sky_status finish_on_device(void *context)
+{
+    struct sky_ranks *ranks = context;
+    return sky_device_comm_wait(ranks->device_comm, stream_of(ranks));
+}
+
+static sky_status attach_device(struct sky_ranks *ranks, const struct sky_config *config)
+{
+    if (config->distributed.gradients == SKY_GRADIENTS_BF16) {
+        sky_fail(SKY_UNSUPPORTED, "distributed.gradients", "the %s back end sends gradients as fp32 only", ranks->executor->device.backend->name);
+        return sky_hint("set gradients = fp32");
+    }
+    SKY_TRY(sky_device_comm_open(&ranks->device_comm, ranks->comm, ranks->executor->device.options.index));
+    ranks->exchange.start = start_on_device, ranks->exchange.finish = finish_on_device;
+    return SKY_OK;
+}
+
+sky_status sky_ranks_synchronize(struct sky_ranks *ranks)
+{
+    struct sky_device *device = &ranks->executor->device;
+    return ranks->device_comm ? sky_device_comm_synchronize(ranks->device_comm, stream_of(ranks), "gradients") : device->backend->synchronize(device);
+}
+
+void sky_ranks_abort(struct sky_ranks *ranks)
+{
+    sky_device_comm_abort(ranks->device_comm);
+    ranks->device_comm = NULL;
+}
+
 static sky_status gather(void *context, int64_t count)
 {
     struct sky_ranks *ranks = context;
@@ -80,22 +122,20 @@ sky_status sky_ranks_attach(struct sky_ranks *ranks, struct sky_comm *comm, cons
     const size_t bytes = (size_t)(config->distributed.bucket_mib * 0x1p20);
     *ranks = (struct sky_ranks){.comm = comm, .rank = sky_comm_rank(comm), .size = sky_comm_size(comm), .executor = executor};
     if (ranks->size == 1) return SKY_OK;
-    if (executor->device.backend->mark) {
-        sky_fail(SKY_UNSUPPORTED, executor->device.backend->name, "%d ranks, but this program cannot yet sum gradients between devices", ranks->size);
-        return sky_hint("train on one GPU, or on the CPU with [device] backend = cpu");
-    }
     SKY_TRY(sky_graph_buckets(executor->graph, bytes < FIRST_BUCKET_BYTES ? bytes : FIRST_BUCKET_BYTES, bytes, &ranks->buckets, &ranks->bucket_count));
     SKY_TRY(sky_comm_same(comm, &ranks->bucket_count, sizeof ranks->bucket_count, "the number of gradient buckets"));
     SKY_TRY(sky_comm_same(comm, ranks->buckets, (size_t)ranks->bucket_count * sizeof *ranks->buckets, "the gradient buckets"));
-    if (config->distributed.gradients == SKY_GRADIENTS_BF16) SKY_TRY(sky_alloc(&ranks->low, (size_t)executor->graph->param_elements, sizeof *ranks->low, "gradients in bf16"));
+    if (config->distributed.gradients == SKY_GRADIENTS_BF16 && !executor->device.backend->stream) SKY_TRY(sky_alloc(&ranks->low, (size_t)executor->graph->param_elements, sizeof *ranks->low, "gradients in bf16"));
     ranks->exchange = (struct sky_exchange){.context = ranks, .buckets = ranks->buckets, .bucket_count = ranks->bucket_count, .start = start, .finish = finish};
     SKY_TRY(attach_statistics(ranks));
+    if (executor->device.backend->stream) SKY_TRY(attach_device(ranks, config));
     executor->exchange = &ranks->exchange;
     return SKY_OK;
 }
 
 void sky_ranks_detach(struct sky_ranks *ranks)
 {
+    sky_device_comm_close(ranks->device_comm);
     free(ranks->buckets);
     free(ranks->statistics);
     free(ranks->low);

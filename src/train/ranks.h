@@ -7,11 +7,13 @@
 
 #include "backend/executor.h"
 #include "comm/comm.h"
+#include "comm/device_comm.h"
 #include "comm/settle.h"
 #include "skygem/config.h"
 
 struct sky_ranks {
     struct sky_comm *comm; /* borrowed; NULL: alone */
+    struct sky_device_comm *device_comm; /* sums between devices; NULL: gradients are in the host's memory */
     int rank, size;
     struct sky_executor *executor; /* borrowed, once attached */
     struct sky_bucket *buckets;
@@ -23,7 +25,11 @@ struct sky_ranks {
 
 /* Plans the buckets, checks that all ranks planned the same, and hooks them into the executor (not moved afterwards). SKY_UNSUPPORTED when the back end cannot take part. */
 sky_status sky_ranks_attach(struct sky_ranks *ranks, struct sky_comm *comm, const struct sky_config *config, struct sky_executor *executor);
-void sky_ranks_detach(struct sky_ranks *ranks);
+void sky_ranks_detach(struct sky_ranks *ranks); /* after the executor is gone: its recordings hold sums. Collective between devices */
+void sky_ranks_abort(struct sky_ranks *ranks);  /* after a failure, before sky_comm_abort: the device answers again */
+
+/* Waits for the device, but not for ever for a sum that another rank does not come to. */
+sky_status sky_ranks_synchronize(struct sky_ranks *ranks);
 
 /* The configuration with this rank's device (rank by rank on a machine, from [device] index on) and its share of the processors. Texts are borrowed from `config`. */
 struct sky_config sky_ranks_config(const struct sky_config *config, const struct sky_comm *comm);

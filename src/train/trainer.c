@@ -99,6 +99,7 @@ sky_status sky_trainer_open_ranks(struct sky_trainer **out, const struct sky_con
     *out = trainer;
     return SKY_OK;
 done:
+    sky_ranks_abort(&trainer->ranks);
     sky_trainer_close(trainer);
     return status;
 }
@@ -263,6 +264,7 @@ static sky_status fetch_ahead(struct sky_trainer *trainer, struct sky_step_repor
     const double fetched = sky_now();
     if (may_look_ahead(trainer)) SKY_TRY(start_next_step(trainer));
     const double before = sky_now();
+    if (trainer->ranks.device_comm) SKY_TRY(sky_ranks_synchronize(&trainer->ranks)); /* a plain wait would not end when a rank is gone */
     SKY_TRY(sky_results_wait(&trainer->results, (int)(trainer->step % 2)));
     if (sky_now() - before < 0.05 * (fetched - start)) report->data_seconds += fetched - start;
     return SKY_OK;

@@ -173,6 +173,12 @@ static sky_status cuda_synchronize(struct sky_device *device)
     return check(cudaStreamSynchronize(cuda->stream), "cuda", "waiting for the device");
 }
 
+static struct CUstream_st *cuda_stream(const struct sky_device *device)
+{
+    const struct sky_cuda *cuda = device->state;
+    return cuda->stream;
+}
+
 static sky_status cuda_copy_out(struct sky_device *device, void *to_host, const void *from, size_t bytes)
 {
     const struct sky_cuda *cuda = device->state;
@@ -397,6 +403,7 @@ static const struct sky_backend backend = {
     .copy_out = cuda_copy_out,
     .copy_within = cuda_copy_within,
     .synchronize = cuda_synchronize,
+    .stream = cuda_stream,
     .record_begin = cuda_record_begin,
     .record_end = cuda_record_end,
     .replay = cuda_replay,
