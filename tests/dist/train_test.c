@@ -33,7 +33,7 @@ struct course {
     bool resume;
     int steps;
     int poisoned;    /* the rank whose parameters are changed before the last step, -1: none */
-    sky_status want; /* of the last step */
+    sky_status want; /* of the last step, or of opening when steps is 0 */
     const char *says;
     /* results, by rank */
     int64_t gradient_count, value_count, next_step, step_count, per_epoch;
@@ -65,6 +65,12 @@ static void train(struct sky_comm *comm, void *shared)
     struct sky_config config = {0};
     struct sky_trainer *trainer = NULL;
     read_config(&config, course);
+    if (course->steps == 0) {
+        const sky_status status = sky_trainer_open_ranks(&trainer, &config, NULL, false, comm);
+        ranks_broken = CHECK(status == course->want && strstr(sky_error_last()->where, course->says));
+        sky_config_free(&config);
+        return;
+    }
     if (!CHECK_OK(sky_trainer_open_ranks(&trainer, &config, rank ? NULL : course->run, rank ? false : course->resume, comm))) return;
     course->step_count = sky_trainer_step_count(trainer), course->per_epoch = sky_trainer_steps_per_epoch(trainer);
     for (int step = 0; step < course->steps; step++) {
@@ -192,6 +198,22 @@ static void test_divergence(void)
     }
 }
 
+/* Settings that several ranks cannot have. */
+static void test_refused(void)
+{
+    static const struct {
+        const char *more, *says;
+        sky_status want;
+    } cases[] = {{"train.batch_size=2 device.backend=ref distributed.bn_sync=yes", "distributed.bn_sync", SKY_UNSUPPORTED}, {"train.batch_size=9", "tree", SKY_DATA},
+                 {"train.batch_size=2 debug.record=recorded", "debug.record", SKY_CONFIG}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct course *course = new_course(0, cases[i].more);
+        course->want = cases[i].want, course->says = cases[i].says;
+        ranks_run(2, train, course);
+        free_course(course);
+    }
+}
+
 static struct course *run_part(int size, int steps, const char *run, bool resume)
 {
     struct course *course = new_course(steps, "train.batch_size=2 model.dropout=0.5 train.keep_checkpoints=9");
@@ -240,6 +262,7 @@ int main(void)
     test_own_statistics();
     test_dropout();
     test_divergence();
+    test_refused();
     test_resume();
     folder_remove(folder);
     return check_done();
