@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-static const struct sky_command *const commands[] = {&sky_command_weights_show, NULL};
+static const struct sky_command *const commands[] = {&sky_command_weights_show, &sky_command_weights_import, &sky_command_weights_export, NULL};
 
 const struct sky_command sky_command_weights = {
     .name = "weights",

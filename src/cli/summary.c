@@ -178,7 +178,7 @@ sky_status sky_summary_dry_run(const struct sky_config *config)
     SKY_TRY_DONE(describe_data(config, &classes, &text));
     SKY_TRY_DONE(sky_model_build(&model, config, SKY_MODEL_TRAIN, config->train.batch_size, classes, 0, SKY_F32, NULL));
     SKY_TRY_DONE(sky_executor_create(&executor, backend, &options, &model.graph, NULL));
-    if (config->model.weights) SKY_TRY_DONE(sky_parameters_load(&model, &executor, config->model.weights));
+    if (config->model.weights) SKY_TRY_DONE(sky_parameters_load(&model, &executor, config, config->model.weights));
     sky_summary_totals(&model, &executor, &text);
     sky_text_append(&text, "dry run: everything fits together; nothing was trained\n");
     SKY_TRY_DONE(sky_text_status(&text, "the plan"));

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "sealed.h"
 #include "skygem/log.h"
+#include "torch_file.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -31,12 +32,24 @@ sky_status sky_checkpoint_open(struct sky_safetensors *file, const char *path)
     return status;
 }
 
+static sky_status refuse_torch(const char *path)
+{
+    struct sky_map map = {0};
+    SKY_TRY(sky_map_open(&map, path));
+    const bool torch = sky_torch_is(&map);
+    sky_map_close(&map);
+    if (!torch) return SKY_OK;
+    sky_fail(SKY_FORMAT, path, "a .pth file of PyTorch, where weights under skygem's names are wanted");
+    return sky_hint("skygem weights import %s -o WEIGHTS.safetensors", path);
+}
+
 sky_status sky_weights_open(struct sky_safetensors *file, const char *path)
 {
     if (!sky_path_is_file(path)) {
         sky_fail(SKY_USAGE, path, "there is no such weights file");
         return sky_hint("give the path of a .safetensors file");
     }
+    SKY_TRY(refuse_torch(path));
     SKY_TRY(sky_safetensors_open(file, path));
     const sky_status status = sky_sealed_is(file) ? sky_sealed_verify(file, true) : SKY_OK;
     if (status != SKY_OK) sky_safetensors_close(file);

@@ -16,6 +16,13 @@ const char *sky_tensor_format_name(enum sky_tensor_format format)
     return names[format];
 }
 
+static sky_status check_there(const char *path)
+{
+    if (sky_path_is_file(path)) return SKY_OK;
+    sky_fail(SKY_USAGE, path, "there is no such weights file");
+    return sky_hint("give the path of a .safetensors or .pth file");
+}
+
 static sky_status open_torch(struct sky_tensor_file *file, const char *path)
 {
     SKY_TRY(sky_torch_open(&file->torch, path));
@@ -55,6 +62,7 @@ sky_status sky_tensor_file_open(struct sky_tensor_file *file, const char *path)
 {
     struct sky_map map = {0};
     memset(file, 0, sizeof *file);
+    SKY_TRY(check_there(path));
     SKY_TRY(sky_map_open(&map, path));
     const bool torch = sky_torch_is(&map);
     const sky_status status = refuse_others(path, &map);
@@ -84,6 +92,7 @@ sky_status sky_tensor_file_digest(const char *path, char hex[65], int *prefix_di
     if (!end) end = name + strlen(name);
     while (digits < MAX_DIGITS && end - digits > name && is_hex(end[-digits - 1])) digits++;
     if (digits < MIN_DIGITS || end - digits == name || (end[-digits - 1] != '-' && end[-digits - 1] != '_')) digits = 0;
+    SKY_TRY(check_there(path));
     SKY_TRY(sky_map_open(&map, path));
     sky_sha256_begin(&sha);
     sky_sha256_add(&sha, map.bytes, map.count);

@@ -5,7 +5,7 @@
 
 #include "base/memory.h"
 #include "base/str.h"
-#include "io/checkpoint_file.h"
+#include "model/import.h"
 #include "skygem/log.h"
 
 #include <stdio.h>
@@ -97,28 +97,15 @@ sky_status sky_parameters_start_average(struct sky_executor *executor)
 }
 
 struct filed {
-    const struct sky_safetensors *file;
+    const char *path;
+    const struct sky_file_tensor *tensors; /* [count] */
+    int64_t count;
     const char *prefix; /* of the names in the file: "", "momentum/", "ema/" */
     bool learned_only;  /* buffers are left as they are */
     bool optional;      /* a missing tensor, or one of another shape, is counted and left as it is */
     int64_t taken, missing, other_shape;
     struct sky_text names; /* of what was left */
 };
-
-static bool same_shape(const struct sky_file_tensor *tensor, const struct sky_slice *slice)
-{
-    if (tensor->rank != slice->rank) return false;
-    for (int i = 0; i < slice->rank; i++)
-        if (tensor->dim[i] != slice->dim[i]) return false;
-    return true;
-}
-
-static void print_shape(int rank, const int64_t *dim, char out[96])
-{
-    int used = snprintf(out, 96, "[");
-    for (int i = 0; i < rank && used < 90; i++) used += snprintf(out + used, (size_t)(96 - used), i ? ", %lld" : "%lld", (long long)dim[i]);
-    snprintf(out + used, (size_t)(96 - used), "]");
-}
 
 static sky_status from_file(void *context, const struct sky_slice *slice, float *values, bool *given)
 {
@@ -129,15 +116,16 @@ static sky_status from_file(void *context, const struct sky_slice *slice, float 
         return SKY_OK;
     }
     snprintf(name, sizeof name, "%s%s", filed->prefix, slice->name);
-    const struct sky_file_tensor *tensor = sky_safetensors_find(filed->file, name);
-    if (tensor && same_shape(tensor, slice)) {
+    const struct sky_file_tensor *tensor = sky_import_find(filed->tensors, filed->count, name);
+    bool reshaped = false;
+    if (tensor && sky_import_fits(tensor, slice, &reshaped) && (filed->optional || !reshaped)) {
         filed->taken++;
-        return sky_file_tensor_floats(tensor, filed->file->path, values, slice->count);
+        return sky_file_tensor_floats(tensor, filed->path, values, slice->count);
     }
-    print_shape(slice->rank, slice->dim, want);
-    if (tensor) print_shape(tensor->rank, tensor->dim, have);
+    sky_import_print_shape(slice->rank, slice->dim, want);
+    if (tensor) sky_import_print_shape(tensor->rank, tensor->dim, have);
     if (!filed->optional) {
-        sky_fail(SKY_FORMAT, filed->file->path, "tensor '%s' should be %s, is %s", name, want, have);
+        sky_fail(SKY_FORMAT, filed->path, "tensor '%s' should be %s, is %s", name, want, have);
         return sky_hint("this file belongs to a model with other settings");
     }
     *given = false;
@@ -149,51 +137,75 @@ static sky_status from_file(void *context, const struct sky_slice *slice, float 
 
 sky_status sky_parameters_read(const struct sky_model *model, struct sky_executor *executor, const struct sky_safetensors *file, enum sky_arena arena, const char *prefix)
 {
-    struct filed filed = {.file = file, .prefix = prefix};
+    struct filed filed = {.path = file->path, .tensors = file->tensors, .count = file->tensor_count, .prefix = prefix};
     return fill(model, executor, arena, from_file, &filed);
 }
 
 sky_status sky_parameters_overlay(const struct sky_model *model, struct sky_executor *executor, const struct sky_safetensors *file, const char *prefix)
 {
-    struct filed filed = {.file = file, .prefix = prefix, .learned_only = true};
+    struct filed filed = {.path = file->path, .tensors = file->tensors, .count = file->tensor_count, .prefix = prefix, .learned_only = true};
     return fill(model, executor, SKY_ARENA_PARAMS, from_file, &filed);
 }
 
 /* The trunk completely or not at all (design.md 12): half a pretrained trunk would train silently badly. */
-static sky_status check_trunk(const struct sky_model *model, const struct sky_safetensors *file)
+static sky_status check_trunk(const struct sky_model *model, const struct sky_import *import)
 {
     int64_t have = 0, want = 0;
     char example[320] = "", shape[96], in_file[96] = "absent";
     for (int64_t i = 0; i < sky_model_slice_count(model); i++) {
         const struct sky_slice slice = sky_model_slice(model, i);
+        bool reshaped = false;
         if (strncmp(slice.name, "backbone", 8) != 0) continue;
-        const struct sky_file_tensor *tensor = sky_safetensors_find(file, slice.name);
-        const bool fits = tensor && same_shape(tensor, &slice);
+        const struct sky_file_tensor *tensor = sky_import_find(import->tensors, import->count, slice.name);
+        const bool fits = tensor && sky_import_fits(tensor, &slice, &reshaped);
         want++, have += fits;
         if (fits || *example) continue;
-        print_shape(slice.rank, slice.dim, shape);
-        if (tensor) print_shape(tensor->rank, tensor->dim, in_file);
+        sky_import_print_shape(slice.rank, slice.dim, shape);
+        if (tensor) sky_import_print_shape(tensor->rank, tensor->dim, in_file);
         snprintf(example, sizeof example, "%s", slice.name);
     }
     if (have == want) return SKY_OK;
-    sky_fail(SKY_FORMAT, file->path, "%lld of the trunk's %lld tensors fit; the first that does not: %s, in the file %s, in the model %s", (long long)have, (long long)want, example, in_file,
-             shape);
-    return sky_hint("check [model] backbone, se_layout and width against the weights");
+    sky_fail(SKY_FORMAT, import->file.path, "%lld of the trunk's %lld tensors fit; the first that does not: %s, in the file %s, in the model %s", (long long)have, (long long)want, example,
+             in_file, shape);
+    return sky_hint("check [model] backbone, se_layout and width against the weights: skygem weights import FILE --experiment EXPERIMENT.ini");
 }
 
-sky_status sky_parameters_load(const struct sky_model *model, struct sky_executor *executor, const char *path)
+/* The two SE networks have the same names here and fit each other's shapes: a file that knows its kind must be of the experiment's. */
+static sky_status check_kind(const struct sky_import *import, enum sky_se_layout wanted)
 {
-    struct sky_safetensors file = {0};
-    SKY_TRY(sky_weights_open(&file, path));
-    struct filed filed = {.file = &file, .prefix = "", .optional = true};
-    sky_status status = check_trunk(model, &file);
+    static const char *const names[] = {"legacy", "timm"}; /* order of enum sky_se_layout */
+    const char *stored = sky_safetensors_text(&import->file.safetensors, "se_layout");
+    const bool own = import->map.layout == SKY_LAYOUT_SKYGEM;
+    if (!import->map.squeeze || (own && !stored)) return SKY_OK;
+    const char *kind = own ? stored : names[import->map.legacy ? SKY_SE_LEGACY : SKY_SE_TIMM];
+    if (strcmp(kind, names[wanted]) == 0) return SKY_OK;
+    sky_fail(SKY_FORMAT, import->file.path, "an SE network of the %s kind, but model.se_layout is %s: they stride and pool in different places", kind, names[wanted]);
+    return sky_hint("set model.se_layout=%s", kind);
+}
+
+static void say_taken(const struct filed *filed, const struct sky_import *import)
+{
+    const char *layout = sky_layout_names[import->map.layout];
+    sky_log(SKY_LOG_INFO, "weights: %lld tensors taken from %s (layout %s)", (long long)filed->taken, filed->path, layout);
+    if (filed->missing + filed->other_shape) sky_log(SKY_LOG_WARNING, "weights: %lld tensors keep their initial values: %s", (long long)(filed->missing + filed->other_shape), filed->names.text);
+    for (int64_t i = 0; i < import->map.count; i++)
+        if (import->map.keys[i].fate == SKY_KEY_UNKNOWN) sky_log(SKY_LOG_WARNING, "weights: '%s' of the file has no place in the model", import->map.keys[i].tensor->name);
+}
+
+sky_status sky_parameters_load(const struct sky_model *model, struct sky_executor *executor, const struct sky_config *config, const char *path)
+{
+    struct sky_import import = {0};
+    char digest[65];
+    int digits = 0;
+    SKY_TRY(sky_import_open(&import, path, SKY_LAYOUT_COUNT));
+    struct filed filed = {.path = path, .tensors = import.tensors, .count = import.count, .prefix = "", .optional = true};
+    sky_status status = import.map.layout == SKY_LAYOUT_SKYGEM ? SKY_OK : sky_tensor_file_digest(path, digest, &digits);
+    if (status == SKY_OK) status = check_kind(&import, (enum sky_se_layout)config->model.se_layout);
+    if (status == SKY_OK) status = check_trunk(model, &import);
     if (status == SKY_OK) status = fill(model, executor, SKY_ARENA_PARAMS, from_file, &filed);
-    if (status == SKY_OK) {
-        sky_log(SKY_LOG_INFO, "weights: %lld tensors taken from %s", (long long)filed.taken, path);
-        if (filed.missing + filed.other_shape) sky_log(SKY_LOG_WARNING, "weights: %lld tensors keep their initial values: %s", (long long)(filed.missing + filed.other_shape), filed.names.text);
-    }
+    if (status == SKY_OK) say_taken(&filed, &import);
     sky_text_free(&filed.names);
-    sky_safetensors_close(&file);
+    sky_import_close(&import);
     return status;
 }
 

@@ -28,8 +28,8 @@ sky_status sky_parameters_read(const struct sky_model *model, struct sky_executo
 /* Replaces the learned tensors by PREFIX+name ("ema/": the averaged ones), buffers left as they are. */
 sky_status sky_parameters_overlay(const struct sky_model *model, struct sky_executor *executor, const struct sky_safetensors *file, const char *prefix);
 
-/* [model] weights: whatever fits by name and shape, the trunk completely or SKY_FORMAT; says what was left. */
-sky_status sky_parameters_load(const struct sky_model *model, struct sky_executor *executor, const char *path);
+/* [model] weights, ours or anything that model/import.h reads: whatever fits by name and shape, the trunk completely or SKY_FORMAT; says what was left. */
+sky_status sky_parameters_load(const struct sky_model *model, struct sky_executor *executor, const struct sky_config *config, const char *path);
 
 /* Appends every tensor of the arena as PREFIX+name. */
 sky_status sky_parameters_collect(const struct sky_model *model, struct sky_executor *executor, enum sky_arena arena, const char *prefix, struct sky_tensor_list *list);

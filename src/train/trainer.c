@@ -56,7 +56,8 @@ static sky_status start_values(struct sky_trainer *trainer, bool resume)
     const struct sky_config *config = trainer->config;
     struct sky_executor *executor = &trainer->executor;
     sky_status status = sky_parameters_initialise(&trainer->model, executor, (uint64_t)config->experiment.seed);
-    if (status == SKY_OK && config->model.weights && !resume && trainer->ranks.rank == 0) status = sky_parameters_load(&trainer->model, executor, config->model.weights);
+    const bool given = config->model.weights && !resume && trainer->ranks.rank == 0;
+    if (status == SKY_OK && given) status = sky_parameters_load(&trainer->model, executor, config, config->model.weights);
     if (status == SKY_OK) status = sky_parameters_start_average(executor);
     trainer->scale = sky_loss_scale_start(trainer->model.graph.map_dtype);
     if (status == SKY_OK && resume) status = sky_trainer_resume(trainer);

@@ -26,7 +26,7 @@ if [ -d "$real" ]; then
 else
     skip "real weights" "no shared/data here"
 fi
-fails_with 1 "No such file" "$program" weights show "$work/absent.pth"
+fails_with 2 "no such weights file" "$program" weights show "$work/absent.pth"
 fails_with 2 "needs FILE" "$program" weights show
 
 check_done

@@ -288,7 +288,7 @@ static void test_other_kinds(void)
     CHECK_FAILS(sky_tensor_file_open(&file, in_folder(name)), SKY_FORMAT, "a web page");
     write_bytes("", 0);
     CHECK_FAILS(sky_tensor_file_open(&file, in_folder(name)), SKY_FORMAT, "shorter than");
-    CHECK_FAILS(sky_tensor_file_open(&file, in_folder("absent.pth")), SKY_IO, "No such file");
+    CHECK_FAILS(sky_tensor_file_open(&file, in_folder("absent.pth")), SKY_USAGE, "no such weights file");
 }
 
 /* ---- hostile archives: a good one, with bytes changed ---- */

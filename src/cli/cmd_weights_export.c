@@ -1,0 +1,138 @@
+/*
+ * skygem weights export: a checkpoint or weights file under other names, as safetensors or as a .pth that torch.load reads.
+ */
+#include "weights.h"
+
+#include "base/fs.h"
+#include "model/export.h"
+#include "run_folder.h"
+#include "io/checkpoint_file.h"
+#include "skygem/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum format { SAFETENSORS, PTH };
+static const char *const format_names[] = {"safetensors", "pth"};
+enum { FORMAT_COUNT = sizeof format_names / sizeof *format_names };
+
+static const struct sky_option options[] = {
+    {"output", 'o', "FILE", NULL, "the file to write", false},
+    {"format", 'f', "WHICH", NULL, "safetensors or pth (default: by the output's ending)", false},
+    {"layout", 0, "WHICH", "reference", "reference (University-1652, LPN, MSBA), torchvision, timm or legacy (the trunk alone), or skygem", false},
+    {"views", 0, "N", "3", "of the reference layout: 3 (satellite, street, drone: the street's is the satellite's) or 2", false},
+    {"experiment", 'e', "FILE", NULL, "the experiment or run folder that the weights are of (default: the run folder that they lie in, if any)", false},
+    {NULL, 0, NULL, NULL, NULL, false},
+};
+
+static sky_status choose_format(const struct sky_args *args, const char *output, enum format *out)
+{
+    int chosen = SAFETENSORS;
+    const char *ending = strrchr(sky_path_base(output), '.');
+    if (ending && (!strcmp(ending, ".pth") || !strcmp(ending, ".pt") || !strcmp(ending, ".th"))) chosen = PTH;
+    SKY_TRY(sky_args_choice(args, "format", format_names, FORMAT_COUNT, &chosen));
+    *out = (enum format)chosen;
+    return SKY_OK;
+}
+
+/* FOLDER/run.ini or FOLDER/../run.ini of the weights' folder. NULL in *out when there is none. Heap text. */
+static sky_status find_run(const char *weights, char **out)
+{
+    static const char *const places[] = {"run.ini", "../run.ini"};
+    char *folder = NULL, *path = NULL;
+    sky_status status = sky_path_folder(&folder, weights);
+    *out = NULL;
+    for (size_t i = 0; i < sizeof places / sizeof *places && status == SKY_OK && !*out; i++) {
+        status = sky_path_join(&path, folder, places[i]);
+        if (status == SKY_OK && sky_path_is_file(path)) *out = path;
+        else free(path);
+    }
+    free(folder);
+    return status;
+}
+
+/* The experiment behind the weights: given, or their run's. *found is false without one. */
+static sky_status read_experiment(const struct sky_args *args, struct sky_config *config, bool *found)
+{
+    const char *given = sky_args_text(args, "experiment");
+    char *path = NULL;
+    sky_status status = given ? sky_experiment_path(given, &path) : find_run(args->operands[0], &path);
+    *found = path != NULL;
+    if (status == SKY_OK && path) status = sky_config_read(config, path, NULL, 0);
+    free(path);
+    return status;
+}
+
+/* Whether an SE trunk is of the legacy kind: our names do not tell. */
+static sky_status find_kind(const struct sky_args *args, const struct sky_safetensors *weights, bool *legacy)
+{
+    struct sky_config config = {0};
+    bool squeeze = false, found = false;
+    const char *stored = sky_safetensors_text(weights, "se_layout");
+    for (int64_t i = 0; i < weights->tensor_count; i++) squeeze = squeeze || strstr(weights->tensors[i].name, ".se.fc1.");
+    *legacy = stored && !strcmp(stored, "legacy");
+    if (!squeeze || stored) return SKY_OK;
+    SKY_TRY(read_experiment(args, &config, &found));
+    *legacy = found && config.model.se_layout == SKY_SE_LEGACY;
+    sky_config_free(&config);
+    if (found) return SKY_OK;
+    sky_fail(SKY_USAGE, args->operands[0], "has SE layers, of the legacy or of the timm kind: the file does not say which");
+    return sky_hint("give --experiment EXPERIMENT.ini (or the run folder)");
+}
+
+static sky_status check_layout(const struct sky_args *args, const struct sky_export_options *chosen, const struct sky_safetensors *weights)
+{
+    bool squeeze = false;
+    for (int64_t i = 0; i < weights->tensor_count; i++) squeeze = squeeze || strstr(weights->tensors[i].name, ".se.fc1.");
+    const bool wrong = chosen->layout == SKY_LAYOUT_LEGACY ? !squeeze || !chosen->legacy : chosen->layout == SKY_LAYOUT_TIMM ? squeeze && chosen->legacy : chosen->layout == SKY_LAYOUT_TORCHVISION && squeeze;
+    if (!wrong) return SKY_OK;
+    sky_fail(SKY_UNSUPPORTED, args->operands[0], "there is no such network in layout %s", sky_layout_names[chosen->layout]);
+    return sky_hint("SE networks are --layout %s here, others torchvision or timm", squeeze && chosen->legacy ? "legacy" : "timm");
+}
+
+static void say(const struct sky_export *list, const char *output)
+{
+    if (list->averaged) sky_log(SKY_LOG_INFO, "the averaged parameters are exported (train.ema)");
+    if (list->has_classifier) sky_log(SKY_LOG_INFO, "the ImageNet classifier, which torch asks for and skygem does not have, is written as zeros");
+    sky_log(SKY_LOG_INFO, "%lld tensors written to %s", (long long)list->count, output);
+}
+
+static sky_status run_export(const struct sky_args *args)
+{
+    struct sky_safetensors weights = {0};
+    struct sky_export list = {0};
+    struct sky_export_options chosen = {0};
+    enum format format = SAFETENSORS;
+    const char *output = sky_args_text(args, "output");
+    int layout = SKY_LAYOUT_REFERENCE;
+    int64_t views = 3;
+    sky_status status = SKY_OK;
+    if (!output) return sky_fail(SKY_USAGE, "skygem weights export", "--output is missing: where to write");
+    SKY_TRY(choose_format(args, output, &format));
+    SKY_TRY(sky_args_choice(args, "layout", sky_layout_names, SKY_LAYOUT_COUNT, &layout));
+    SKY_TRY(sky_args_int(args, "views", 2, 3, &views));
+    chosen.layout = (enum sky_layout)layout, chosen.views = (int)views, chosen.classifier = format == PTH && layout != SKY_LAYOUT_SKYGEM;
+    SKY_TRY_DONE(sky_weights_open(&weights, args->operands[0]));
+    if (layout != SKY_LAYOUT_SKYGEM) SKY_TRY_DONE(find_kind(args, &weights, &chosen.legacy));
+    SKY_TRY_DONE(check_layout(args, &chosen, &weights));
+    SKY_TRY_DONE(sky_export_make(&list, &weights, &chosen));
+    SKY_TRY_DONE(format == PTH ? sky_torch_write(output, list.tensors, list.count) : sky_safetensors_write(output, list.tensors, list.count, NULL, 0));
+    say(&list, output);
+done:
+    sky_export_free(&list);
+    sky_safetensors_close(&weights);
+    return status;
+}
+
+const struct sky_command sky_command_weights_export = {
+    .name = "export",
+    .operands = "FILE",
+    .min_operands = 1,
+    .max_operands = 1,
+    .doc = "weights under the names of the reference repositories, torchvision or timm, as safetensors or .pth",
+    .details = "A .pth also holds the ImageNet classifier's keys, as zeros that take no room, so that torch's strict load_state_dict is content; a trunk shared by the\n"
+               "views stands under each view's name. The same weights give the same bytes, and importing them again gives back the same values.",
+    .options = options,
+    .run = run_export,
+};
