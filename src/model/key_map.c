@@ -97,6 +97,33 @@ static enum sky_key_fate map_own(struct sky_key *key, const char *name)
     return map_head(key, name);
 }
 
+static const char *plain_name(const struct sky_key_map *map, const struct sky_file_tensor *tensor)
+{
+    return map->module_prefix ? tensor->name + strlen("module.") : tensor->name;
+}
+
+static const struct sky_file_tensor *find(const struct sky_key_map *map, const char *name)
+{
+    for (int64_t i = 0; i < map->count; i++)
+        if (strcmp(plain_name(map, map->keys[i].tensor), name) == 0) return map->keys[i].tensor;
+    return NULL;
+}
+
+static bool same_values(const struct sky_file_tensor *a, const struct sky_file_tensor *b)
+{
+    return a->dtype == b->dtype && a->bytes == b->bytes && (!a->bytes || memcmp(a->data, b->data, a->bytes) == 0);
+}
+
+/* Each view has its exponent in the reference, ours is one: the second must be the first's alias. */
+static enum sky_key_fate map_exponent(const struct sky_key_map *map, int view, struct sky_key *key, const char *name)
+{
+    char first[64];
+    if (view == 1) return keep(key, "gem.p");
+    snprintf(first, sizeof first, "model_1.%.40s", name + strlen("model_1."));
+    const struct sky_file_tensor *satellite = find(map, first);
+    return satellite && same_values(satellite, key->tensor) ? SKY_KEY_ALIAS : SKY_KEY_UNKNOWN;
+}
+
 /* model_1 is the satellite's, model_3 (in a file of two views: model_2) the drone's. */
 static enum sky_key_fate map_reference(const struct sky_key_map *map, int drone, struct sky_key *key, const char *name)
 {
@@ -107,17 +134,12 @@ static enum sky_key_fate map_reference(const struct sky_key_map *map, int drone,
     const char *inner = name + 8;
     if (!starts(inner, "model.")) return view == 1 ? map_head(key, inner) : SKY_KEY_ALIAS; /* MSBA_net keeps its heads beside the trunk */
     inner += strlen("model.");
-    if (ends(inner, "gem2.p")) return view == 1 ? keep(key, "gem.p") : map->two_trunks ? SKY_KEY_UNKNOWN : SKY_KEY_ALIAS;
+    if (strcmp(inner, "gem2.p") == 0) return map_exponent(map, view, key, name);
     const enum sky_key_fate fate = map_under(key, !map->two_trunks ? "backbone" : view == 1 ? "backbone_satellite" : "backbone_drone", inner);
     return fate == SKY_KEY_TAKEN && view == drone && !map->two_trunks ? SKY_KEY_ALIAS : fate;
 }
 
 /* ---- the file ---- */
-
-static const char *plain_name(const struct sky_key_map *map, const struct sky_file_tensor *tensor)
-{
-    return map->module_prefix ? tensor->name + strlen("module.") : tensor->name;
-}
 
 static bool has(const struct sky_key_map *map, const char *prefix, const char *part)
 {
@@ -154,13 +176,6 @@ static sky_status choose_layout(struct sky_key_map *map, const char *path, enum 
     return sky_hint("--layout auto takes what is there");
 }
 
-static const struct sky_file_tensor *find(const struct sky_key_map *map, const char *name)
-{
-    for (int64_t i = 0; i < map->count; i++)
-        if (strcmp(plain_name(map, map->keys[i].tensor), name) == 0) return map->keys[i].tensor;
-    return NULL;
-}
-
 /* torch writes a shared trunk under both views' names; other values under the second mean two trunks. */
 static bool views_differ(const struct sky_key_map *map, int drone)
 {
@@ -168,11 +183,11 @@ static bool views_differ(const struct sky_key_map *map, int drone)
     for (int64_t i = 0; i < map->count; i++) {
         const struct sky_file_tensor *one = map->keys[i].tensor;
         const char *name = plain_name(map, one);
-        if (!starts(name, "model_1.model.") || strlen(name) >= sizeof other) continue;
+        if (!starts(name, "model_1.model.") || ends(name, "gem2.p") || strlen(name) >= sizeof other) continue;
         snprintf(other, sizeof other, "%s", name);
         other[6] = (char)('0' + drone);
         const struct sky_file_tensor *two = find(map, other);
-        if (two && (two->bytes != one->bytes || (one->bytes && memcmp(two->data, one->data, one->bytes) != 0))) return true;
+        if (two && !same_values(one, two)) return true;
     }
     return false;
 }

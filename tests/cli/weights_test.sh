@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # skygem weights as a user meets it: show, import, export; what it says of real files, and of wrong ones.
 source "$(dirname "$0")/../check.sh"
+source "$(dirname "$0")/../world.sh"
+golden=$source_dir/tests/golden/weights
 real=$source_dir/../shared/data/weights_cifar10_resnet
 
 # ---- show ----
@@ -29,4 +31,126 @@ fi
 fails_with 2 "no such weights file" "$program" weights show "$work/absent.pth"
 fails_with 2 "needs FILE" "$program" weights show
 
-check_done
+printf '\x0b\0\0\0\0\0\0\0{"a": true}' >"$work/hostile.safetensors"
+fails_with 1 "must hold dtype" "$program" weights show "$work/hostile.safetensors"
+
+# ---- import: the small networks of tests/golden ----
+# import_of NAME KEY=VALUE...: into $work/NAME.safetensors, compared with an experiment of these keys.
+import_of() {
+    local name=$1 key
+    shift
+    local given=()
+    for key in "$@"; do given+=(--set "$key"); done
+    run "$program" weights import "$golden/$name.pth" -o "$work/$name.safetensors" --experiment "$work/tiny.ini" --set model.width=0.125 "${given[@]}"
+}
+import_of torchvision_resnet18 model.backbone=resnet18
+expect_code 0
+expect_out "layout             torchvision, resnet18"
+expect_out "taken              100 tensors -> $work/torchvision_resnet18.safetensors"
+expect_out "left out           2: the ImageNet classifier"
+expect_out "left out           20: counters"
+expect_out "    classifier0.add_block.0.weight [16, 64]" # the heads are missing, and named
+expect_out "unexpected         none"
+expect [ -s "$work/torchvision_resnet18.safetensors" ]
+import_of torchvision_resnet50_older model.backbone=resnet50
+expect_code 0
+import_of timm_se_resnet50 model.backbone=se_resnet50 model.se_layout=timm
+expect_code 0
+expect_out "taken              329 tensors"
+import_of legacy_se_resnet50_older model.backbone=se_resnet50 model.se_layout=legacy
+expect_code 0
+import_of reference_lpn model.backbone=resnet18 model.partition=lpn model.pooling=avg model.global_branch=none
+expect_code 0
+expect_out "missing            none"
+expect_out "the same tensors under the other view's name"
+expect_out "the street view's trunk"
+import_of reference_baseline model.backbone=resnet18 model.partition=none model.global_branch=none model.share_views=no
+expect_code 0
+expect_out "a trunk for each view"
+expect_out "missing            none"
+import_of reference_msba model.backbone=resnet18 model.partition=msba model.pooling=avg model.part_attention=yes
+expect_code 0
+expect_out "missing            none"
+
+# What does not fit is named, and nothing is written.
+rm -f "$work/no.safetensors"
+refused() { # TEXT OPTION...
+    local text=$1
+    shift
+    run "$program" weights import "$@" -o "$work/no.safetensors"
+    expect_code 1
+    expect_err "$text"
+    expect [ ! -e "$work/no.safetensors" ]
+}
+refused "these are weights of resnet18" "$golden/torchvision_resnet18.pth" --experiment "$work/tiny.ini"
+refused "nothing is written" "$golden/torchvision_resnet18.pth" # the width of the real network
+expect_out "of another shape   100"
+expect_out "backbone.conv1.weight in the file [8, 3, 7, 7], in the model [64, 3, 7, 7]"
+refused "of the legacy kind" "$golden/legacy_se_resnet50_older.pth" --experiment "$work/tiny.ini" --set model.backbone=se_resnet50 --set model.se_layout=timm
+refused "of layout legacy, not torchvision" "$golden/legacy_se_resnet50_older.pth" --layout torchvision
+refused "keys are not known" "$golden/reference_msba.pth" --experiment "$work/tiny.ini" --set model.backbone=resnet18 --set model.partition=lpn --set model.pooling=avg
+expect_out "model_1.classifier5.add_block.0.weight"
+run "$program" weights import "$golden/reference_msba.pth" --experiment "$work/tiny.ini" --set model.backbone=resnet18 --set model.partition=lpn --set model.pooling=avg --allow-unexpected --json
+expect_code 0
+expect_out '"unexpected": ["model_1.classifier4.add_block.0.weight"'
+expect_out '"missing": []'
+fails_with 2 "give --experiment" "$program" weights import "$golden/torchvision_resnet18.pth" --set model.width=1
+fails_with 2 "possible: skygem, torchvision" "$program" weights import "$golden/torchvision_resnet18.pth" --layout caffe
+
+# ---- export, and back: the same bytes ----
+# round_trip NAME LAYOUT ENDING KEY=VALUE...
+round_trip() {
+    local name=$1 layout=$2 ending=$3 key
+    shift 3
+    local given=()
+    for key in "$@"; do given+=(--set "$key"); done
+    run "$program" weights export "$work/$name.safetensors" -o "$work/out.$ending" --layout "$layout" --quiet
+    expect_code 0
+    run "$program" weights export "$work/$name.safetensors" -o "$work/again.$ending" --layout "$layout" --quiet
+    expect cmp "$work/out.$ending" "$work/again.$ending"
+    run "$program" weights import "$work/out.$ending" -o "$work/back.safetensors" --experiment "$work/tiny.ini" --set model.width=0.125 "${given[@]}"
+    expect_code 0
+    expect cmp "$work/$name.safetensors" "$work/back.safetensors"
+}
+for ending in pth safetensors; do
+    round_trip torchvision_resnet18 torchvision $ending model.backbone=resnet18
+    round_trip torchvision_resnet50_older timm $ending model.backbone=resnet50
+    round_trip timm_se_resnet50 timm $ending model.backbone=se_resnet50 model.se_layout=timm
+    round_trip legacy_se_resnet50_older legacy $ending model.backbone=se_resnet50 model.se_layout=legacy
+    round_trip legacy_se_resnet50_older reference $ending model.backbone=se_resnet50 model.se_layout=legacy
+    round_trip reference_lpn reference $ending model.backbone=resnet18 model.partition=lpn model.pooling=avg model.global_branch=none
+    round_trip reference_baseline reference $ending model.backbone=resnet18 model.partition=none model.global_branch=none model.share_views=no
+    round_trip reference_msba reference $ending model.backbone=resnet18 model.partition=msba model.pooling=avg model.part_attention=yes
+    round_trip reference_msba skygem $ending model.backbone=resnet18 model.partition=msba model.pooling=avg model.part_attention=yes
+done
+fails_with 4 "no such network in layout legacy" "$program" weights export "$work/torchvision_resnet18.safetensors" -o "$work/no.pth" --layout legacy
+fails_with 4 "a trunk for each view" "$program" weights export "$work/reference_baseline.safetensors" -o "$work/no.pth" --layout torchvision
+fails_with 2 "output is missing" "$program" weights export "$work/reference_baseline.safetensors"
+fails_with 1 "skygem weights import" "$program" weights export "$golden/reference_lpn.pth" -o "$work/no.pth"
+
+# ---- training from them ----
+run "$program" train "$work/tiny.ini" -o "$work/run" --no-eval --set model.weights="$golden/torchvision_resnet18.pth" --set model.backbone=resnet18 --set train.epochs=1
+expect_code 0
+expect_err "100 tensors taken from $golden/torchvision_resnet18.pth (layout torchvision)"
+expect_err "keep their initial values: gem.p"
+run "$program" train "$work/tiny.ini" -o "$work/run-two" --no-eval --set model.weights="$work/torchvision_resnet18.safetensors" --set model.backbone=resnet18 --set model.share_views=no --set train.epochs=1
+expect_code 0
+expect_err "200 tensors taken from" # one trunk for both views
+fails_with 1 "of the trunk's" "$program" train "$work/tiny.ini" -o "$work/run-no" --set model.weights="$golden/torchvision_resnet18.pth"
+fails_with 1 "of the legacy kind" "$program" train "$work/tiny.ini" -o "$work/run-no" --set model.backbone=se_resnet50 --set model.weights="$work/legacy_se_resnet50_older.safetensors"
+fails_with 1 "skygem weights import" "$program" eval "$work/tiny.ini" --weights "$golden/torchvision_resnet18.pth"
+
+# A checkpoint's run folder says which kind of SE network it is; averaged parameters are what is exported.
+run "$program" train "$work/tiny.ini" -o "$work/run-se" --no-eval --set train.epochs=1 --set train.ema=0.9 --quiet
+expect_code 0
+checkpoint=$(ls "$work"/run-se/checkpoints/*.safetensors)
+run "$program" weights export "$checkpoint" -o "$work/run-se.pth"
+expect_code 0
+expect_err "averaged parameters"
+run "$program" weights import "$work/run-se.pth" -o "$work/run-se.safetensors" --experiment "$work/run-se"
+expect_code 0
+expect_out "missing            none"
+cp "$checkpoint" "$work/alone.safetensors"
+fails_with 2 "does not say which" "$program" weights export "$work/alone.safetensors" -o "$work/no.pth"
+
+world_done
