@@ -1,27 +1,30 @@
 /*
- * skygem weights export: a checkpoint or weights file under other names, as safetensors or as a .pth that torch.load reads.
+ * skygem weights export: a checkpoint or weights file under other names, as safetensors or as a .pth that torch.load reads; or its
+ * network as an ONNX model.
  */
 #include "weights.h"
 
 #include "base/fs.h"
+#include "eval/onnx.h"
+#include "io/checkpoint_file.h"
 #include "model/export.h"
 #include "run_folder.h"
-#include "io/checkpoint_file.h"
 #include "skygem/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum format { SAFETENSORS, PTH };
-static const char *const format_names[] = {"safetensors", "pth"};
+enum format { SAFETENSORS, PTH, ONNX };
+static const char *const format_names[] = {"safetensors", "pth", "onnx"};
 enum { FORMAT_COUNT = sizeof format_names / sizeof *format_names };
 
 static const struct sky_option options[] = {
     {"output", 'o', "FILE", NULL, "the file to write", false},
-    {"format", 'f', "WHICH", NULL, "safetensors or pth (default: by the output's ending)", false},
+    {"format", 'f', "WHICH", NULL, "safetensors, pth or onnx (default: by the output's ending)", false},
     {"layout", 0, "WHICH", "reference", "reference (University-1652, LPN, MSBA), torchvision, timm or legacy (the trunk alone), or skygem", false},
     {"views", 0, "N", "3", "of the reference layout: 3 (satellite, street, drone: the street's is the satellite's) or 2", false},
+    {"view", 0, "WHICH", "satellite", "satellite or drone: whose trunk an ONNX model has when each view has its own", false},
     {"experiment", 'e', "FILE", NULL, "the experiment or run folder that the weights are of (default: the run folder that they lie in, if any)", false},
     {NULL, 0, NULL, NULL, NULL, false},
 };
@@ -31,6 +34,7 @@ static sky_status choose_format(const struct sky_args *args, const char *output,
     int chosen = SAFETENSORS;
     const char *ending = strrchr(sky_path_base(output), '.');
     if (ending && (!strcmp(ending, ".pth") || !strcmp(ending, ".pt") || !strcmp(ending, ".th"))) chosen = PTH;
+    if (ending && !strcmp(ending, ".onnx")) chosen = ONNX;
     SKY_TRY(sky_args_choice(args, "format", format_names, FORMAT_COUNT, &chosen));
     *out = (enum format)chosen;
     return SKY_OK;
@@ -61,6 +65,26 @@ static sky_status read_experiment(const struct sky_args *args, struct sky_config
     *found = path != NULL;
     if (status == SKY_OK && path) status = sky_config_read(config, path, NULL, 0);
     free(path);
+    return status;
+}
+
+/* The inference network; the experiment says what it is. */
+static sky_status export_onnx(const struct sky_args *args, const struct sky_safetensors *weights, const char *output)
+{
+    static const char *const views[] = {"satellite", "drone"}; /* order of enum sky_view */
+    struct sky_config config = {0};
+    bool found = false, averaged = false;
+    int view = SKY_VIEW_SATELLITE;
+    SKY_TRY(sky_args_choice(args, "view", views, SKY_VIEW_COUNT, &view));
+    SKY_TRY(read_experiment(args, &config, &found));
+    if (!found) {
+        sky_fail(SKY_USAGE, args->operands[0], "an ONNX model needs the experiment that the weights are of");
+        return sky_hint("give --experiment EXPERIMENT.ini (or the run folder)");
+    }
+    for (int64_t i = 0; i < weights->tensor_count; i++) averaged = averaged || !strncmp(weights->tensors[i].name, "ema/", 4);
+    const sky_status status = sky_onnx_export(output, &config, weights, view, averaged);
+    if (status == SKY_OK) sky_log(SKY_LOG_INFO, "the inference network of %s at %lld px written to %s", config.model.backbone, (long long)config.data.image_size, output);
+    sky_config_free(&config);
     return status;
 }
 
@@ -114,6 +138,10 @@ static sky_status run_export(const struct sky_args *args)
     SKY_TRY(sky_args_int(args, "views", 2, 3, &views));
     chosen.layout = (enum sky_layout)layout, chosen.views = (int)views, chosen.classifier = format == PTH && layout != SKY_LAYOUT_SKYGEM;
     SKY_TRY_DONE(sky_weights_open(&weights, args->operands[0]));
+    if (format == ONNX) {
+        status = export_onnx(args, &weights, output);
+        goto done;
+    }
     if (layout != SKY_LAYOUT_SKYGEM) SKY_TRY_DONE(find_kind(args, &weights, &chosen.legacy));
     SKY_TRY_DONE(check_layout(args, &chosen, &weights));
     SKY_TRY_DONE(sky_export_make(&list, &weights, &chosen));
@@ -130,9 +158,10 @@ const struct sky_command sky_command_weights_export = {
     .operands = "FILE",
     .min_operands = 1,
     .max_operands = 1,
-    .doc = "weights under the names of the reference repositories, torchvision or timm, as safetensors or .pth",
+    .doc = "weights under the names of the reference repositories, torchvision or timm, as safetensors or .pth; or an ONNX model",
     .details = "A .pth also holds the ImageNet classifier's keys, as zeros that take no room, so that torch's strict load_state_dict is content; a trunk shared by the\n"
-               "views stands under each view's name. The same weights give the same bytes, and importing them again gives back the same values.",
+               "views stands under each view's name. The same weights give the same bytes, and importing them again gives back the same values.\n"
+               "An ONNX model is the whole inference network: images [N,3,S,S], normalised as torchvision does, to features [N,D] as eval --save-features writes them (without flip).",
     .options = options,
     .run = run_export,
 };
