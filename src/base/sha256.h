@@ -1,5 +1,6 @@
 /*
- * SHA-256 (FIPS 180-4): names of weights files carry its first digits. sha256("abc") = ba7816bf 8f01cfea 414140de 5dae2223 b00361a3 96177a9c b410ff61 f20015ad.
+ * SHA-256 (FIPS 180-4): names of weights files carry its first digits. sha256("abc") = ba7816bf 8f01cfea 414140de 5dae2223 b00361a3 96177a9c b410ff61
+ * f20015ad.
  */
 #ifndef SKY_BASE_SHA256_H
 #define SKY_BASE_SHA256_H

@@ -1,15 +1,16 @@
 /*
- * skygem weights export: a checkpoint or weights file under other names, as safetensors or as a .pth that torch.load reads; or its
- * network as an ONNX model.
+ * skygem weights export: a checkpoint or weights file under other names, as safetensors or as a .pth that torch.load reads; or its network as an ONNX model.
  */
 #include "weights.h"
 
+#include "backend/select.h"
 #include "base/fs.h"
 #include "eval/onnx.h"
 #include "io/checkpoint_file.h"
 #include "model/export.h"
 #include "run_folder.h"
 #include "skygem/log.h"
+#include "train/parameters.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,12 +69,34 @@ static sky_status read_experiment(const struct sky_args *args, struct sky_config
     return status;
 }
 
+/* Fills the inference graph on the reference back end, which folds batch norm in double, and writes it. One type throughout: float32. */
+static sky_status write_onnx(const struct sky_safetensors *weights, struct sky_config *config, int view, const char *output)
+{
+    const struct sky_device_options device = {.threads = 1, .deterministic = true, .constant_parameters = true};
+    struct sky_model model = {0};
+    struct sky_executor executor = {0};
+    bool averaged = false;
+    sky_status status = SKY_OK;
+    config->eval.precision = SKY_PRECISION_FP32;
+    for (int64_t i = 0; i < weights->tensor_count; i++) averaged = averaged || !strncmp(weights->tensors[i].name, "ema/", 4);
+    SKY_TRY_DONE(sky_model_build(&model, config, SKY_MODEL_INFER, 1, 0, view, SKY_F32, NULL));
+    SKY_TRY_DONE(sky_executor_create(&executor, &sky_backend_ref, &device, &model.graph, NULL));
+    SKY_TRY_DONE(sky_parameters_read(&model, &executor, weights, SKY_ARENA_PARAMS, ""));
+    if (averaged) SKY_TRY_DONE(sky_parameters_overlay(&model, &executor, weights, "ema/"));
+    SKY_TRY_DONE(sky_executor_run(&executor, SKY_PHASE_ONCE, false));
+    status = sky_onnx_export(output, config->experiment.name ? config->experiment.name : "skygem", &model, &executor);
+done:
+    sky_executor_destroy(&executor);
+    sky_model_free(&model);
+    return status;
+}
+
 /* The inference network; the experiment says what it is. */
 static sky_status export_onnx(const struct sky_args *args, const struct sky_safetensors *weights, const char *output)
 {
     static const char *const views[] = {"satellite", "drone"}; /* order of enum sky_view */
     struct sky_config config = {0};
-    bool found = false, averaged = false;
+    bool found = false;
     int view = SKY_VIEW_SATELLITE;
     SKY_TRY(sky_args_choice(args, "view", views, SKY_VIEW_COUNT, &view));
     SKY_TRY(read_experiment(args, &config, &found));
@@ -81,9 +104,9 @@ static sky_status export_onnx(const struct sky_args *args, const struct sky_safe
         sky_fail(SKY_USAGE, args->operands[0], "an ONNX model needs the experiment that the weights are of");
         return sky_hint("give --experiment EXPERIMENT.ini (or the run folder)");
     }
-    for (int64_t i = 0; i < weights->tensor_count; i++) averaged = averaged || !strncmp(weights->tensors[i].name, "ema/", 4);
-    const sky_status status = sky_onnx_export(output, &config, weights, view, averaged);
-    if (status == SKY_OK) sky_log(SKY_LOG_INFO, "the inference network of %s at %lld px written to %s", config.model.backbone, (long long)config.data.image_size, output);
+    const sky_status status = write_onnx(weights, &config, view, output);
+    if (status == SKY_OK)
+        sky_log(SKY_LOG_INFO, "the inference network of %s at %lld px written to %s", config.model.backbone, (long long)config.data.image_size, output);
     sky_config_free(&config);
     return status;
 }
@@ -109,8 +132,9 @@ static sky_status check_layout(const struct sky_args *args, const struct sky_exp
 {
     bool squeeze = false;
     for (int64_t i = 0; i < weights->tensor_count; i++) squeeze = squeeze || strstr(weights->tensors[i].name, ".se.fc1.");
-    const bool wrong = chosen->layout == SKY_LAYOUT_LEGACY ? !squeeze || !chosen->legacy : chosen->layout == SKY_LAYOUT_TIMM ? squeeze && chosen->legacy : chosen->layout == SKY_LAYOUT_TORCHVISION && squeeze;
-    if (!wrong) return SKY_OK;
+    const bool legacy = squeeze && chosen->legacy; /* the one network that layout legacy holds, and no other does */
+    if (chosen->layout == SKY_LAYOUT_REFERENCE || chosen->layout == SKY_LAYOUT_SKYGEM) return SKY_OK;
+    if (legacy == (chosen->layout == SKY_LAYOUT_LEGACY) && !(squeeze && chosen->layout == SKY_LAYOUT_TORCHVISION)) return SKY_OK;
     sky_fail(SKY_UNSUPPORTED, args->operands[0], "there is no such network in layout %s", sky_layout_names[chosen->layout]);
     return sky_hint("SE networks are --layout %s here, others torchvision or timm", squeeze && chosen->legacy ? "legacy" : "timm");
 }
@@ -159,9 +183,10 @@ const struct sky_command sky_command_weights_export = {
     .min_operands = 1,
     .max_operands = 1,
     .doc = "weights under the names of the reference repositories, torchvision or timm, as safetensors or .pth; or an ONNX model",
-    .details = "A .pth also holds the ImageNet classifier's keys, as zeros that take no room, so that torch's strict load_state_dict is content; a trunk shared by the\n"
-               "views stands under each view's name. The same weights give the same bytes, and importing them again gives back the same values.\n"
-               "An ONNX model is the whole inference network: images [N,3,S,S], normalised as torchvision does, to features [N,D] as eval --save-features writes them (without flip).",
+    .details = "A .pth also holds the ImageNet classifier's keys, as zeros that take no room, so that torch's strict load_state_dict is content; a trunk\n"
+               "shared by the views stands under each view's name. The same weights give the same bytes, and importing them again gives back the same values.\n"
+               "An ONNX model is the whole inference network: images [N,3,S,S], normalised as torchvision does, to features [N,D] as eval --save-features\n"
+               "writes them, without flip.",
     .options = options,
     .run = run_export,
 };

@@ -17,7 +17,7 @@
 
 static const struct sky_option options[] = {
     {"output", 'o', "FILE", NULL, "the safetensors file to write; without it the report alone", false},
-    {"layout", 0, "WHICH", "auto", "auto, skygem, torchvision, timm, legacy (Cadene's and timm's older SE networks) or reference (University-1652, LPN, MSBA)", false},
+    {"layout", 0, "WHICH", "auto", "auto, skygem, torchvision, timm, legacy (Cadene's SE networks) or reference (University-1652, LPN, MSBA)", false},
     {"experiment", 'e', "FILE", NULL, "compare with this experiment's model, heads too (default: with the trunk that the keys name)", false},
     {"set", 's', "KEY=VALUE", NULL, "override a key of the experiment", true},
     {"allow-unexpected", 0, NULL, NULL, "leave out keys that are not known instead of refusing the file", false},
@@ -75,7 +75,8 @@ static sky_status check_kind(const struct work *work, const char *path)
     }
     const bool legacy = work->config.model.se_layout == SKY_SE_LEGACY;
     if (!map->squeeze || map->layout == SKY_LAYOUT_SKYGEM || map->legacy == legacy) return SKY_OK;
-    sky_fail(SKY_FORMAT, path, "an SE network of the %s kind, the experiment's se_layout is %s: they stride and pool in different places", map->legacy ? "legacy" : "timm", legacy ? "legacy" : "timm");
+    sky_fail(SKY_FORMAT, path, "an SE network of the %s kind, the experiment's se_layout is %s: they stride and pool in different places",
+             map->legacy ? "legacy" : "timm", legacy ? "legacy" : "timm");
     return sky_hint("--set model.se_layout=%s, here and in the experiment", map->legacy ? "legacy" : "timm");
 }
 
@@ -138,7 +139,8 @@ static sky_status gather(struct work *work)
         if (tensor) SKY_TRY(add(work, tensor, slice.name, slice.rank, slice.dim));
     }
     for (int64_t i = 0; i < import->count && work->trunk_only; i++)
-        if (strncmp(import->tensors[i].name, "backbone", 8) != 0) SKY_TRY(add(work, &import->tensors[i], import->tensors[i].name, import->tensors[i].rank, import->tensors[i].dim));
+        if (strncmp(import->tensors[i].name, "backbone", 8) != 0)
+            SKY_TRY(add(work, &import->tensors[i], import->tensors[i].name, import->tensors[i].rank, import->tensors[i].dim));
     return SKY_OK;
 }
 
@@ -171,12 +173,14 @@ static void print_report(const struct work *work, const char *output, struct sky
 {
     const struct sky_import_report *report = &work->report;
     const struct sky_key_map *map = &work->import.map;
-    sky_text_format(text, "file               %s: %s, sha256 %.16s...%s\n", work->import.file.path, sky_tensor_format_name(work->import.file.format), work->digest,
-                    work->digits ? " as its name says" : "");
-    sky_text_format(text, "layout             %s, %s%s\n", sky_layout_names[map->layout], *map->backbone ? map->backbone : "no known backbone", map->two_trunks ? ", a trunk for each view" : "");
+    sky_text_format(text, "file               %s: %s, sha256 %.16s...%s\n", work->import.file.path, sky_tensor_format_name(work->import.file.format),
+                    work->digest, work->digits ? " as its name says" : "");
+    sky_text_format(text, "layout             %s, %s%s\n", sky_layout_names[map->layout], *map->backbone ? map->backbone : "no known backbone",
+                    map->two_trunks ? ", a trunk for each view" : "");
     sky_text_format(text, "taken              %lld tensors%s%s\n", (long long)report->taken, output ? " -> " : "", output ? output : "");
     for (int fate = SKY_KEY_CLASSIFIER; fate < SKY_KEY_UNKNOWN; fate++)
-        if (report->left_out[fate]) sky_text_format(text, "left out           %lld: %s\n", (long long)report->left_out[fate], sky_key_fate_text((enum sky_key_fate)fate));
+        if (report->left_out[fate])
+            sky_text_format(text, "left out           %lld: %s\n", (long long)report->left_out[fate], sky_key_fate_text((enum sky_key_fate)fate));
     print_list(text, "missing", report->missing, &report->missing_names);
     print_list(text, "unexpected", report->unexpected, &report->unexpected_names);
     print_list(text, "of another shape", report->other_shape, &report->other_shape_names);
@@ -222,8 +226,8 @@ static sky_status judge(const struct work *work, const struct sky_args *args)
 {
     const struct sky_import_report *report = &work->report;
     if (report->missing_trunk || report->other_shape) {
-        sky_fail(SKY_FORMAT, args->operands[0], "%lld of the trunk's tensors are missing and %lld tensors have another shape: nothing is written", (long long)report->missing_trunk,
-                 (long long)report->other_shape);
+        sky_fail(SKY_FORMAT, args->operands[0], "%lld of the trunk's tensors are missing and %lld tensors have another shape: nothing is written",
+                 (long long)report->missing_trunk, (long long)report->other_shape);
         return sky_hint("the report above names each; is it the right backbone and width?");
     }
     if (report->unexpected && !sky_args_given(args, "allow-unexpected")) {
@@ -253,7 +257,8 @@ static sky_status run_import(const struct sky_args *args)
     fputs(text.text, stdout);
     status = verdict;
     if (status == SKY_OK && output) status = write_out(&work, output);
-    if (status == SKY_OK && output && !work.trunk_only && work.report.missing) sky_log(SKY_LOG_INFO, "what is missing keeps its initial values when %s is loaded", output);
+    if (status == SKY_OK && output && !work.trunk_only && work.report.missing)
+        sky_log(SKY_LOG_INFO, "what is missing keeps its initial values when %s is loaded", output);
 done:
     for (int64_t i = 0; i < work.out_count; i++) free((void *)work.out[i].data); /* ours: add() made it */
     free(work.out);
@@ -271,8 +276,9 @@ const struct sky_command sky_command_weights_import = {
     .min_operands = 1,
     .max_operands = 1,
     .doc = "weights of torchvision, timm, Cadene and the reference repositories to a file for model.weights",
-    .details = "Known are ResNet, SE-ResNet and VGG16 (batch norm) and the checkpoints of University-1652's baseline, LPN and MSBA. Every key that is missing, unexpected\n"
-               "or of another shape is named; an incomplete trunk or an unknown key is refused. A SHA-256 in the file's name (resnet50-0676ba61.pth) is verified.",
+    .details = "Known are ResNet, SE-ResNet and VGG16 (batch norm) and the checkpoints of University-1652's baseline, LPN and MSBA. Every key that is\n"
+               "missing, unexpected or of another shape is named; an incomplete trunk or an unknown key is refused. A SHA-256 in the file's name\n"
+               "(resnet50-0676ba61.pth) is verified.",
     .options = options,
     .run = run_import,
 };

@@ -26,7 +26,8 @@ static int64_t parameter_count(const struct sky_tensor_file *file)
     int64_t count = 0;
     for (int64_t i = 0; i < file->tensor_count; i++) {
         const char *name = file->tensors[i].name;
-        if (!strstr(name, ".running_") && !strstr(name, "num_batches_tracked") && strncmp(name, "momentum/", 9) != 0 && strncmp(name, "ema/", 4) != 0) count += elements(&file->tensors[i]);
+        if (!strstr(name, ".running_") && !strstr(name, "num_batches_tracked") && strncmp(name, "momentum/", 9) != 0 && strncmp(name, "ema/", 4) != 0)
+            count += elements(&file->tensors[i]);
     }
     return count;
 }
@@ -43,9 +44,11 @@ static void describe(const struct sky_tensor_file *file, const struct sky_key_ma
     sky_text_format(text, "tensors            %lld, %s\n", (long long)file->tensor_count, bytes);
     sky_text_format(text, "parameters         %lld\n", (long long)parameter_count(file));
     sky_text_format(text, "sha256             %s%s\n", digest, digits ? " (as the file's name says)" : "");
-    if (map->count) sky_text_format(text, "layout             %s%s\n", sky_layout_names[map->layout], map->module_prefix ? ", with DataParallel's \"module.\"" : "");
+    if (map->count)
+        sky_text_format(text, "layout             %s%s\n", sky_layout_names[map->layout], map->module_prefix ? ", with DataParallel's \"module.\"" : "");
     else sky_text_format(text, "layout             unknown\n");
-    if (map->count) sky_text_format(text, "backbone           %s%s\n", *map->backbone ? map->backbone : "unknown", map->two_trunks ? ", one for each view" : "");
+    if (map->count)
+        sky_text_format(text, "backbone           %s%s\n", *map->backbone ? map->backbone : "unknown", map->two_trunks ? ", one for each view" : "");
 }
 
 static void print_shape(const struct sky_file_tensor *tensor, struct sky_text *text)

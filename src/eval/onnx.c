@@ -1,14 +1,11 @@
 /*
- * Walks the inference graph and writes each operation as ONNX operators. Maps are NCHW there; numbers come from the reference back end, which folds batch norm in double. Owns the
- * graph, its executor and the model being written.
+ * Walks the inference graph and writes each operation as ONNX operators. Maps are NCHW there; numbers are read from the caller's executor. Owns the ONNX
+ * model being put together and room for one constant.
  */
 #include "onnx.h"
 
-#include "backend/executor.h"
 #include "base/memory.h"
 #include "io/onnx_write.h"
-#include "model/model.h"
-#include "train/parameters.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -19,8 +16,8 @@
 
 struct writer {
     struct sky_onnx onnx;
-    struct sky_model model;
-    struct sky_executor executor;
+    const struct sky_model *model;
+    struct sky_executor *executor;
     int constants; /* numbers their names */
     float *values, *turned; /* room for the largest constant */
 };
@@ -77,13 +74,13 @@ static void finish(struct writer *w, const char *operation, sky_value out, const
 
 static const struct sky_tensor *tensor_of(const struct writer *w, sky_value value)
 {
-    return &w->model.graph.tensors[value];
+    return &w->model->graph.tensors[value];
 }
 
 /* A tensor's values into w->values. */
 static sky_status read_values(struct writer *w, sky_value value)
 {
-    return sky_executor_read(&w->executor, value, w->values);
+    return sky_executor_read(w->executor, value, w->values);
 }
 
 /* ---- operations: maps ---- */
@@ -91,7 +88,8 @@ static sky_status read_values(struct writer *w, sky_value value)
 static sky_status write_conv(struct writer *w, const struct sky_node *node)
 {
     const struct sky_tensor *filter = tensor_of(w, node->in[1]); /* [K,R,S,C] */
-    const int64_t k = filter->dim[0], rows = filter->dim[1], columns = filter->dim[2], channels = filter->dim[3], stride = node->attr.conv.stride, pad = node->attr.conv.pad;
+    const int64_t k = filter->dim[0], rows = filter->dim[1], columns = filter->dim[2], channels = filter->dim[3];
+    const int64_t stride = node->attr.conv.stride, pad = node->attr.conv.pad;
     const bool biased = node->in_count > 2 && node->in[2] >= 0, residual = node->in_count > 3 && node->in[3] >= 0, relu = node->attr.conv.relu;
     struct name bias = {""}, result;
     SKY_TRY(read_values(w, node->in[1]));
@@ -362,8 +360,8 @@ static sky_status write_head_norm(struct writer *w, const struct sky_node *node)
 /* Each part over its length and over sqrt(P); then [N, E*P]. A part of zeros stays zeros. */
 static void write_features(struct writer *w)
 {
-    const int64_t parts = w->model.heads, width = w->model.embedding;
-    const struct name x = value_name(w->model.features);
+    const int64_t parts = w->model->heads, width = w->model->embedding;
+    const struct name x = value_name(w->model->features);
     sky_onnx_attribute_list(&w->onnx, "axes", 1, (const int64_t[]){2});
     sky_onnx_attribute(&w->onnx, "keepdims", 1);
     const struct name length = apply(w, "ReduceL2", x.text, NULL, NULL), least = scalar(w, 1e-30f), root = scalar(w, (float)sqrt((double)parts));
@@ -399,7 +397,7 @@ static sky_status write_node(struct writer *w, const struct sky_node *node)
 /* Room for every constant: parameters, folded filters, matrices of parts and of up-sampling. */
 static sky_status make_room(struct writer *w)
 {
-    const struct sky_graph *graph = &w->model.graph;
+    const struct sky_graph *graph = &w->model->graph;
     int64_t room = 4096;
     for (int64_t i = 0; i < graph->tensor_count; i++) {
         const struct sky_tensor *tensor = &graph->tensors[i];
@@ -412,36 +410,21 @@ static sky_status make_room(struct writer *w)
     return sky_alloc(&w->turned, 2 * (size_t)room, sizeof *w->turned, "an ONNX constant");
 }
 
-static sky_status open_model(struct writer *w, const struct sky_config *config, const struct sky_safetensors *weights, int view, bool averaged)
+sky_status sky_onnx_export(const char *path, const char *name, const struct sky_model *model, struct sky_executor *executor)
 {
-    struct sky_config single = *config; /* one type throughout: the model is written in float32 */
-    const struct sky_device_options options = {.threads = 1, .deterministic = true, .constant_parameters = true};
-    single.eval.precision = SKY_PRECISION_FP32;
-    SKY_TRY(sky_model_build(&w->model, &single, SKY_MODEL_INFER, 1, 0, view, SKY_F32, NULL));
-    SKY_TRY(sky_executor_create(&w->executor, &sky_backend_ref, &options, &w->model.graph, NULL));
-    SKY_TRY(sky_parameters_read(&w->model, &w->executor, weights, SKY_ARENA_PARAMS, ""));
-    if (averaged) SKY_TRY(sky_parameters_overlay(&w->model, &w->executor, weights, "ema/"));
-    SKY_TRY(sky_executor_run(&w->executor, SKY_PHASE_ONCE, false));
-    return make_room(w);
-}
-
-sky_status sky_onnx_export(const char *path, const struct sky_config *config, const struct sky_safetensors *weights, int view, bool averaged)
-{
-    static const char doc[] = "images: float32 RGB, (pixel / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225). features: unit length, index = channel * parts + part.";
-    struct writer w;
+    static const char doc[] = "images: float32 RGB, (pixel / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225). "
+                              "features: unit length, index = channel * parts + part.";
+    struct writer w = {.model = model, .executor = executor};
+    const struct sky_tensor *images = &model->graph.tensors[model->images[0]]; /* [N,S,S,3] */
     sky_status status = SKY_OK;
-    const int64_t size = config->data.image_size;
-    memset(&w, 0, sizeof w);
-    SKY_TRY_DONE(open_model(&w, config, weights, view, averaged));
-    sky_onnx_input(&w.onnx, "images", 4, (const int64_t[]){-1, 3, size, size});
-    for (int64_t n = 0; n < w.model.graph.node_count; n++)
-        if (w.model.graph.nodes[n].phase == SKY_PHASE_FORWARD) SKY_TRY_DONE(write_node(&w, &w.model.graph.nodes[n]));
+    SKY_TRY_DONE(make_room(&w));
+    sky_onnx_input(&w.onnx, "images", 4, (const int64_t[]){-1, 3, images->dim[1], images->dim[2]});
+    for (int64_t n = 0; n < model->graph.node_count; n++)
+        if (model->graph.nodes[n].phase == SKY_PHASE_FORWARD) SKY_TRY_DONE(write_node(&w, &model->graph.nodes[n]));
     write_features(&w);
-    status = sky_onnx_write(&w.onnx, path, config->experiment.name ? config->experiment.name : "skygem", doc);
+    status = sky_onnx_write(&w.onnx, path, name, doc);
 done:
     sky_onnx_free(&w.onnx);
-    sky_executor_destroy(&w.executor);
-    sky_model_free(&w.model);
     free(w.values);
     free(w.turned);
     return status;

@@ -1,5 +1,6 @@
 /*
- * Protobuf by hand: a field is a key (number * 8 + wire type), then a varint, or a length and that many bytes. Messages inside messages are encoded on their own first.
+ * Protobuf by hand: a field is a key (number * 8 + wire type), then a varint, or a length and that many bytes. Messages inside messages are encoded on their
+ * own first.
  */
 #include "onnx_write.h"
 

@@ -1,6 +1,6 @@
 /*
- * Writes ONNX models: a graph put together node by node, then one protobuf file (onnx.proto of ONNX 1.8: IR 7, operators of version 13). Fields come in the order in
- * which protobuf's own writer has them, so the bytes are those of the onnx package for the same model.
+ * Writes ONNX models: a graph put together node by node, then one protobuf file (onnx.proto of ONNX 1.8: IR 7, operators of version 13). Fields come in the
+ * order in which protobuf's own writer has them, so the bytes are those of the onnx package for the same model.
  */
 #ifndef SKY_IO_ONNX_WRITE_H
 #define SKY_IO_ONNX_WRITE_H

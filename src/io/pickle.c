@@ -195,7 +195,8 @@ static sky_status push_global(struct machine *m, const char *module, size_t modu
     for (int64_t i = 0; m->globals[i]; i++) {
         const char *known = m->globals[i];
         if (strlen(known) != module_length + 1 + name_length || memcmp(known, module, module_length) != 0) continue;
-        if (known[module_length] == ' ' && memcmp(known + module_length + 1, name, name_length) == 0) return push_new(m, (struct sky_pickle_value){.kind = SKY_PICKLE_GLOBAL, .integer = i});
+        if (known[module_length] == ' ' && memcmp(known + module_length + 1, name, name_length) == 0)
+            return push_new(m, (struct sky_pickle_value){.kind = SKY_PICKLE_GLOBAL, .integer = i});
     }
     char shown[160];
     size_t used = 0;
@@ -409,7 +410,8 @@ static sky_status run(struct machine *m)
 
 sky_status sky_pickle_read(struct sky_pickle *pickle, const char *path, const unsigned char *bytes, size_t count, const char *const *globals)
 {
-    struct machine m = {.pickle = pickle, .path = path, .at = bytes, .start = bytes, .end = bytes + (count < MAX_BYTES ? count : MAX_BYTES), .globals = globals};
+    struct machine m = {.pickle = pickle, .path = path, .at = bytes, .start = bytes, .end = bytes + (count < MAX_BYTES ? count : MAX_BYTES),
+                        .globals = globals};
     memset(pickle, 0, sizeof *pickle);
     const sky_status status = run(&m);
     pickle->used_bytes = (size_t)(m.at - m.start);

@@ -1,7 +1,7 @@
 /*
- * PyTorch's .pth files: read without running anything of them, in the zip format (1.6 and later) and in the older one (a magic number, pickles, raw storages);
- * written in the zip format. What is read: dictionaries of tensors, plain or inside {'state_dict': ...}, with any strides. The reader trusts nothing; what it
- * does not understand is SKY_FORMAT.
+ * PyTorch's .pth files: read without running anything of them, in the zip format (1.6 and later) and in the older one (a magic number, pickles, raw
+ * storages); written in the zip format. What is read: dictionaries of tensors, plain or inside {'state_dict': ...}, with any strides. The reader trusts
+ * nothing; what it does not understand is SKY_FORMAT.
  */
 #ifndef SKY_IO_TORCH_FILE_H
 #define SKY_IO_TORCH_FILE_H
@@ -35,8 +35,8 @@ sky_status sky_torch_open(struct sky_torch_file *file, const char *path);
 void sky_torch_close(struct sky_torch_file *file);
 
 /*
- * A state dictionary that torch.load reads. Tensors with the same data pointer and size share one storage, as torch writes aliases. A tensor without data stands for zeros: it is
- * written as one zero with strides of 0. Atomic; the same tensors give the same bytes.
+ * A state dictionary that torch.load reads. Tensors with the same data pointer and size share one storage, as torch writes aliases. A tensor without data
+ * stands for zeros: it is written as one zero with strides of 0. Atomic; the same tensors give the same bytes.
  */
 sky_status sky_torch_write(const char *path, const struct sky_file_tensor *tensors, int64_t count);
 

@@ -57,7 +57,8 @@ static sky_status copy_strided(struct sky_torch_file *file, struct sky_file_tens
     const size_t item = sky_dtype_bytes(tensor->dtype);
     unsigned char *copy = NULL;
     int64_t index[SKY_FILE_RANK] = {0}, at = layout->offset;
-    if (tensor->bytes > COPY_ROOM + COPY_FACTOR * file->map.count - file->copied_bytes) return sky_torch_refuse(file, tensor->name, "its strides repeat its data more than weights do");
+    if (tensor->bytes > COPY_ROOM + COPY_FACTOR * file->map.count - file->copied_bytes)
+        return sky_torch_refuse(file, tensor->name, "its strides repeat its data more than weights do");
     SKY_TRY(sky_grow(&file->copies, file->copy_count, &file->copy_capacity, sizeof *file->copies, "copied tensors"));
     SKY_TRY(sky_alloc(&copy, tensor->bytes, 1, "a copied tensor"));
     file->copies[file->copy_count++] = copy;
@@ -164,7 +165,8 @@ static sky_status walk_dict(struct walk *walk, const struct sky_pickle_value *di
             file->others++;
             continue;
         }
-        if (!key->length || used + key->length + 2 > sizeof walk->name || memchr(key->text, 0, key->length)) return sky_torch_refuse(file, NULL, "a tensor's name is empty or too long");
+        if (!key->length || used + key->length + 2 > sizeof walk->name || memchr(key->text, 0, key->length))
+            return sky_torch_refuse(file, NULL, "a tensor's name is empty or too long");
         for (size_t i = 0; i < key->length; i++)
             if ((unsigned char)key->text[i] < ' ') return sky_torch_refuse(file, NULL, "a tensor's name holds control characters");
         memcpy(walk->name + used, key->text, key->length);

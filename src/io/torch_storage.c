@@ -38,7 +38,8 @@ sky_status sky_torch_storage_read(const struct sky_torch_file *file, const struc
     const struct sky_pickle_value *type = sky_pickle_item(pickle, id, 1), *key = sky_pickle_item(pickle, id, 2), *count = sky_pickle_item(pickle, id, 4);
     const struct sky_pickle_value *view = sky_pickle_item(pickle, id, 5);
     if (type->kind != SKY_PICKLE_GLOBAL || type->integer < SKY_TORCH_FIRST_STORAGE) return sky_torch_refuse(file, NULL, "a storage of no known type");
-    if (key->kind != SKY_PICKLE_TEXT || !key->length || key->length > KEY_LIMIT || memchr(key->text, 0, key->length)) return sky_torch_refuse(file, NULL, "a storage without a proper key");
+    if (key->kind != SKY_PICKLE_TEXT || !key->length || key->length > KEY_LIMIT || memchr(key->text, 0, key->length))
+        return sky_torch_refuse(file, NULL, "a storage without a proper key");
     if (count->kind != SKY_PICKLE_INT || count->integer < 0) return sky_torch_refuse(file, NULL, "a storage whose length is no whole number");
     if (view && view->kind != SKY_PICKLE_NONE) return sky_torch_refuse(file, NULL, "a storage that is a view of another, which is not read");
     size_t bytes;
@@ -93,7 +94,8 @@ static sky_status find_in_zip(struct sky_torch_file *file, struct sky_torch_stor
     snprintf(name, sizeof name, "data/%.*s", (int)storage->key_length, storage->key);
     struct sky_zip_entry *entry = find_entry(file, name);
     if (!entry) return sky_torch_refuse(file, NULL, "a storage is missing from the archive");
-    if (entry->bytes != (uint64_t)storage->count * sky_dtype_bytes(storage->dtype)) return sky_torch_refuse(file, NULL, "a storage of another length than its tensors say");
+    if (entry->bytes != (uint64_t)storage->count * sky_dtype_bytes(storage->dtype))
+        return sky_torch_refuse(file, NULL, "a storage of another length than its tensors say");
     return sky_zip_read(&file->zip, entry, &storage->data);
 }
 
@@ -104,7 +106,8 @@ enum { MAGIC_AT = 4 }; /* PROTO 2, LONG1 10 */
 
 static bool is_older(const struct sky_map *map)
 {
-    return map->count > MAGIC_AT + sizeof magic && map->bytes[0] == 0x80 && map->bytes[2] == 0x8a && map->bytes[3] == sizeof magic && memcmp(map->bytes + MAGIC_AT, magic, sizeof magic) == 0;
+    return map->count > MAGIC_AT + sizeof magic && map->bytes[0] == 0x80 && map->bytes[2] == 0x8a && map->bytes[3] == sizeof magic &&
+        memcmp(map->bytes + MAGIC_AT, magic, sizeof magic) == 0;
 }
 
 bool sky_torch_is(const struct sky_map *map)
@@ -154,7 +157,8 @@ static sky_status list_storages(struct sky_torch_file *file)
     if (mentioned > MAX_STORAGES) return sky_torch_refuse(file, NULL, "more than 200000 storages");
     SKY_TRY(sky_alloc(&file->storages, (size_t)mentioned + 1, sizeof *file->storages, "a file's storages"));
     for (int64_t i = 0; i < file->pickle.value_count; i++)
-        if (file->pickle.values[i].kind == SKY_PICKLE_PERSISTENT) SKY_TRY(sky_torch_storage_read(file, &file->pickle.values[i], &file->storages[file->storage_count++]));
+        if (file->pickle.values[i].kind == SKY_PICKLE_PERSISTENT)
+            SKY_TRY(sky_torch_storage_read(file, &file->pickle.values[i], &file->storages[file->storage_count++]));
     qsort(file->storages, (size_t)file->storage_count, sizeof *file->storages, by_key);
     for (int64_t i = 0; i < file->storage_count; i++) {
         const struct sky_torch_storage *one = &file->storages[i], *before = kept ? &file->storages[kept - 1] : NULL;

@@ -119,7 +119,8 @@ static sky_status add_entry(struct archive *archive, const char *name, const voi
     sky_text_free(&head);
     put(&archive->directory, 0x02014b50, 4), put(&archive->directory, 20, 2), put(&archive->directory, 20, 2);
     put_description(&archive->directory, crc, count, name, 0);
-    put(&archive->directory, 0, 2), put(&archive->directory, 0, 2), put(&archive->directory, 0, 2), put(&archive->directory, 0, 4), put(&archive->directory, at, 4);
+    put(&archive->directory, 0, 2), put(&archive->directory, 0, 2), put(&archive->directory, 0, 2), put(&archive->directory, 0, 4),
+        put(&archive->directory, at, 4);
     sky_text_append(&archive->directory, name);
     archive->entries++;
     return status;

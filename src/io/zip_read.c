@@ -63,7 +63,8 @@ static sky_status find_directory(const struct sky_zip *zip, struct directory *ou
     if (number(bytes + end + 4, 2) || number(bytes + end + 6, 2)) return refuse(zip, NULL, "an archive in several parts");
     if (end >= LOCATOR_BYTES && number(bytes + end - LOCATOR_BYTES, 4) == locator_mark) {
         const uint64_t at = number(bytes + end - LOCATOR_BYTES + 8, 8);
-        if (at > end - LOCATOR_BYTES || end - LOCATOR_BYTES - at < END64_BYTES || number(bytes + at, 4) != end64_mark) return refuse(zip, NULL, "its zip64 directory is missing");
+        if (at > end - LOCATOR_BYTES || end - LOCATOR_BYTES - at < END64_BYTES || number(bytes + at, 4) != end64_mark)
+            return refuse(zip, NULL, "its zip64 directory is missing");
         *out = (struct directory){number(bytes + at + 48, 8), number(bytes + at + 40, 8), number(bytes + at + 32, 8)};
         end = (size_t)at;
     }
@@ -104,7 +105,8 @@ static sky_status find_data(const struct sky_zip *zip, const struct directory *d
     if (entry->at > directory->at || directory->at - entry->at < LOCAL_BYTES || number(bytes + entry->at, 4) != local_mark)
         return refuse(zip, entry->name, "it does not begin where the directory says");
     const uint64_t head = LOCAL_BYTES + number(bytes + entry->at + 26, 2) + number(bytes + entry->at + 28, 2);
-    if (head > directory->at - entry->at || entry->packed_bytes > directory->at - entry->at - head) return refuse(zip, entry->name, "its data lie outside the archive");
+    if (head > directory->at - entry->at || entry->packed_bytes > directory->at - entry->at - head)
+        return refuse(zip, entry->name, "its data lie outside the archive");
     if (number(bytes + entry->at + 26, 2) != length || memcmp(bytes + entry->at + LOCAL_BYTES, entry->name, length) != 0)
         return refuse(zip, entry->name, "it has another name in front of its data");
     entry->at += head;
@@ -155,7 +157,8 @@ static sky_status read_directory(struct sky_zip *zip)
     for (uint64_t i = 0; i < directory.count; i++) SKY_TRY(read_entry(zip, &directory, &at, end));
     qsort(zip->entries, (size_t)zip->count, sizeof *zip->entries, by_place);
     for (int64_t i = 1; i < zip->count; i++)
-        if (zip->entries[i].at < zip->entries[i - 1].at + zip->entries[i - 1].packed_bytes) return refuse(zip, zip->entries[i].name, "it overlaps another entry");
+        if (zip->entries[i].at < zip->entries[i - 1].at + zip->entries[i - 1].packed_bytes)
+            return refuse(zip, zip->entries[i].name, "it overlaps another entry");
     qsort(zip->entries, (size_t)zip->count, sizeof *zip->entries, by_name);
     for (int64_t i = 1; i < zip->count; i++)
         if (by_name(&zip->entries[i], &zip->entries[i - 1]) == 0) return refuse(zip, zip->entries[i].name, "it comes twice");
@@ -232,7 +235,8 @@ sky_status sky_zip_read(struct sky_zip *zip, struct sky_zip_entry *entry, const 
         if (entry->bytes > zip->unpacked_limit - zip->unpacked_bytes) return refuse(zip, entry->name, "it unpacks to far more than weights do");
         SKY_TRY(sky_alloc(&entry->unpacked, (size_t)entry->bytes + 1, 1, "an unpacked entry"));
         zip->unpacked_bytes += (size_t)entry->bytes;
-        if (!inflate_whole(zip->map->bytes + entry->at, entry->packed_bytes, entry->unpacked, entry->bytes)) return refuse(zip, entry->name, "its deflated data are damaged");
+        if (!inflate_whole(zip->map->bytes + entry->at, entry->packed_bytes, entry->unpacked, entry->bytes))
+            return refuse(zip, entry->name, "its deflated data are damaged");
     }
     const unsigned char *bytes = entry->deflated ? entry->unpacked : zip->map->bytes + entry->at;
     if (!entry->checked && checksum(bytes, entry->bytes) != entry->crc) return refuse(zip, entry->name, "its checksum is wrong");

@@ -1,5 +1,6 @@
 /*
- * Renaming behind export.h. In the reference layout every view has its own prefix, and a shared trunk appears under each, as torch saves it; a writer may store aliases once.
+ * Renaming behind export.h. In the reference layout every view has its own prefix, and a shared trunk appears under each, as torch saves it; a writer may
+ * store aliases once.
  */
 #include "export.h"
 
@@ -69,7 +70,8 @@ static sky_status add_classifier(struct sky_export *list, const struct sky_safet
 }
 
 /* Every tensor of `trunk` under `prefix`, spelled for torch. */
-static sky_status add_trunk(struct sky_export *list, const struct sky_safetensors *weights, const struct sky_export_options *options, const char *trunk, const char *prefix, bool gem)
+static sky_status add_trunk(struct sky_export *list, const struct sky_safetensors *weights, const struct sky_export_options *options, const char *trunk,
+                            const char *prefix, bool gem)
 {
     const bool legacy = options->legacy && options->layout != SKY_LAYOUT_TORCHVISION && options->layout != SKY_LAYOUT_TIMM;
     const size_t length = strlen(trunk);
@@ -122,7 +124,8 @@ static sky_status add_reference(struct sky_export *list, const struct sky_safete
     const bool shared = has_trunk(weights, "backbone");
     const char *satellite = shared ? "backbone" : "backbone_satellite", *drone = shared ? "backbone" : "backbone_drone";
     SKY_TRY(add_trunk(list, weights, options, satellite, "model_1.model.", true));
-    SKY_TRY(add_trunk(list, weights, options, options->views == 2 ? drone : satellite, "model_2.model.", true)); /* the street view's, when there are three: never asked for here */
+    const char *second = options->views == 2 ? drone : satellite; /* of three, the street view's: never asked for here */
+    SKY_TRY(add_trunk(list, weights, options, second, "model_2.model.", true));
     if (options->views == 3) SKY_TRY(add_trunk(list, weights, options, drone, "model_3.model.", true));
     return add_heads(list, weights);
 }

@@ -1,5 +1,6 @@
 /*
- * The name rules behind key_map.h. One rule for trunks serves all layouts, since they differ in three spellings; the layout is found from keys that only it has.
+ * The name rules behind key_map.h. One rule for trunks serves all layouts, since they differ in three spellings; the layout is found from keys that only it
+ * has.
  */
 #include "key_map.h"
 
@@ -76,7 +77,7 @@ static enum sky_key_fate keep(struct sky_key *key, const char *name)
     return SKY_KEY_TAKEN;
 }
 
-/* "classifier3.add_block.0.weight", "classifier00...": a head of ours. "classifier.add_block...", the single head of University-1652's baseline, is classifier0. */
+/* "classifier3.add_block.0.weight", "classifier00...": a head of ours. "classifier.add_block...", the baseline's single head, is classifier0. */
 static enum sky_key_fate map_head(struct sky_key *key, const char *name)
 {
     if (!starts(name, "classifier")) return SKY_KEY_UNKNOWN;
@@ -93,7 +94,8 @@ static enum sky_key_fate map_head(struct sky_key *key, const char *name)
 static enum sky_key_fate map_own(struct sky_key *key, const char *name)
 {
     if (starts(name, "momentum/") || starts(name, "ema/")) return SKY_KEY_OPTIMIZER;
-    if (starts(name, "backbone.") || starts(name, "backbone_satellite.") || starts(name, "backbone_drone.") || strcmp(name, "gem.p") == 0) return keep(key, name);
+    if (starts(name, "backbone.") || starts(name, "backbone_satellite.") || starts(name, "backbone_drone.") || strcmp(name, "gem.p") == 0)
+        return keep(key, name);
     return map_head(key, name);
 }
 
@@ -153,7 +155,7 @@ static bool has(const struct sky_key_map *map, const char *prefix, const char *p
 static sky_status guess_layout(const struct sky_key_map *map, const char *path, enum sky_layout *out)
 {
     if (has(map, "", ".se.fc.0.")) {
-        sky_fail(SKY_FORMAT, path, "an SE network whose squeeze layers have no bias (keys like layer1.0.se.fc.0.weight): of the four SE-ResNets going round, this one is not read");
+        sky_fail(SKY_FORMAT, path, "an SE network whose squeeze layers have no bias (keys like layer1.0.se.fc.0.weight) is not read");
         return sky_hint("use timm's legacy_seresnet50 (se_resnet50-ce0d4300.pth) or seresnet50");
     }
     *out = SKY_LAYOUT_COUNT;
@@ -164,7 +166,8 @@ static sky_status guess_layout(const struct sky_key_map *map, const char *path, 
     else if (has(map, "layer1.0.conv1.", "") || has(map, "features.0.", "")) *out = SKY_LAYOUT_TORCHVISION;
     if (*out != SKY_LAYOUT_COUNT) return SKY_OK;
     sky_fail(SKY_FORMAT, path, "its keys are of no network that is known here; the first is '%s'", map->count ? map->keys[0].tensor->name : "");
-    return sky_hint("known are ResNet, SE-ResNet and VGG16 of torchvision and timm, and checkpoints of University-1652's baseline, LPN and MSBA; 'skygem weights show FILE' lists the keys");
+    return sky_hint("known are ResNet, SE-ResNet and VGG16 of torchvision and timm, and checkpoints of University-1652's baseline, LPN and MSBA; "
+                    "'skygem weights show FILE' lists the keys");
 }
 
 static sky_status choose_layout(struct sky_key_map *map, const char *path, enum sky_layout wanted)

@@ -1,5 +1,6 @@
 /*
- * Where a model's parameters come from and go to as named tensors in files: the seed, a weights file, a checkpoint. Works slice by slice through host copies of one tensor at a time.
+ * Where a model's parameters come from and go to as named tensors in files: the seed, a weights file, a checkpoint. Works slice by slice through host copies
+ * of one tensor at a time.
  */
 #include "parameters.h"
 
@@ -135,7 +136,8 @@ static sky_status from_file(void *context, const struct sky_slice *slice, float 
     return SKY_OK;
 }
 
-sky_status sky_parameters_read(const struct sky_model *model, struct sky_executor *executor, const struct sky_safetensors *file, enum sky_arena arena, const char *prefix)
+sky_status sky_parameters_read(const struct sky_model *model, struct sky_executor *executor, const struct sky_safetensors *file, enum sky_arena arena,
+                               const char *prefix)
 {
     struct filed filed = {.path = file->path, .tensors = file->tensors, .count = file->tensor_count, .prefix = prefix};
     return fill(model, executor, arena, from_file, &filed);
@@ -165,8 +167,8 @@ static sky_status check_trunk(const struct sky_model *model, const struct sky_im
         snprintf(example, sizeof example, "%s", slice.name);
     }
     if (have == want) return SKY_OK;
-    sky_fail(SKY_FORMAT, import->file.path, "%lld of the trunk's %lld tensors fit; the first that does not: %s, in the file %s, in the model %s", (long long)have, (long long)want, example,
-             in_file, shape);
+    sky_fail(SKY_FORMAT, import->file.path, "%lld of the trunk's %lld tensors fit; the first that does not: %s, in the file %s, in the model %s",
+             (long long)have, (long long)want, example, in_file, shape);
     return sky_hint("check [model] backbone, se_layout and width against the weights: skygem weights import FILE --experiment EXPERIMENT.ini");
 }
 
@@ -179,7 +181,8 @@ static sky_status check_kind(const struct sky_import *import, enum sky_se_layout
     if (!import->map.squeeze || (own && !stored)) return SKY_OK;
     const char *kind = own ? stored : names[import->map.legacy ? SKY_SE_LEGACY : SKY_SE_TIMM];
     if (strcmp(kind, names[wanted]) == 0) return SKY_OK;
-    sky_fail(SKY_FORMAT, import->file.path, "an SE network of the %s kind, but model.se_layout is %s: they stride and pool in different places", kind, names[wanted]);
+    sky_fail(SKY_FORMAT, import->file.path, "an SE network of the %s kind, but model.se_layout is %s: they stride and pool in different places", kind,
+             names[wanted]);
     return sky_hint("set model.se_layout=%s", kind);
 }
 
@@ -187,9 +190,11 @@ static void say_taken(const struct filed *filed, const struct sky_import *import
 {
     const char *layout = sky_layout_names[import->map.layout];
     sky_log(SKY_LOG_INFO, "weights: %lld tensors taken from %s (layout %s)", (long long)filed->taken, filed->path, layout);
-    if (filed->missing + filed->other_shape) sky_log(SKY_LOG_WARNING, "weights: %lld tensors keep their initial values: %s", (long long)(filed->missing + filed->other_shape), filed->names.text);
+    if (filed->missing + filed->other_shape)
+        sky_log(SKY_LOG_WARNING, "weights: %lld tensors keep their initial values: %s", (long long)(filed->missing + filed->other_shape), filed->names.text);
     for (int64_t i = 0; i < import->map.count; i++)
-        if (import->map.keys[i].fate == SKY_KEY_UNKNOWN) sky_log(SKY_LOG_WARNING, "weights: '%s' of the file has no place in the model", import->map.keys[i].tensor->name);
+        if (import->map.keys[i].fate == SKY_KEY_UNKNOWN)
+            sky_log(SKY_LOG_WARNING, "weights: '%s' of the file has no place in the model", import->map.keys[i].tensor->name);
 }
 
 sky_status sky_parameters_load(const struct sky_model *model, struct sky_executor *executor, const struct sky_config *config, const char *path)
@@ -209,7 +214,8 @@ sky_status sky_parameters_load(const struct sky_model *model, struct sky_executo
     return status;
 }
 
-sky_status sky_parameters_collect(const struct sky_model *model, struct sky_executor *executor, enum sky_arena arena, const char *prefix, struct sky_tensor_list *list)
+sky_status sky_parameters_collect(const struct sky_model *model, struct sky_executor *executor, enum sky_arena arena, const char *prefix,
+                                  struct sky_tensor_list *list)
 {
     void *host = NULL;
     sky_status status = SKY_OK;

@@ -22,8 +22,12 @@ sky_status sky_parameters_initialise(const struct sky_model *model, struct sky_e
 /* The moving average starts at the parameters. Does nothing when there is none. */
 sky_status sky_parameters_start_average(struct sky_executor *executor);
 
-/* Every tensor PREFIX+name must be there with its shape: parameters and buffers for PARAMS, learned tensors alone for MOMENTUM ("momentum/"), GRADS and EMA ("ema/"). */
-sky_status sky_parameters_read(const struct sky_model *model, struct sky_executor *executor, const struct sky_safetensors *file, enum sky_arena arena, const char *prefix);
+/*
+ * Every tensor PREFIX+name must be there with its shape: parameters and buffers for PARAMS, learned tensors alone for MOMENTUM ("momentum/"), GRADS and EMA
+ * ("ema/").
+ */
+sky_status sky_parameters_read(const struct sky_model *model, struct sky_executor *executor, const struct sky_safetensors *file, enum sky_arena arena,
+                               const char *prefix);
 
 /* Replaces the learned tensors by PREFIX+name ("ema/": the averaged ones), buffers left as they are. */
 sky_status sky_parameters_overlay(const struct sky_model *model, struct sky_executor *executor, const struct sky_safetensors *file, const char *prefix);
@@ -32,6 +36,7 @@ sky_status sky_parameters_overlay(const struct sky_model *model, struct sky_exec
 sky_status sky_parameters_load(const struct sky_model *model, struct sky_executor *executor, const struct sky_config *config, const char *path);
 
 /* Appends every tensor of the arena as PREFIX+name. */
-sky_status sky_parameters_collect(const struct sky_model *model, struct sky_executor *executor, enum sky_arena arena, const char *prefix, struct sky_tensor_list *list);
+sky_status sky_parameters_collect(const struct sky_model *model, struct sky_executor *executor, enum sky_arena arena, const char *prefix,
+                                  struct sky_tensor_list *list);
 
 #endif

@@ -88,9 +88,10 @@ expect_out "of another shape   100"
 expect_out "backbone.conv1.weight in the file [8, 3, 7, 7], in the model [64, 3, 7, 7]"
 refused "of the legacy kind" "$golden/legacy_se_resnet50_older.pth" --experiment "$work/tiny.ini" --set model.backbone=se_resnet50 --set model.se_layout=timm
 refused "of layout legacy, not torchvision" "$golden/legacy_se_resnet50_older.pth" --layout torchvision
-refused "keys are not known" "$golden/reference_msba.pth" --experiment "$work/tiny.ini" --set model.backbone=resnet18 --set model.partition=lpn --set model.pooling=avg
+lpn=(--experiment "$work/tiny.ini" --set model.backbone=resnet18 --set model.partition=lpn --set model.pooling=avg)
+refused "keys are not known" "$golden/reference_msba.pth" "${lpn[@]}"
 expect_out "model_1.classifier5.add_block.0.weight"
-run "$program" weights import "$golden/reference_msba.pth" --experiment "$work/tiny.ini" --set model.backbone=resnet18 --set model.partition=lpn --set model.pooling=avg --allow-unexpected --json
+run "$program" weights import "$golden/reference_msba.pth" "${lpn[@]}" --allow-unexpected --json
 expect_code 0
 expect_out '"unexpected": ["model_1.classifier4.add_block.0.weight"'
 expect_out '"missing": []'
@@ -129,15 +130,17 @@ fails_with 2 "output is missing" "$program" weights export "$work/reference_base
 fails_with 1 "skygem weights import" "$program" weights export "$golden/reference_lpn.pth" -o "$work/no.pth"
 
 # ---- training from them ----
-run "$program" train "$work/tiny.ini" -o "$work/run" --no-eval --set model.weights="$golden/torchvision_resnet18.pth" --set model.backbone=resnet18 --set train.epochs=1
+start() { run "$program" train "$work/tiny.ini" --no-eval --set train.epochs=1 "$@"; }
+start -o "$work/run" --set model.weights="$golden/torchvision_resnet18.pth" --set model.backbone=resnet18
 expect_code 0
 expect_err "100 tensors taken from $golden/torchvision_resnet18.pth (layout torchvision)"
 expect_err "keep their initial values: gem.p"
-run "$program" train "$work/tiny.ini" -o "$work/run-two" --no-eval --set model.weights="$work/torchvision_resnet18.safetensors" --set model.backbone=resnet18 --set model.share_views=no --set train.epochs=1
+start -o "$work/run-two" --set model.weights="$work/torchvision_resnet18.safetensors" --set model.backbone=resnet18 --set model.share_views=no
 expect_code 0
 expect_err "200 tensors taken from" # one trunk for both views
 fails_with 1 "of the trunk's" "$program" train "$work/tiny.ini" -o "$work/run-no" --set model.weights="$golden/torchvision_resnet18.pth"
-fails_with 1 "of the legacy kind" "$program" train "$work/tiny.ini" -o "$work/run-no" --set model.backbone=se_resnet50 --set model.weights="$work/legacy_se_resnet50_older.safetensors"
+fails_with 1 "of the legacy kind" "$program" train "$work/tiny.ini" -o "$work/run-no" --set model.backbone=se_resnet50 \
+    --set model.weights="$work/legacy_se_resnet50_older.safetensors"
 fails_with 1 "skygem weights import" "$program" eval "$work/tiny.ini" --weights "$golden/torchvision_resnet18.pth"
 
 # A checkpoint's run folder says which kind of SE network it is; averaged parameters are what is exported.

@@ -10,6 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 weight = numpy.arange(2 * 3 * 1 * 2, dtype=numpy.float32).reshape(2, 3, 1, 2) / 8 - 0.5
+constants = {"w": weight, "shape": numpy.array([0, -1], numpy.int64), "half": numpy.array(0.25, numpy.float32)}
 nodes = [
     helper.make_node("Conv", ["images", "w"], ["y"], name="y", kernel_shape=[1, 2], pads=[0, 0, 0, 0], strides=[1, 300]),
     helper.make_node("MaxPool", ["y"], ["p"], name="p", ceil_mode=1, kernel_shape=[1, 1]),
@@ -20,7 +21,7 @@ graph = helper.make_graph(
     "tiny",
     [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", 3, 1, 200])],
     [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", 2])],
-    [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(numpy.array([0, -1], numpy.int64), "shape"), numpy_helper.from_array(numpy.array(0.25, numpy.float32), "half")],
+    [numpy_helper.from_array(array, name) for name, array in constants.items()],
     doc_string="a model of three nodes",
 )
 model = helper.make_model(graph, producer_name="skygem", producer_version="0.1.0", opset_imports=[helper.make_opsetid("", 13)])

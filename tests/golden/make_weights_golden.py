@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Makes tests/golden/weights: small .pth files of every layout that `skygem weights import` reads, and what PyTorch computes with them.
 
-Debian 12: apt-get install python3-torch python3-torchvision; then run this file with /usr/bin/python3. Each NAME.pth has its NAME.expected.safetensors: the experiment
-(metadata `overrides`), the images, the features [heads, images, embedding] that the network gives in float64, and, where the file is a trunk alone, heads to
-put on it. To stay small the tensors of a .pth are views, at random places and some with turned strides, into one table: torch stores that once.
+Debian 12: apt-get install python3-torch python3-torchvision; then run this file with /usr/bin/python3. Each NAME.pth has its NAME.expected.safetensors: the
+experiment (metadata `overrides`), the images, the features [heads, images, embedding] that the network gives in float64, and, where the file is a trunk
+alone, heads to put on it. To stay small the tensors of a .pth are views, at random places and some with turned strides, into one table: torch stores that
+once.
 
 make_weights_golden.py --full FOLDER IMAGE...: the same at full size, from torchvision's own networks where there are some, on the given images. Not for
 committing: weights_golden_test.sh calls it where torch is installed.
@@ -66,7 +67,8 @@ def write_expected(folder, name, overrides, images, tensors):
 
 
 def heads_of(model):
-    return {"head/" + name: value.detach().float().numpy() for name, value in model.state_dict().items() if name.startswith("classifier") and "num_batches" not in name and ".classifier." not in name}
+    heads = {name: value for name, value in model.state_dict().items() if name.startswith("classifier") and ".classifier." not in name}
+    return {"head/" + name: value.float().numpy() for name, value in heads.items() if not name.endswith("num_batches_tracked")}
 
 
 def small_model(overrides, dtype):
@@ -139,7 +141,8 @@ def make_small():
 
 
 def settle(trunk, images):
-    """Running statistics of the images themselves, so that random weights give maps of ordinary size; residual branches small, or rounding would grow a hundredfold."""
+    """Running statistics of the images themselves, so that random weights give maps of ordinary size. Residual branches are small, or rounding would grow
+    a hundredfold on its way through a deep network."""
     names = [name for name, module in trunk.named_modules() if isinstance(module, nn.BatchNorm2d)]
     for name, module in trunk.named_modules():
         if name in names:
@@ -197,7 +200,8 @@ def make_full(folder, files, with_vgg):
         vgg = backbone == "vgg16"
         overrides = [f"data.image_size={size}", "model.backbone=" + backbone, *TRUNK] + (["model.se_layout=" + layout] if layout else [])
         overrides += ["model.global_branch=layer4"] if vgg else []
-        model = Model(read_settings(["model.backbone=resnet18" if vgg and text.startswith("model.backbone") else text for text in overrides]), 5)  # as wide as VGG16
+        as_wide = [text.replace("vgg16", "resnet18") for text in overrides]  # torch_model.py's heads need a trunk as wide as VGG16
+        model = Model(read_settings(as_wide), 5)
         if vgg:
             network = torchvision.models.vgg16_bn(num_classes=1)
             trunk = VGGTrunk(network)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# weights export --format onnx: small networks of every kind are trained for a moment, exported, and run in onnxruntime (where that is installed) on images that skygem
-# embedded. Without it the models are still written, twice, and must be the same bytes; onnx_write_test compares the encoding with the onnx package's either way.
+# weights export --format onnx: small networks of every kind are trained for a moment, exported, and run in onnxruntime (where that is installed) on images that
+# skygem embedded. Without it the models are still written, twice, and must be the same bytes; onnx_write_test compares the encoding with the onnx package's
+# either way.
 source "$(dirname "$0")/../check.sh"
 source "$(dirname "$0")/../world.sh"
 golden=$source_dir/tests/golden
@@ -32,11 +33,12 @@ onnx_of() {
     expect_code 0
     if [ "$code" -eq 0 ]; then printf '%s\n' "$out"; else printf '%s\n' "${err: -600}"; fi
 }
-onnx_of paper drone model.backbone=se_resnet50 model.se_layout=legacy                                                  # msba, GeM by channel, up-sampled map, both maxima
+onnx_of paper drone model.backbone=se_resnet50 model.se_layout=legacy # msba, GeM by channel, up-sampled map, both maxima
 onnx_of rings drone model.backbone=se_resnet18 model.partition=lpn model.blocks=2 model.gem_learn=part model.ring_norm=ring
 onnx_of whole satellite model.backbone=resnet18 model.partition=none model.pooling=avg model.global_branch=none model.share_views=no train.ema=0.5
 onnx_of other drone model.backbone=resnet18 model.partition=none model.pooling=avg model.global_branch=none model.share_views=no
-onnx_of list drone model.backbone=resnet50 model.partition=list model.parts=ring2,square1,ring3 model.blocks=3 model.pooling=max model.part_attention=yes model.global_branch=layer4
+onnx_of list drone model.backbone=resnet50 model.partition=list model.parts=ring2,square1,ring3 model.blocks=3 model.pooling=max model.part_attention=yes \
+    model.global_branch=layer4
 onnx_of fixed drone model.backbone=resnet34 model.gem_learn=fixed model.part_attention=yes
 onnx_of single drone model.backbone=resnet18 model.gem_learn=scalar model.last_stride=2
 "$program" help config | grep -q vgg16 && onnx_of vgg drone model.backbone=vgg16 model.global_branch=layer4

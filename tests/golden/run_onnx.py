@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""run_onnx.py MODEL.onnx FEATURES.npy PATHS.txt ROOT SIZE: the exported network in onnxruntime on the images of PATHS (resized and normalised here, by Pillow and
-numpy) against the features that `skygem eval --save-features` wrote. Prints the largest difference over the largest value; fails above 1e-4.
+"""run_onnx.py MODEL.onnx FEATURES.npy PATHS.txt ROOT SIZE: the exported network in onnxruntime on the images of PATHS (resized and normalised here, by
+Pillow and numpy) against the features that `skygem eval --save-features` wrote. Prints the largest difference over the largest value; fails above 1e-4.
 run_onnx.py --check: says whether what this needs is there.
 """
 import os

@@ -1,6 +1,7 @@
 /*
- * Weights of PyTorch files: what our network computes with them against what PyTorch computed, for every layout (weights/, make_weights_golden.py); and real trained
- * weights of both .pth formats, tensor by tensor, against their checksums. With a folder as argument: the cases in it, made at full size (weights_test.sh).
+ * Weights of PyTorch files: what our network computes with them against what PyTorch computed, for every layout (weights/, make_weights_golden.py); and real
+ * trained weights of both .pth formats, tensor by tensor, against their checksums. With a folder as argument: the cases in it, made at full size
+ * (weights_test.sh).
  */
 #include "check.h"
 
@@ -173,7 +174,8 @@ static void check_real(const char *weights, const char *table)
 /* The same network in six files: equal values, but for rounding to half precision. */
 static void check_formats(void)
 {
-    static const char *const files[] = {"resnet20_zip.pth", "resnet20_legacy.pth", "resnet20.safetensors", "resnet20_zip_fp16.pth", "resnet20_fp16.safetensors", "resnet20_bf16.safetensors"};
+    static const char *const files[] = {"resnet20_zip.pth", "resnet20_legacy.pth", "resnet20.safetensors", "resnet20_zip_fp16.pth",
+                                        "resnet20_fp16.safetensors", "resnet20_bf16.safetensors"};
     static const double tolerances[] = {0, 0, 0, 1e-3, 1e-3, 1e-2};
     struct sky_tensor_file first = {0}, other = {0};
     char path[1024];
@@ -190,7 +192,8 @@ static void check_formats(void)
             for (int64_t k = 0; k < other.tensor_count && !found; k++)
                 if (!strcmp(other.tensors[k].name, first.tensors[i].name)) found = &other.tensors[k];
             float *a = malloc((size_t)count * sizeof *a), *b = malloc((size_t)count * sizeof *b);
-            if (CHECK(found != NULL) && CHECK_OK(sky_file_tensor_floats(&first.tensors[i], "a", a, count)) && CHECK_OK(sky_file_tensor_floats(found, "b", b, count))) {
+            if (CHECK(found != NULL) && CHECK_OK(sky_file_tensor_floats(&first.tensors[i], "a", a, count)) &&
+                CHECK_OK(sky_file_tensor_floats(found, "b", b, count))) {
                 double worst = 0;
                 for (int64_t e = 0; e < count; e++) worst = fmax(worst, fabs((double)a[e] - (double)b[e]) / fmax(fabs((double)a[e]), 1e-3));
                 check_that(worst <= tolerances[f], "the same network", __FILE__, __LINE__, files[f]);

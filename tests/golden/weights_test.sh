@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Weights at full size, where PyTorch is installed: torchvision's networks (random weights with settled statistics; SE networks by torch_model.py) are imported from both
-# .pth formats, and their features compared on real pictures; what we export loads into torchvision's networks and into a three-view model, strictly and bit for bit.
+# Weights at full size, where PyTorch is installed: torchvision's networks (random weights with settled statistics; SE networks by torch_model.py) are imported
+# from both .pth formats, and their features compared on real pictures; what we export loads into torchvision's networks and into a three-view model, strictly
+# and bit for bit.
 source "$(dirname "$0")/../check.sh"
 golden=$source_dir/tests/golden
 
