@@ -26,7 +26,7 @@ static const struct sky_option options[] = {
     {"layout", 0, "WHICH", "reference", "reference (University-1652, LPN, MSBA), torchvision, timm or legacy (the trunk alone), or skygem", false},
     {"views", 0, "N", "3", "of the reference layout: 3 (satellite, street, drone: the street's is the satellite's) or 2", false},
     {"view", 0, "WHICH", "satellite", "satellite or drone: whose trunk an ONNX model has when each view has its own", false},
-    {"experiment", 'e', "FILE", NULL, "the experiment or run folder that the weights are of (default: the run folder that they lie in, if any)", false},
+    {"experiment", 'e', "FILE", NULL, "the experiment or run folder that the weights are of (default: the one they carry: checkpoints do)", false},
     {NULL, 0, NULL, NULL, NULL, false},
 };
 
@@ -41,30 +41,15 @@ static sky_status choose_format(const struct sky_args *args, const char *output,
     return SKY_OK;
 }
 
-/* FOLDER/run.ini or FOLDER/../run.ini of the weights' folder. NULL in *out when there is none. Heap text. */
-static sky_status find_run(const char *weights, char **out)
+/* The experiment behind the weights: given, or the file's own. *found is false without one. */
+static sky_status read_experiment(const struct sky_args *args, const struct sky_safetensors *weights, struct sky_config *config, bool *found)
 {
-    static const char *const places[] = {"run.ini", "../run.ini"};
-    char *folder = NULL, *path = NULL;
-    sky_status status = sky_path_folder(&folder, weights);
-    *out = NULL;
-    for (size_t i = 0; i < sizeof places / sizeof *places && status == SKY_OK && !*out; i++) {
-        status = sky_path_join(&path, folder, places[i]);
-        if (status == SKY_OK && sky_path_is_file(path)) *out = path;
-        else free(path);
-    }
-    free(folder);
-    return status;
-}
-
-/* The experiment behind the weights: given, or their run's. *found is false without one. */
-static sky_status read_experiment(const struct sky_args *args, struct sky_config *config, bool *found)
-{
-    const char *given = sky_args_text(args, "experiment");
+    const char *given = sky_args_text(args, "experiment"), *own = sky_safetensors_text(weights, "config");
     char *path = NULL;
-    sky_status status = given ? sky_experiment_path(given, &path) : find_run(args->operands[0], &path);
-    *found = path != NULL;
-    if (status == SKY_OK && path) status = sky_config_read(config, path, NULL, 0);
+    *found = given || own;
+    if (!given) return own ? sky_config_read_text(config, weights->path, own, NULL, 0) : SKY_OK;
+    sky_status status = sky_experiment_path(given, &path);
+    if (status == SKY_OK) status = sky_config_read(config, path, NULL, 0);
     free(path);
     return status;
 }
@@ -99,7 +84,7 @@ static sky_status export_onnx(const struct sky_args *args, const struct sky_safe
     bool found = false;
     int view = SKY_VIEW_SATELLITE;
     SKY_TRY(sky_args_choice(args, "view", views, SKY_VIEW_COUNT, &view));
-    SKY_TRY(read_experiment(args, &config, &found));
+    SKY_TRY(read_experiment(args, weights, &config, &found));
     if (!found) {
         sky_fail(SKY_USAGE, args->operands[0], "an ONNX model needs the experiment that the weights are of");
         return sky_hint("give --experiment EXPERIMENT.ini (or the run folder)");
@@ -120,7 +105,7 @@ static sky_status find_kind(const struct sky_args *args, const struct sky_safete
     for (int64_t i = 0; i < weights->tensor_count; i++) squeeze = squeeze || strstr(weights->tensors[i].name, ".se.fc1.");
     *legacy = stored && !strcmp(stored, "legacy");
     if (!squeeze || stored) return SKY_OK;
-    SKY_TRY(read_experiment(args, &config, &found));
+    SKY_TRY(read_experiment(args, weights, &config, &found));
     *legacy = found && config.model.se_layout == SKY_SE_LEGACY;
     sky_config_free(&config);
     if (found) return SKY_OK;

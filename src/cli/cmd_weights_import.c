@@ -144,14 +144,24 @@ static sky_status gather(struct work *work)
     return SKY_OK;
 }
 
+/* A complete model carries its experiment, as checkpoints do: embed and export then need no other file. */
 static sky_status write_out(struct work *work, const char *path)
 {
     const struct sky_config *config = &work->config;
-    const struct sky_file_text texts[] = {{"backbone", config->model.backbone}, {"se_layout", config->model.se_layout == SKY_SE_LEGACY ? "legacy" : "timm"}};
+    struct sky_file_text texts[3] = {{"backbone", config->model.backbone}};
+    const char *kind = config->model.se_layout == SKY_SE_LEGACY ? "legacy" : "timm";
+    char *experiment = NULL;
+    int64_t count = 1;
     /* our own files do not say which kind of SE they hold unless an experiment does */
-    const bool kind_known = work->import.map.squeeze && (work->import.map.layout != SKY_LAYOUT_SKYGEM || !work->trunk_only);
-    SKY_TRY(gather(work));
-    return sky_checkpoint_write(path, work->out, work->out_count, texts, kind_known ? 2 : 1);
+    if (work->import.map.squeeze && (work->import.map.layout != SKY_LAYOUT_SKYGEM || !work->trunk_only)) texts[count++] = (struct sky_file_text){"se_layout", kind};
+    sky_status status = gather(work);
+    if (status == SKY_OK && !work->trunk_only && !work->report.missing) {
+        status = sky_config_text(config, &experiment);
+        if (status == SKY_OK) texts[count++] = (struct sky_file_text){"config", experiment};
+    }
+    if (status == SKY_OK) status = sky_checkpoint_write(path, work->out, work->out_count, texts, count);
+    free(experiment);
+    return status;
 }
 
 /* ---- the report ---- */

@@ -91,15 +91,16 @@ sky_status sky_tensor_file_digest(const char *path, char hex[65], int *prefix_di
     int digits = 0;
     if (!end) end = name + strlen(name);
     while (digits < MAX_DIGITS && end - digits > name && is_hex(end[-digits - 1])) digits++;
-    if (digits < MIN_DIGITS || end - digits == name || (end[-digits - 1] != '-' && end[-digits - 1] != '_')) digits = 0;
+    if (digits < MIN_DIGITS || end - digits == name || end[-digits - 1] != '-') digits = 0;
     SKY_TRY(check_there(path));
     SKY_TRY(sky_map_open(&map, path));
     sky_sha256_begin(&sha);
     sky_sha256_add(&sha, map.bytes, map.count);
     sky_sha256_end(&sha, hex);
     sky_map_close(&map);
-    *prefix_digits = digits;
-    if (!digits || !memcmp(hex, end - digits, (size_t)digits)) return SKY_OK;
+    const bool right = digits && !memcmp(hex, end - digits, (size_t)digits), letters = digits && strspn(end - digits, "0123456789") < (size_t)digits;
+    *prefix_digits = right || letters ? digits : 0; /* decimal digits alone may be a date or a step */
+    if (right || !letters) return SKY_OK;
     sky_fail(SKY_FORMAT, path, "its name promises a SHA-256 that begins with %.*s, it is %.16s...", digits, end - digits, hex);
     return sky_hint("the file is damaged or not the one it is named after: fetch it again (or rename it if you made it yourself)");
 }

@@ -23,8 +23,8 @@ sky_status sky_tensor_file_open(struct sky_tensor_file *file, const char *path);
 void sky_tensor_file_close(struct sky_tensor_file *file);
 
 /*
- * torchvision and others put the first digits of a file's SHA-256 into its name: resnet50-0676ba61.pth. *prefix_digits: how many there are (0: none).
- * SKY_FORMAT when they are not the file's: it was damaged on its way. hex: the whole digest.
+ * torchvision and others put the first digits of a file's SHA-256 into its name: resnet50-0676ba61.pth. *prefix_digits: how many there are (0: none; a date
+ * or a step is none). SKY_FORMAT when they are not the file's: it was damaged on its way. hex: the whole digest.
  */
 sky_status sky_tensor_file_digest(const char *path, char hex[65], int *prefix_digits);
 

@@ -143,7 +143,7 @@ fails_with 1 "of the legacy kind" "$program" train "$work/tiny.ini" -o "$work/ru
     --set model.weights="$work/legacy_se_resnet50_older.safetensors"
 fails_with 1 "skygem weights import" "$program" eval "$work/tiny.ini" --weights "$golden/torchvision_resnet18.pth"
 
-# A checkpoint's run folder says which kind of SE network it is; averaged parameters are what is exported.
+# A checkpoint says which kind of SE network it is; averaged parameters are what is exported.
 run "$program" train "$work/tiny.ini" -o "$work/run-se" --no-eval --set train.epochs=1 --set train.ema=0.9 --quiet
 expect_code 0
 checkpoint=$(ls "$work"/run-se/checkpoints/*.safetensors)
@@ -153,7 +153,13 @@ expect_err "averaged parameters"
 run "$program" weights import "$work/run-se.pth" -o "$work/run-se.safetensors" --experiment "$work/run-se"
 expect_code 0
 expect_out "missing            none"
-cp "$checkpoint" "$work/alone.safetensors"
-fails_with 2 "does not say which" "$program" weights export "$work/alone.safetensors" -o "$work/no.pth"
+run "$program" embed "$world/test/query_drone" -o "$work/features.npy" --weights "$work/run-se.safetensors" --quiet # it is complete, and carries its experiment
+expect_code 0
+run "$program" weights import "$checkpoint" -o "$work/trunk.safetensors" --experiment "$work/tiny.ini" --set train.ema=0.9
+expect_code 0
+expect_out "the optimiser's state"
+run "$program" weights export "$work/run-se.safetensors" -o "$work/run-se-ours.safetensors" --layout skygem
+expect_code 0
+fails_with 2 "does not say which" "$program" weights export "$work/run-se-ours.safetensors" -o "$work/no.pth"
 
 world_done

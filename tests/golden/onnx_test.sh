@@ -43,7 +43,9 @@ onnx_of fixed drone model.backbone=resnet34 model.gem_learn=fixed model.part_att
 onnx_of single drone model.backbone=resnet18 model.gem_learn=scalar model.last_stride=2
 "$program" help config | grep -q vgg16 && onnx_of vgg drone model.backbone=vgg16 model.global_branch=layer4
 
-cp "$work"/paper/checkpoints/*.safetensors "$work/alone.safetensors"
+given=(--experiment "$work/tiny.ini" --set model.backbone=resnet18)
+run "$program" weights import "$golden/weights/torchvision_resnet18.pth" -o "$work/alone.safetensors" "${given[@]}"
+expect_code 0
 fails_with 2 "needs the experiment" "$program" weights export "$work/alone.safetensors" -o "$work/no.onnx"
 fails_with 1 "should be" "$program" weights export "$work/alone.safetensors" -o "$work/no.onnx" --experiment "$work/whole"
 world_done

@@ -393,8 +393,9 @@ static void test_digest(void)
         const char *name;
         int digits;
         bool right;
-    } cases[] = {{"abc-ba7816bf.pth", 8, true}, {"abc_ba7816bf8f01cfea.th", 16, true}, {"net-ba7816be.pth", 8, false}, {"ba7816be.pth", 0, true},
-                 {"net-0676ba6.pth", 0, true},  {"resnet50.pth", 0, true},             {"net-ba7816bf", 8, true},      {"abcba7816be.pth", 0, true}};
+    } cases[] = {{"abc-ba7816bf.pth", 8, true}, {"abc-ba7816bf8f01cfea.th", 16, true}, {"net-ba7816be.pth", 8, false}, {"ba7816be.pth", 0, true},
+                 {"net-0676ba6.pth", 0, true},  {"resnet50.pth", 0, true},             {"net-ba7816bf", 8, true},      {"abcba7816be.pth", 0, true},
+                 {"net_ba7816be.pth", 0, true},  {"step-000000003.pth", 0, true},       {"net-20240131.pth", 0, true}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char hex[65] = "";
         int digits = -1;
