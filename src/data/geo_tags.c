@@ -40,7 +40,8 @@ static bool read_line(char *line, struct sky_geo_tag *out)
     char *fields[3] = {NULL}, *rest = NULL;
     for (int i = 0; i < 3; i++)
         if (!(fields[i] = strtok_r(i ? NULL : line, " ,\t\r", &rest))) return false;
-    return read_label(fields[0], &out->label) && read_degrees(fields[1], 'E', 'W', 180, &out->longitude) && read_degrees(fields[2], 'N', 'S', 90, &out->latitude);
+    return read_label(fields[0], &out->label) && read_degrees(fields[1], 'E', 'W', 180, &out->longitude) &&
+           read_degrees(fields[2], 'N', 'S', 90, &out->latitude);
 }
 
 static int by_label(const void *a, const void *b)

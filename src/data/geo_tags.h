@@ -1,6 +1,6 @@
 /*
- * Where the places of DenseUAV are: one line an image in Dense_GPS_ALL.txt (or Dense_GPS_test.txt, or both) below the root: path, E<longitude>, N<latitude>, height.
- * A place is its folder's number, as the reference takes it: all its images count as standing at the position of its last line.
+ * Where the places of DenseUAV are: one line an image in Dense_GPS_ALL.txt (or Dense_GPS_test.txt, or both) below the root: path, E<longitude>, N<latitude>,
+ * height. A place is its folder's number, as the reference takes it: all its images count as standing at the position of its last line.
  */
 #ifndef SKY_DATA_GEO_TAGS_H
 #define SKY_DATA_GEO_TAGS_H
@@ -12,7 +12,7 @@ struct sky_geo_tags {
     struct sky_geo_tag {
         int64_t label;
         double longitude, latitude; /* degrees */
-    } *tags;
+    } * tags;
     int64_t count;
 };
 

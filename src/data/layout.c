@@ -16,10 +16,7 @@ const char *sky_data_format_name(int format)
     return names[format];
 }
 
-struct sky_layout sky_layout_native(void)
-{
-    return (struct sky_layout){"train", "test", 0};
-}
+struct sky_layout sky_layout_native(void) { return (struct sky_layout){"train", "test", 0}; }
 
 static int by_height(const void *a, const void *b)
 {

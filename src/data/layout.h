@@ -1,5 +1,6 @@
 /*
- * Where the data sets that are read keep their images (domain of [data] format). All have one folder a place below one folder a view; they differ in what lies above:
+ * Where the data sets that are read keep their images (domain of [data] format). All have one folder a place below one folder a view; they differ in what lies
+ * above:
  *
  *   university1652   train/{satellite,drone}                test/{query,gallery}_{satellite,drone}
  *   denseuav         the same, several satellite tiles a place, and a file of geo-tags beside them (geo_tags.h)
@@ -22,7 +23,8 @@ struct sky_layout sky_layout_native(void);
 
 enum { SKY_MAX_HEIGHTS = 16 };
 
-/* The layouts of a root: one, or one a height, ascending. height: only this one (0: all). SKY_DATA: none, or not this one; the heights that are there are named. */
+/* The layouts of a root: one, or one a height, ascending. height: only this one (0: all). SKY_DATA: none, or not this one; the heights that are there are
+ * named. */
 sky_status sky_layouts_find(const char *root, int format, int64_t height, struct sky_layout out[SKY_MAX_HEIGHTS], int *count);
 
 /* The layout that a training reads. SKY_CONFIG: sues200 without data.height. */

@@ -37,7 +37,8 @@ static void add_heights(const struct sky_config *config, struct sky_condition *l
         struct sky_condition *c = add(list, count, SKY_CONDITION_HEIGHT);
         const int64_t last = (g + 1) * frames / groups;
         c->first_frame = g * frames / groups + 1, c->last_frame = g + 1 < groups ? last : INT64_MAX;
-        snprintf(c->detail, sizeof c->detail, "frames %lld-%lld, %.0f to %.0f m", (long long)c->first_frame, (long long)last, metres_at(c->first_frame, frames), metres_at(last, frames));
+        snprintf(c->detail, sizeof c->detail, "frames %lld-%lld, %.0f to %.0f m", (long long)c->first_frame, (long long)last, metres_at(c->first_frame, frames),
+                 metres_at(last, frames));
     }
 }
 
@@ -47,7 +48,8 @@ int sky_conditions_list(const struct sky_config *config, bool drone_asks, struct
     add(out, &count, SKY_CONDITION_PLAIN);
     if (config->eval.rerank) {
         struct sky_condition *c = add(out, &count, SKY_CONDITION_RERANK);
-        snprintf(c->detail, sizeof c->detail, "k1 %lld, k2 %lld, lambda %g", (long long)config->eval.rerank_k1, (long long)config->eval.rerank_k2, config->eval.rerank_lambda);
+        snprintf(c->detail, sizeof c->detail, "k1 %lld, k2 %lld, lambda %g", (long long)config->eval.rerank_k1, (long long)config->eval.rerank_k2,
+                 config->eval.rerank_lambda);
     }
     for (int i = 0; drone_asks && i < config->eval.multi_query_count; i++) {
         struct sky_condition *c = add(out, &count, SKY_CONDITION_MULTI_QUERY);
@@ -63,7 +65,8 @@ int sky_conditions_list(const struct sky_config *config, bool drone_asks, struct
     for (int i = 0; i < config->eval.query_shift_count; i++) {
         struct sky_condition *c = add(out, &count, SKY_CONDITION_SHIFT);
         c->alteration = (struct sky_alteration){.shift = (int)config->eval.query_shift[i], .fill = (enum sky_shift_fill)config->eval.shift_fill};
-        snprintf(c->detail, sizeof c->detail, "%lld px, %s", (long long)config->eval.query_shift[i], config->eval.shift_fill == SKY_SHIFT_BLACK ? "black" : "mirror");
+        snprintf(c->detail, sizeof c->detail, "%lld px, %s", (long long)config->eval.query_shift[i],
+                 config->eval.shift_fill == SKY_SHIFT_BLACK ? "black" : "mirror");
     }
     for (int i = 0; i < config->eval.weather_count; i++) {
         struct sky_condition *c = NULL;

@@ -1,6 +1,6 @@
 /*
- * Under which conditions a model is scored beside the plain ones: fewer or averaged drone frames, shifted queries, weather, re-ranking. A list made from the experiment;
- * evaluate.c carries it out.
+ * Under which conditions a model is scored beside the plain ones: fewer or averaged drone frames, shifted queries, weather, re-ranking. A list made from the
+ * experiment; evaluate.c carries it out.
  */
 #ifndef SKY_EVAL_CONDITIONS_H
 #define SKY_EVAL_CONDITIONS_H
@@ -10,14 +10,23 @@
 
 #include <stdbool.h>
 
-enum sky_condition_kind { SKY_CONDITION_PLAIN, SKY_CONDITION_RERANK, SKY_CONDITION_MULTI_QUERY, SKY_CONDITION_SINGLE_FRAME, SKY_CONDITION_HEIGHT, SKY_CONDITION_SHIFT, SKY_CONDITION_WEATHER, SKY_CONDITION_KINDS };
+enum sky_condition_kind {
+    SKY_CONDITION_PLAIN,
+    SKY_CONDITION_RERANK,
+    SKY_CONDITION_MULTI_QUERY,
+    SKY_CONDITION_SINGLE_FRAME,
+    SKY_CONDITION_HEIGHT,
+    SKY_CONDITION_SHIFT,
+    SKY_CONDITION_WEATHER,
+    SKY_CONDITION_KINDS
+};
 
 struct sky_condition {
     enum sky_condition_kind kind;
-    int64_t count;                     /* multi query: images a query */
-    int64_t first_frame, last_frame;   /* single frame, height */
-    struct sky_alteration alteration;  /* shift, weather */
-    char detail[64];                   /* for people and JSON: "36", "frames 1-18, 256 to 213 m" */
+    int64_t count;                    /* multi query: images a query */
+    int64_t first_frame, last_frame;  /* single frame, height */
+    struct sky_alteration alteration; /* shift, weather */
+    char detail[64];                  /* for people and JSON: "36", "frames 1-18, 256 to 213 m" */
 };
 
 enum { SKY_MAX_CONDITIONS = 96 };

@@ -16,10 +16,7 @@ const int sky_ma_metres[SKY_MA_COUNT] = {3, 5, 10, 20, 50, 100};
 
 static const double decay = 5000, radius_metres = 6378137;
 
-double sky_geo_degrees(const struct sky_geo_tag *a, const struct sky_geo_tag *b)
-{
-    return hypot(a->longitude - b->longitude, a->latitude - b->latitude);
-}
+double sky_geo_degrees(const struct sky_geo_tag *a, const struct sky_geo_tag *b) { return hypot(a->longitude - b->longitude, a->latitude - b->latitude); }
 
 /* The haversine formula. */
 double sky_geo_metres(const struct sky_geo_tag *a, const struct sky_geo_tag *b)
@@ -31,7 +28,8 @@ double sky_geo_metres(const struct sky_geo_tag *a, const struct sky_geo_tag *b)
 }
 
 /* One query's share of each measure. found: [DEPTH] gallery rows, -1 behind the last. */
-static sky_status add_query(const struct sky_geo_tags *tags, const struct sky_geo_tag *from, const struct sky_features *gallery, const int64_t *found, struct sky_geo_scores *sums)
+static sky_status add_query(const struct sky_geo_tags *tags, const struct sky_geo_tag *from, const struct sky_features *gallery, const int64_t *found,
+                            struct sky_geo_scores *sums)
 {
     double nearness[DEPTH] = {0}, metres = INFINITY;
     for (int i = 0; i < DEPTH && found[i] >= 0; i++) {
@@ -50,7 +48,8 @@ static sky_status add_query(const struct sky_geo_tags *tags, const struct sky_ge
     return SKY_OK;
 }
 
-sky_status sky_geo_score(const struct sky_features *query, const struct sky_features *gallery, const struct sky_geo_tags *tags, int threads, struct sky_geo_scores *out)
+sky_status sky_geo_score(const struct sky_features *query, const struct sky_features *gallery, const struct sky_geo_tags *tags, int threads,
+                         struct sky_geo_scores *out)
 {
     struct sky_geo_scores sums = {{0}, {0}};
     int64_t *found = NULL;

@@ -1,5 +1,6 @@
 /*
- * Queries made of other rows: the frames of one height, one frame a place, or the mean of several frames of a place. Knows paths, labels and rows; ranks nothing.
+ * Queries made of other rows: the frames of one height, one frame a place, or the mean of several frames of a place. Knows paths, labels and rows; ranks
+ * nothing.
  */
 #ifndef SKY_EVAL_PICKS_H
 #define SKY_EVAL_PICKS_H

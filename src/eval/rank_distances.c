@@ -61,7 +61,8 @@ static sky_status allocate(const struct sky_match *match, int64_t first, int64_t
     return SKY_OK;
 }
 
-sky_status sky_rank_distances(const struct sky_match *match, int64_t first, int64_t count, const float *distances, int64_t items, int threads, struct sky_ranking *out)
+sky_status sky_rank_distances(const struct sky_match *match, int64_t first, int64_t count, const float *distances, int64_t items, int threads,
+                              struct sky_ranking *out)
 {
     struct right *rights = NULL;
     int64_t *counts = NULL;

@@ -35,14 +35,11 @@ struct sky_reranker {
     int32_t *holders;    /* gallery row numbers, ascending */
     float *shares;       /* their weights */
     struct sky_similarity *similarity;
-    double *work; /* [threads, count] scratch, zero between uses */
+    double *work;     /* [threads, count] scratch, zero between uses */
     int32_t *touched; /* [threads, count] */
 };
 
-static int64_t half_of(int64_t k1)
-{
-    return k1 / 2 + (k1 % 2 && k1 / 2 % 2); /* halves to even, as the paper's code rounds */
-}
+static int64_t half_of(int64_t k1) { return k1 / 2 + (k1 % 2 && k1 / 2 % 2); /* halves to even, as the paper's code rounds */ }
 
 /* The most that may be needed; a code can hardly be that long. */
 static size_t memory_bound(const struct sky_reranker *r)
@@ -52,7 +49,8 @@ static size_t memory_bound(const struct sky_reranker *r)
     if (code > n) code = n;
     double expanded = code * (double)r->settings.k2;
     if (expanded > n) expanded = n;
-    const double bytes = n * (double)r->query.dimensions * 4 + n * near * 16 + n * threads * (near + 16) * 16 + n * threads * 24 + n * (code + 2 * expanded) * 8;
+    const double bytes =
+        n * (double)r->query.dimensions * 4 + n * near * 16 + n * threads * (near + 16) * 16 + n * threads * 24 + n * (code + 2 * expanded) * 8;
     return bytes < 1e18 ? (size_t)bytes : (size_t)1e18;
 }
 
@@ -63,8 +61,8 @@ static sky_status check_memory(const struct sky_reranker *r)
     if (need <= limit) return SKY_OK;
     sky_print_bytes(need, need_text);
     sky_print_bytes(limit, limit_text);
-    sky_fail(SKY_UNSUPPORTED, "re-ranking", "%lld rows of %lld values with k1 %lld and k2 %lld may need %s; the limit is %s", (long long)r->count, (long long)r->query.dimensions,
-             (long long)r->settings.k1, (long long)r->settings.k2, need_text, limit_text);
+    sky_fail(SKY_UNSUPPORTED, "re-ranking", "%lld rows of %lld values with k1 %lld and k2 %lld may need %s; the limit is %s", (long long)r->count,
+             (long long)r->query.dimensions, (long long)r->settings.k1, (long long)r->settings.k2, need_text, limit_text);
     return sky_hint("lower k1 or k2, re-rank fewer rows, or leave re-ranking out");
 }
 
@@ -74,17 +72,14 @@ static double distance_of(const struct sky_reranker *r, int64_t a, int64_t b)
 }
 
 /* Relative to the farthest row of `row`, 0 .. 1. */
-static double relative(const struct sky_reranker *r, int64_t row, double squared)
-{
-    return r->farthest[row] > 0 ? squared / r->farthest[row] : 0;
-}
+static double relative(const struct sky_reranker *r, int64_t row, double squared) { return r->farthest[row] > 0 ? squared / r->farthest[row] : 0; }
 
 /* ---- neighbours ---- */
 
 struct search {
     struct sky_reranker *reranker;
-    int64_t first;   /* row of the tile's query 0 */
-    double *most;    /* [threads, count] */
+    int64_t first; /* row of the tile's query 0 */
+    double *most;  /* [threads, count] */
 };
 
 static void find_farthest(void *context, const struct sky_similarity_tile *tile)
@@ -267,7 +262,8 @@ static void copy_scaled(float *to, const struct sky_features *from, float scale)
     for (int64_t i = 0; i < from->count * from->dimensions; i++) to[i] = from->rows[i] * scale;
 }
 
-sky_status sky_reranker_create(struct sky_reranker **out, const struct sky_features *query, const struct sky_features *gallery, const struct sky_rerank *settings, int threads)
+sky_status sky_reranker_create(struct sky_reranker **out, const struct sky_features *query, const struct sky_features *gallery,
+                               const struct sky_rerank *settings, int threads)
 {
     struct sky_reranker *r = NULL;
     struct sky_measure measure = {0};
@@ -368,8 +364,8 @@ sky_status sky_reranker_distances(void *reranker, int64_t first, int64_t count, 
     return SKY_OK;
 }
 
-sky_status sky_score_reranked(const struct sky_features *query, const struct sky_features *gallery, const struct sky_rerank *settings, const int *protocols, int protocol_count, int threads,
-                              struct sky_scores *out)
+sky_status sky_score_reranked(const struct sky_features *query, const struct sky_features *gallery, const struct sky_rerank *settings, const int *protocols,
+                              int protocol_count, int threads, struct sky_scores *out)
 {
     struct sky_reranker *reranker = NULL;
     SKY_TRY(sky_reranker_create(&reranker, query, gallery, settings, threads));

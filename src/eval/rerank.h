@@ -20,16 +20,18 @@ struct sky_rerank {
 
 #define SKY_RERANK_BYTES ((size_t)4 << 30)
 
-/* Opaque: neighbours and encodings of both sets. The features are borrowed. SKY_UNSUPPORTED: more memory might be needed than max_bytes; the number is named. */
+/* Opaque: neighbours and encodings of both sets. The features are borrowed. SKY_UNSUPPORTED: more memory might be needed than max_bytes; the number is named.
+ */
 struct sky_reranker;
-sky_status sky_reranker_create(struct sky_reranker **out, const struct sky_features *query, const struct sky_features *gallery, const struct sky_rerank *settings, int threads);
+sky_status sky_reranker_create(struct sky_reranker **out, const struct sky_features *query, const struct sky_features *gallery,
+                               const struct sky_rerank *settings, int threads);
 void sky_reranker_destroy(struct sky_reranker *reranker);
 
 /* The final distances of queries first .. first+count-1 to every gallery row: [count, gallery]. A struct sky_reranker is the context: a sky_distance_source. */
 sky_status sky_reranker_distances(void *reranker, int64_t first, int64_t count, float *distances);
 
 /* sky_score with re-ranked distances. */
-sky_status sky_score_reranked(const struct sky_features *query, const struct sky_features *gallery, const struct sky_rerank *settings, const int *protocols, int protocol_count, int threads,
-                              struct sky_scores *out);
+sky_status sky_score_reranked(const struct sky_features *query, const struct sky_features *gallery, const struct sky_rerank *settings, const int *protocols,
+                              int protocol_count, int threads, struct sky_scores *out);
 
 #endif

@@ -25,15 +25,9 @@ static void scale_and_add(uint8_t *pixels, int size, double factor, double adden
     for (size_t i = 0; i < (size_t)size * (size_t)size * 3; i++) pixels[i] = table[pixels[i]];
 }
 
-static int nearest(double value)
-{
-    return value < 0 ? -(int)(0.5 - value) : (int)(value + 0.5);
-}
+static int nearest(double value) { return value < 0 ? -(int)(0.5 - value) : (int)(value + 0.5); }
 
-static int clamp(int value, int size)
-{
-    return value < 0 ? 0 : value >= size ? size - 1 : value;
-}
+static int clamp(int value, int size) { return value < 0 ? 0 : value >= size ? size - 1 : value; }
 
 /* The mean of 15 pixels along a line in any direction: 15 columns wide or 15 rows high. Edge pixels repeat. */
 static sky_status blow(uint64_t seed, uint32_t index, uint8_t *pixels, int size, struct sky_image *spare)

@@ -1,8 +1,8 @@
 /*
  * Weather over a picture, for tests of robustness: the ten conditions of MuSe-Net's protocol (domain: University-1652), made deterministic. Dark (0.4 x - 15),
- * over-exposure (1.6 x plus up to 30) and wind (motion blur over 15 pixels) have its parameters; fog, rain and snow are our own layers (five of drops or flakes,
- * far to near; sizes scale with the picture), since the library it uses draws them in ways of its own. So scores compare between models scored here, and only
- * roughly with published ones.
+ * over-exposure (1.6 x plus up to 30) and wind (motion blur over 15 pixels) have its parameters; fog, rain and snow are our own layers (five of drops or
+ * flakes, far to near; sizes scale with the picture), since the library it uses draws them in ways of its own. So scores compare between models scored here,
+ * and only roughly with published ones.
  *
  * Every draw is a function of (seed, element, image index): the same picture whatever the threads. Arithmetic is IEEE double without contraction, without
  * library functions but the square root: the same bytes on every machine.

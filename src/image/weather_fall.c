@@ -1,6 +1,6 @@
 /*
- * What falls: rain as streaks, snow as flakes, each in five layers from far (many, small, faint) to near (few, large), in one wind a picture. Sizes are parts of the
- * picture's side, so that another resolution sees the same weather.
+ * What falls: rain as streaks, snow as flakes, each in five layers from far (many, small, faint) to near (few, large), in one wind a picture. Sizes are parts
+ * of the picture's side, so that another resolution sees the same weather.
  */
 #include "weather.h"
 
@@ -72,7 +72,8 @@ void sky_weather_rain(uint64_t seed, uint32_t index, uint8_t *pixels, int size)
     veil(pixels, size, 110, 0.2);
     for (int l = 0; l < LAYERS; l++)
         for (int drop = 0; drop < rain[l].count; drop++) {
-            const double length = rain[l].size * unit * sky_rng_between(&rng, 0.7, 1.3), x = sky_rng_between(&rng, -0.2, 1.2) * size, y = sky_rng_uniform(&rng) * (size + length) - length;
+            const double length = rain[l].size * unit * sky_rng_between(&rng, 0.7, 1.3), x = sky_rng_between(&rng, -0.2, 1.2) * size,
+                         y = sky_rng_uniform(&rng) * (size + length) - length;
             streak(pixels, size, x, y, length, slope, rain[l].width * unit, sky_rng_between(&rng, 180, 220), rain[l].share);
         }
 }

@@ -1,5 +1,6 @@
 /*
- * Fog: a light grey whose density comes and goes like clouds. The clouds are smooth noise over lattices of 2, 4 ... 32 cells a side, each finer one half as strong.
+ * Fog: a light grey whose density comes and goes like clouds. The clouds are smooth noise over lattices of 2, 4 ... 32 cells a side, each finer one half as
+ * strong.
  */
 #include "weather.h"
 
@@ -10,10 +11,7 @@ enum { OCTAVES = 5, POINTS = (1 << OCTAVES) + 1, STRETCH = 256 };
 /* Of the picture that is hidden: 0.45 where the fog is thin, 0.85 where it is thick. */
 static const double thin = 0.45, thick = 0.85, grey = 225;
 
-static double ease(double t)
-{
-    return t * t * (3 - 2 * t);
-}
+static double ease(double t) { return t * t * (3 - 2 * t); }
 
 /* Adds one octave: values at the lattice's points, eased between them. noise: [count] of row y from column `first` on. */
 static void add_octave(const double lattice[POINTS][POINTS], int cells, double strength, int y, int first, int count, int size, double *noise)

@@ -11,9 +11,9 @@
 /* One side of a retrieval. Owns nothing. */
 struct sky_mat_side {
     int64_t count, dimensions;
-    const float *rows;         /* [count, dimensions] */
-    const int64_t *labels;     /* [count] */
-    const char *const *paths;  /* [count], UTF-8 */
+    const float *rows;        /* [count, dimensions] */
+    const int64_t *labels;    /* [count] */
+    const char *const *paths; /* [count], UTF-8 */
 };
 
 /*

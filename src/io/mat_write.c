@@ -26,10 +26,7 @@ static void put_u32(unsigned char *to, uint32_t value)
     for (int i = 0; i < 4; i++) to[i] = (unsigned char)(value >> (8 * i));
 }
 
-static size_t padded(size_t bytes)
-{
-    return (bytes + 7) / 8 * 8;
-}
+static size_t padded(size_t bytes) { return (bytes + 7) / 8 * 8; }
 
 static sky_status write_header(struct sky_atomic_file *file)
 {
@@ -49,8 +46,8 @@ static sky_status begin_array(struct sky_atomic_file *file, const char *path, co
     const size_t name = strlen(a->name), name_bytes = padded(name), data = (size_t)(a->rows * a->columns) * (size_t)a->item_bytes;
     const size_t front = 16 + 16 + TAG_BYTES + name_bytes; /* flags, dimensions, name */
     if (data > (size_t)INT32_MAX - 4096) {
-        sky_fail(SKY_UNSUPPORTED, path, "%s of %lld x %lld takes %zu bytes, more than the 2 GiB that a MATLAB 5 file can hold in one array", a->name, (long long)a->rows,
-                 (long long)a->columns, data);
+        sky_fail(SKY_UNSUPPORTED, path, "%s of %lld x %lld takes %zu bytes, more than the 2 GiB that a MATLAB 5 file can hold in one array", a->name,
+                 (long long)a->rows, (long long)a->columns, data);
         return sky_hint("--save-features writes .npy files, which have no such limit");
     }
     memset(head, 0, sizeof head);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# SUES-200 and DenseUAV through the program, on tiny trees: training, scores by height and by metres, data check, and what is said of trees that are not like that.
+# SUES-200 and DenseUAV through the program, on tiny trees: training, scores by height and by metres, data check, what is said of trees that are not like that.
 source "$(dirname "$0")/../check.sh"
 source "$(dirname "$0")/../world.sh"
 cd "$work" || exit 1
@@ -55,13 +55,17 @@ fails_with 3 'there are no geo-tags' "$program" eval metres
 expect [ "${err/img\/s/}" = "$err" ]
 run "$program" data check dense --format denseuav
 expect_code 3; expect_out 'there are no geo-tags'
-for place in $(ls dense/test/gallery_satellite dense/train/satellite | grep -E '^[0-9]+$'); do printf 'any/%s/H80.JPG E8.%04d N50 80.0\n' "$place" "$((10#$place))"; done >dense/Dense_GPS_ALL.txt
+for place in $(ls dense/test/gallery_satellite dense/train/satellite | grep -E '^[0-9]+$'); do
+    printf 'any/%s/H80.JPG E8.%04d N50 80.0\n' "$place" "$((10#$place))"
+done >dense/Dense_GPS_ALL.txt
 run "$program" data check dense --format denseuav
 expect_code 0; expect_out 'sound'
 run "$program" eval metres --json --quiet
 expect_code 0
 number='-?[0-9]+(\.[0-9]+)?(e-?[0-9]+)?'
-expect [ "$(objects "$out" | grep -cE "\"sdm1\": $number, \"sdm3\": $number, \"sdm5\": $number, \"sdm10\": $number, \"ma3\": $number, \"ma5\": $number, \"ma10\": $number, \"ma20\": $number, \"ma50\": $number, \"ma100\": $number\}")" -eq 4 ]
+fields=''
+for field in sdm1 sdm3 sdm5 sdm10 ma3 ma5 ma10 ma20 ma50 ma100; do fields+=", \"$field\": $number"; done
+expect [ "$(objects "$out" | grep -cE "$fields\}")" -eq 4 ]
 expect [ "$(objects "$out" | grep -F no-distractors | grep -c sdm1)" -eq 0 ]
 # Places 7.2 m apart: within 3 m is the right place alone, within 100 m is every one.
 expect [ "$(objects "$out" | grep -F '"flip": true, "direction": "drone2satellite", "protocol": "full"' | sed -E 's/.*"r1": ([^,]*),.*/\1/')" = \

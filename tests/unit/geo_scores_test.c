@@ -6,16 +6,15 @@
 
 #include "eval/geo_scores.h"
 
-static void write_text(const char *name, const char *text)
-{
-    CHECK_OK(sky_file_write_atomic(in_folder(name), text, strlen(text)));
-}
+static void write_text(const char *name, const char *text) { CHECK_OK(sky_file_write_atomic(in_folder(name), text, strlen(text))); }
 
 static void test_tags(void)
 {
     struct sky_geo_tags tags = {0};
     CHECK_FAILS(sky_geo_tags_open(&tags, folder), SKY_DATA, "Dense_GPS_ALL.txt");
-    write_text("Dense_GPS_ALL.txt", "train/drone/000003/H80.JPG E118.5 N30.25 80.3\r\n\n/somewhere/else/000001/H90.tif, W2.5, S3, 90\ntrain/drone/000003/H90.JPG E118.6 N30.26 90.1\n");
+    write_text(
+        "Dense_GPS_ALL.txt",
+        "train/drone/000003/H80.JPG E118.5 N30.25 80.3\r\n\n/somewhere/else/000001/H90.tif, W2.5, S3, 90\ntrain/drone/000003/H90.JPG E118.6 N30.26 90.1\n");
     CHECK_OK(sky_geo_tags_open(&tags, folder));
     CHECK(tags.count == 2 && !sky_geo_tags_find(&tags, 2));
     const struct sky_geo_tag *one = sky_geo_tags_find(&tags, 1), *three = sky_geo_tags_find(&tags, 3);
@@ -31,7 +30,8 @@ static void test_tags(void)
     const struct sky_image_set set = {NULL, paths, labels, 2};
     CHECK_FAILS(sky_geo_tags_check(&tags, &set), SKY_DATA, "000007/H80.JPG");
     sky_geo_tags_close(&tags);
-    static const char *const wrong[] = {"x/000001/a.jpg E1 2 80", "x/000001/a.jpg N1 E2", "x/one/a.jpg E1 N2", "a.jpg E1 N2", "x/000001/a.jpg E181 N2", "x/000001/a.jpg E1", "x/000001/a.jpg E1x N2"};
+    static const char *const wrong[] = {"x/000001/a.jpg E1 2 80", "x/000001/a.jpg N1 E2", "x/one/a.jpg E1 N2",    "a.jpg E1 N2",
+                                        "x/000001/a.jpg E181 N2", "x/000001/a.jpg E1",    "x/000001/a.jpg E1x N2"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         char text[200];
         snprintf(text, sizeof text, "x/000001/a.jpg E1 N2 80\n%s\n", wrong[i]);
@@ -43,7 +43,8 @@ static void test_tags(void)
 
 static void test_distances(void)
 {
-    const struct sky_geo_tag origin = {0, 0, 0}, north = {0, 0, 1}, east = {0, 1, 0}, far = {0, 120.3, 60}, near = {0, 120.3 + 3e-5, 60 + 4e-5}, pole = {0, 77, 90}, other_pole = {0, -20, -90};
+    const struct sky_geo_tag origin = {0, 0, 0}, north = {0, 0, 1}, east = {0, 1, 0}, far = {0, 120.3, 60}, near = {0, 120.3 + 3e-5, 60 + 4e-5},
+                             pole = {0, 77, 90}, other_pole = {0, -20, -90};
     CHECK_NEAR(sky_geo_metres(&origin, &north), 111319.49079327357, 1e-6); /* 6378137 pi / 180 */
     CHECK_NEAR(sky_geo_metres(&origin, &east), 111319.49079327357, 1e-6);
     CHECK_NEAR(sky_geo_metres(&pole, &other_pole), 6378137 * acos(-1), 1e-4);
@@ -87,7 +88,8 @@ static void test_layouts(void)
     static const char *const folders[] = {"Training/300", "Testing/150", "Testing/300", "Testing/notes", "Testing/0"};
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) CHECK_OK(sky_folder_make(in_folder(folders[i])));
     CHECK_OK(sky_layouts_find(folder, SKY_FORMAT_SUES200, 0, layouts, &count));
-    CHECK(count == 2 && layouts[0].height == 150 && layouts[1].height == 300 && !strcmp(layouts[0].test, "Testing/150") && !strcmp(layouts[1].train, "Training/300"));
+    CHECK(count == 2 && layouts[0].height == 150 && layouts[1].height == 300 && !strcmp(layouts[0].test, "Testing/150") &&
+          !strcmp(layouts[1].train, "Training/300"));
     CHECK_OK(sky_layouts_find(folder, SKY_FORMAT_SUES200, 300, layouts, &count));
     CHECK(count == 1 && layouts[0].height == 300);
     CHECK_FAILS(sky_layouts_find(folder, SKY_FORMAT_SUES200, 200, layouts, &count), SKY_DATA, "150, 300");

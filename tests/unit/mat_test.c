@@ -37,12 +37,14 @@ static void test_bytes(void)
     CHECK(!memcmp(at + 72, gallery_labels, 16));
 
     at += 8 + u32(at + 4); /* gallery_path: char 2 x 7 (e with an accent, a surrogate pair, 4 letters) */
-    CHECK(u32(at) == 14 && u32(at + 16) == 4 && u32(at + 32) == 2 && u32(at + 36) == 7 && u32(at + 64) == 4 && u32(at + 68) == 28 && (8 + u32(at + 4)) % 8 == 0);
+    CHECK(u32(at) == 14 && u32(at + 16) == 4 && u32(at + 32) == 2 && u32(at + 36) == 7 && u32(at + 64) == 4 && u32(at + 68) == 28 &&
+          (8 + u32(at + 4)) % 8 == 0);
     static const uint16_t units[14] = {'a', 0xE9, '.', 0xD83D, 'j', 0xDEF0, 'p', '.', 'g', 'j', ' ', 'p', ' ', 'g'};
     CHECK(!memcmp(at + 72, units, sizeof units));
 
     at += 8 + u32(at + 4); /* the query's three: one value's odd lengths are padded */
-    CHECK(!memcmp(at + 48, "query_f", 8) && u32(at + 32) == 1 && u32(at + 36) == 3 && u32(at + 60) == 12 && !memcmp(at + 64, query_rows, 12) && u32(at + 76) == 0);
+    CHECK(!memcmp(at + 48, "query_f", 8) && u32(at + 32) == 1 && u32(at + 36) == 3 && u32(at + 60) == 12 && !memcmp(at + 64, query_rows, 12) &&
+          u32(at + 76) == 0);
     at += 8 + u32(at + 4);
     CHECK(!memcmp(at + 48, "query_label", 11));
     at += 8 + u32(at + 4);

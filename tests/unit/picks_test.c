@@ -23,7 +23,8 @@ static void test_frames(void)
     struct sky_picks picks;
     char *odd[1] = {"q/1/photo.jpeg"};
     const struct sky_image_set unnumbered = {"q", odd, labels, 1};
-    CHECK(sky_frame_number("a/b/image-07.jpeg") == 7 && sky_frame_number("image-54") == 54 && sky_frame_number("54.JPG") == 54 && sky_frame_number("a12/b.jpg") == -1);
+    CHECK(sky_frame_number("a/b/image-07.jpeg") == 7 && sky_frame_number("image-54") == 54 && sky_frame_number("54.JPG") == 54 &&
+          sky_frame_number("a12/b.jpg") == -1);
     CHECK(sky_frame_number("x/99999999999999999999999.jpg") == -1);
     CHECK_OK(sky_picks_frames(&picks, &set, 36, 36));
     check_members(&picks, (const int64_t[]){6}, 1);
@@ -74,12 +75,14 @@ static void test_conditions(void)
     CHECK(sky_conditions_list(&config, true, list) == 1 + 1 + 2 + 1 + 3 + 2);
     CHECK(list[1].kind == SKY_CONDITION_RERANK && !strcmp(list[1].detail, "k1 20, k2 6, lambda 0.3"));
     CHECK(list[3].kind == SKY_CONDITION_MULTI_QUERY && list[3].count == 54);
-    CHECK(!strcmp(list[5].detail, "frames 1-18, 256 to 213 m") && !strcmp(list[6].detail, "frames 19-36, 210 to 167 m") && !strcmp(list[7].detail, "frames 37-54, 165 to 122 m"));
+    CHECK(!strcmp(list[5].detail, "frames 1-18, 256 to 213 m") && !strcmp(list[6].detail, "frames 19-36, 210 to 167 m") &&
+          !strcmp(list[7].detail, "frames 37-54, 165 to 122 m"));
     CHECK(list[6].first_frame == 19 && list[6].last_frame == 36 && list[7].last_frame > 55);
     CHECK(list[9].alteration.shift == 20 && list[9].alteration.fill == SKY_SHIFT_BLACK && !strcmp(list[9].detail, "20 px, black"));
     CHECK(sky_conditions_list(&config, false, list) == 1 + 1 + 3 + 2); /* a satellite tile has no frames to average */
     sky_config_free(&config);
-    const char *const high[] = {"eval.height_groups=7", "eval.frames=6"}, *const far[] = {"eval.query_shift=256"}, *const wide[] = {"eval.rerank_k1=4", "eval.rerank_k2=6"};
+    const char *const high[] = {"eval.height_groups=7", "eval.frames=6"}, *const far[] = {"eval.query_shift=256"},
+                      *const wide[] = {"eval.rerank_k1=4", "eval.rerank_k2=6"};
     CHECK_FAILS(sky_config_read(&config, NULL, high, 2), SKY_CONFIG, "eval.height_groups");
     CHECK_FAILS(sky_config_read(&config, NULL, far, 1), SKY_CONFIG, "eval.query_shift");
     CHECK_FAILS(sky_config_read(&config, NULL, wide, 2), SKY_CONFIG, "eval.rerank_k2");

@@ -1,6 +1,6 @@
 /*
- * Re-ranking against a small dense version in double that follows the paper's text, and its bounds: memory, threads, sets smaller than k1. And scores from given
- * distances against scores from features.
+ * Re-ranking against a small dense version in double that follows the paper's text, and its bounds: memory, threads, sets smaller than k1. And scores from
+ * given distances against scores from features.
  */
 #include "check.h"
 
@@ -167,7 +167,8 @@ static void test_distances(void)
     CHECK_OK(sky_score(&query, &gallery, protocols, 2, 2, want));
     CHECK_OK(sky_score_distances(&query, &gallery, plain_distances, NULL, protocols, 2, 3, got));
     for (int i = 0; i < 2; i++) {
-        CHECK(got[i].gallery == want[i].gallery && got[i].junk == want[i].junk && got[i].distractors == want[i].distractors && got[i].tied_queries == want[i].tied_queries);
+        CHECK(got[i].gallery == want[i].gallery && got[i].junk == want[i].junk && got[i].distractors == want[i].distractors &&
+              got[i].tied_queries == want[i].tied_queries);
         CHECK(got[i].queries_without_match == want[i].queries_without_match && want[i].queries_without_match == 1);
         CHECK_NEAR(got[i].r1, want[i].r1, 0);
         CHECK_NEAR(got[i].r5, want[i].r5, 0);

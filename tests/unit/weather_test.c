@@ -1,6 +1,6 @@
 /*
- * Weather over pictures: golden checksums (the same on every machine and compiler), what dark, over-exposure and wind must do exactly, mixes, and that neither the
- * order nor the number of threads changes a picture.
+ * Weather over pictures: golden checksums (the same on every machine and compiler), what dark, over-exposure and wind must do exactly, mixes, and that neither
+ * the order nor the number of threads changes a picture.
  */
 #include "check.h"
 #include "data_tree.h"
@@ -29,8 +29,9 @@ static uint32_t apply(enum sky_weather weather, uint32_t index, int size, uint8_
 
 static void test_golden(void)
 {
-    static const uint32_t want[SKY_WEATHER_COUNT][2] = {{0x690E670B, 0xF449F31D}, {0xEA5083D2, 0x98C00822}, {0x9C989F25, 0x9CD618DC}, {0xABB3D657, 0x560559DD}, {0x74BC35FE, 0x1D5669B7},
-                                                            {0x7EB8DFA8, 0xD9BBD71E}, {0x8BDA5D65, 0xEF8818CA}, {0x8CF9CCB8, 0xB7E43D60}, {0x5EA03FEA, 0x91E29AD6}, {0x15161F72, 0xD4210606}};
+    static const uint32_t want[SKY_WEATHER_COUNT][2] = {{0x690E670B, 0xF449F31D}, {0xEA5083D2, 0x98C00822}, {0x9C989F25, 0x9CD618DC}, {0xABB3D657, 0x560559DD},
+                                                        {0x74BC35FE, 0x1D5669B7}, {0x7EB8DFA8, 0xD9BBD71E}, {0x8BDA5D65, 0xEF8818CA}, {0x8CF9CCB8, 0xB7E43D60},
+                                                        {0x5EA03FEA, 0x91E29AD6}, {0x15161F72, 0xD4210606}};
     for (int w = 0; w < SKY_WEATHER_COUNT; w++) {
         char detail[80];
         uint32_t got[2];
