@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+enum { ROOM = 64 << 20, LEAST = 64 << 10 }; /* bytes that a gather may need at once for all ranks' pieces; bytes of a piece however many ranks there are */
 enum { CUT = 16 }; /* ranks' shares of a piece begin at multiples of as many elements: whole cache lines of f32 */
 
 static sky_status exchange(struct sky_lane *lane, const struct sky_announcement *announcement)
@@ -81,8 +82,9 @@ static sky_status run_broadcast(struct sky_lane *lane, const struct sky_request 
 /* Everyone's piece at `from` to all. */
 static sky_status share_piece(struct sky_lane *lane, const struct sky_request *request, int64_t from, size_t *bytes)
 {
-    const int64_t left = request->announcement.size - from;
-    *bytes = left < SKY_EXCHANGE_BYTES ? (size_t)left : SKY_EXCHANGE_BYTES;
+    const int64_t left = request->announcement.size - from, room = ROOM / lane->size < LEAST ? LEAST : ROOM / lane->size;
+    const int64_t most = room < SKY_EXCHANGE_BYTES ? room : SKY_EXCHANGE_BYTES;
+    *bytes = (size_t)(left < most ? left : most);
     for (int r = 0; r < lane->size; r++) {
         lane->out[r] = (struct sky_part){(const unsigned char *)request->mine + from, *bytes};
         lane->in[r] = (struct sky_part){NULL, *bytes};
