@@ -97,6 +97,32 @@ struct sky_cuda_loss {
 int sky_cuda_loss_ce(sky_stream stream, const struct sky_cuda_loss *p, const int32_t *labels);
 int sky_cuda_loss_kl(sky_stream stream, const struct sky_cuda_loss *p);
 
+/* similarity.cu: cosines between the rows of two views of x [P,N,D]. */
+struct sky_cuda_views {
+    int64_t heads, rows, features, members; /* N of all views, M of one */
+    int first, second;                      /* the two views */
+    bool joint;
+};
+int sky_cuda_similarity(sky_stream stream, const struct sky_cuda_views *views, const float *x, const float *t, float *y, float *inverse_norm); /* t may be NULL */
+int sky_cuda_similarity_grad(sky_stream stream, const struct sky_cuda_views *views, const float *dy, const float *x, const float *inverse_norm, const float *y, const float *t, float *dx,
+                             float *dt, bool accumulate); /* dt may be NULL */
+
+/* loss_pairs.cu: losses on cosines [P,M,M]. */
+struct sky_cuda_pairs {
+    int64_t heads, members;
+    const float *similarity;
+    const int32_t *first, *second; /* [M] labels of the two views */
+    const struct sky_scalars *scalars; /* NULL: gradients are not scaled */
+    float *loss, *gradient;            /* gradient may be NULL */
+    float *scratch;                    /* sky_cuda_pairs_floats */
+    bool mean, soft;
+    double weight, margin, alpha, smoothing, temperature;
+};
+int64_t sky_cuda_pairs_floats(int64_t heads, int64_t members);
+int sky_cuda_loss_contrastive(sky_stream stream, const struct sky_cuda_pairs *p);
+int sky_cuda_loss_triplet(sky_stream stream, const struct sky_cuda_pairs *p);
+int sky_cuda_loss_info_nce(sky_stream stream, const struct sky_cuda_pairs *p);
+
 /* optimizer.cu */
 int64_t sky_cuda_sum_squares_doubles(int64_t count);
 int sky_cuda_sum_squares(sky_stream stream, const float *x, int64_t count, double *out, double *scratch); /* x 16-byte aligned */

@@ -2,14 +2,13 @@
  * Losses on logits [P,N,K] and their gradients: softmax cross entropy and the divergence between the two views. One warp a row (or pair of rows); logarithms of
  * sums are taken relative to the row's maximum; the rows' terms are added up in order by one block. Two launches each.
  */
-#include "device.cuh"
-#include "kernels.h"
+#include "terms.cuh"
 
 #include "graph/scalars.h"
 
 using namespace sky;
 
-constexpr int THREADS = 128, SUM_THREADS = 256;
+constexpr int THREADS = 128;
 
 __device__ inline float warp_max(float value)
 {
@@ -35,16 +34,6 @@ __device__ inline log_softmax log_softmax_of(const float *row, int classes, floa
 }
 
 __device__ inline float gradient_weight(float weight, const sky_scalars *scalars) { return scalars ? weight * scalars->loss_scale : weight; }
-
-/* Adds count terms in order: each thread a stretch, then thread by thread. */
-__global__ void __launch_bounds__(SUM_THREADS) sum_terms_kernel(const float *terms, float *loss, int64_t count, double share)
-{
-    SKY_DYNAMIC_SHARED(double, shared);
-    double sum = 0;
-    for (int64_t i = threadIdx.x; i < count; i += SUM_THREADS) sum += (double)terms[i];
-    sum = block_sum(sum, shared);
-    if (threadIdx.x == 0) *loss = (float)(sum * share);
-}
 
 /* A label that is no class makes its term and gradients NaN: a kernel cannot fail, and the step's check sees it. */
 __global__ void __launch_bounds__(THREADS) ce_kernel(const float *logits, const int32_t *labels, float *terms /* [P,N] */, float *dlogits, int64_t row_count,
@@ -74,7 +63,7 @@ int sky_cuda_loss_ce(sky_stream stream, const struct sky_cuda_loss *p, const int
     const double share = 1 / (double)members / (p->mean ? (double)p->heads : 1);
     SKY_LAUNCH(ce_kernel, (unsigned)div_up(rows, THREADS / 32), THREADS, 0, stream, p->logits, labels, p->scratch, p->dlogits, rows, (int)p->rows,
                (int)p->classes, (float)p->smoothing, (float)share, (float)p->weight, p->scalars);
-    SKY_LAUNCH(sum_terms_kernel, 1, SUM_THREADS, SUM_THREADS / 32 * sizeof(double), stream, p->scratch, p->loss, rows, share);
+    sum_terms(stream, p->scratch, p->loss, rows, share);
     return (int)cudaGetLastError();
 }
 
@@ -114,6 +103,6 @@ int sky_cuda_loss_kl(sky_stream stream, const struct sky_cuda_loss *p)
     SKY_LAUNCH(kl_kernel, (unsigned)div_up(count, THREADS / 32), THREADS, 0, stream, p->logits, p->scratch, p->dlogits, count, (int)pairs, (int)p->classes,
                (float)(1 / p->temperature), (p->drone_is_target ? 1 : 0) | (p->satellite_is_target ? 2 : 0), !p->detach, (float)share, (float)p->weight,
                p->scalars);
-    SKY_LAUNCH(sum_terms_kernel, 1, SUM_THREADS, SUM_THREADS / 32 * sizeof(double), stream, p->scratch, p->loss, count, share);
+    sum_terms(stream, p->scratch, p->loss, count, share);
     return (int)cudaGetLastError();
 }

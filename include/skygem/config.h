@@ -33,6 +33,10 @@ enum sky_partition { SKY_PARTITION_NONE, SKY_PARTITION_LPN, SKY_PARTITION_MSBA, 
 enum sky_ring_norm { SKY_RING_SQUARE, SKY_RING_RING };
 enum sky_global_branch { SKY_GLOBAL_NONE, SKY_GLOBAL_LAYER4, SKY_GLOBAL_LAYER3_LAYER4 };
 enum sky_kl_direction { SKY_KL_DRONE_SATELLITE, SKY_KL_SATELLITE_DRONE, SKY_KL_SYMMETRIC }; /* first named = target p */
+/* Losses on cosines between the two views' features. */
+enum sky_pair_loss { SKY_PAIR_CONTRASTIVE, SKY_PAIR_TRIPLET, SKY_PAIR_SOFT_MARGIN, SKY_PAIR_INFO_NCE, SKY_PAIR_LOSS_COUNT };
+const char *sky_pair_loss_name(int loss); /* "contrastive", "triplet", "soft_margin", "info_nce" */
+enum sky_pair_features { SKY_PAIR_BY_PART, SKY_PAIR_JOINT };
 enum sky_reduction { SKY_REDUCE_SUM, SKY_REDUCE_MEAN };
 enum sky_schedule_kind { SKY_SCHEDULE_STEP, SKY_SCHEDULE_MULTISTEP, SKY_SCHEDULE_COSINE, SKY_SCHEDULE_CONSTANT };
 enum sky_nonfinite_policy { SKY_NONFINITE_STOP, SKY_NONFINITE_SKIP };
@@ -95,6 +99,13 @@ struct sky_config {
         double kl_temperature;
         int reduction;
         double label_smoothing;
+        double contrastive, contrastive_margin;
+        double triplet, triplet_margin;
+        double soft_margin, soft_margin_alpha;
+        double info_nce, info_nce_temperature;
+        bool info_nce_learn;
+        double info_nce_smoothing;
+        int pair_features;
     } loss;
     struct {
         double lr, backbone_lr_scale, gem_lr_scale, momentum;
@@ -183,6 +194,8 @@ sky_status sky_config_differences(const struct sky_config *config, const struct 
 
 /* 32-bit hash of what a feature depends on beside the parameters: [model] without weights and dropout, data.image_size, eval.flip. */
 sky_status sky_config_feature_hash(const struct sky_config *config, uint32_t *out);
+/* The weight of a loss on pairs (enum sky_pair_loss). */
+double sky_pair_loss_weight(const struct sky_config *config, int loss);
 
 /* Every section and key with type, allowed values, default, unit and doc, as text. Heap text in *out, caller frees. */
 sky_status sky_config_help(char **out);

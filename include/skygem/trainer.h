@@ -15,14 +15,15 @@ struct sky_trainer;
 /* What one step did. Loss terms are before their weights, reduced over heads; loss is their weighted sum. */
 struct sky_step_report {
     int64_t step, epoch; /* both from 0 */
-    double loss, loss_ce, loss_kl;
+    double loss, loss_ce, loss_kl, loss_pairs[SKY_PAIR_LOSS_COUNT];
+    bool has_pairs[SKY_PAIR_LOSS_COUNT]; /* which of these the model has */
     double lr_backbone, lr_head, lr_gem;
     double gradient_norm;
     double step_seconds, data_seconds; /* whole step; of which waiting for images */
     double exchange_seconds;           /* of which waiting for other ranks' gradients */
     int64_t images;                    /* both views, of all ranks */
     bool update_skipped;               /* gradients were not finite and on_nonfinite = skip */
-    int64_t skipped_updates, skipped_images, clamped; /* totals so far; clamped: GeM exponents held in [1,16] */
+    int64_t skipped_updates, skipped_images, clamped; /* totals so far; clamped: GeM exponents held in [1,16], and the temperature of InfoNCE */
     bool stop_asked; /* SIGINT or SIGTERM has reached this process, or that of another rank */
 };
 

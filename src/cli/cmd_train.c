@@ -48,10 +48,12 @@ struct run {
 
 static void log_step(struct run *run, const struct sky_step_report *report)
 {
-    char extra[200];
+    char extra[300], pairs[120] = "";
     if (!run->first) return;
-    snprintf(extra, sizeof extra, "epoch %lld  loss %.4f (ce %.4f kl %.5f)  grad %.3g  lr %.2e  data %.0f %%", (long long)report->epoch, report->loss, report->loss_ce, report->loss_kl,
-             report->gradient_norm, report->lr_head, 100 * report->data_seconds / report->step_seconds);
+    for (int i = 0, used = 0; i < SKY_PAIR_LOSS_COUNT; i++)
+        if (report->has_pairs[i]) used += snprintf(pairs + used, sizeof pairs - (size_t)used, " %s %.4f", sky_pair_loss_name(i), report->loss_pairs[i]);
+    snprintf(extra, sizeof extra, "epoch %lld  loss %.4f (ce %.4f kl %.5f%s)  grad %.3g  lr %.2e  data %.0f %%", (long long)report->epoch, report->loss,
+             report->loss_ce, report->loss_kl, pairs, report->gradient_norm, report->lr_head, 100 * report->data_seconds / report->step_seconds);
     if (run->progress.terminal || (report->step + 1) % run->config->log.every == 0)
         sky_progress_show(&run->progress, report->step + 1, (double)report->images, extra);
     if (report->update_skipped) sky_log(SKY_LOG_WARNING, "step %lld: gradients were not finite, update left out (%lld so far)", (long long)report->step, (long long)report->skipped_updates);

@@ -399,7 +399,7 @@ static void check_rules(struct reading *r)
         const char *place = "defaults";
         struct sky_text what = {0};
         bool skip = false;
-        for (int k = 2; k >= 0; k--) {
+        for (int k = SKY_RULE_KEYS - 1; k >= 0; k--) {
             const struct sky_config_origin *origin = rule->keys[k] ? origin_of(r->config, rule->keys[k]) : NULL;
             if (origin && origin->place) place = origin->place;
             skip = skip || (origin && origin->wrong);

@@ -26,9 +26,20 @@ static void check_kl_sampler(const struct sky_config *c, struct sky_text *proble
         sky_text_append(problem, "compares the two views of one place, but data.sampler = unpaired gives different places; set kl = 0 or sampler = paired");
 }
 
+static void check_pair_sampler(const struct sky_config *c, struct sky_text *problem)
+{
+    for (int i = 0; i < SKY_PAIR_LOSS_COUNT && c->data.sampler == SKY_SAMPLER_UNPAIRED; i++) {
+        if (sky_pair_loss_weight(c, i) == 0) continue;
+        sky_text_format(problem, "= unpaired gives the views different places, but loss.%s compares two views of one; set sampler = paired", sky_pair_loss_name(i));
+        return;
+    }
+}
+
 static void check_some_loss(const struct sky_config *c, struct sky_text *problem)
 {
-    if (c->loss.ce == 0 && c->loss.kl == 0) sky_text_append(problem, "and loss.kl are both 0: there is nothing to learn from");
+    double pairs = 0;
+    for (int i = 0; i < SKY_PAIR_LOSS_COUNT; i++) pairs += sky_pair_loss_weight(c, i);
+    if (c->loss.ce == 0 && c->loss.kl == 0 && pairs == 0) sky_text_append(problem, "and all other losses are 0: there is nothing to learn from");
 }
 
 static void check_msba(const struct sky_config *c, struct sky_text *problem)
@@ -120,7 +131,8 @@ const struct sky_config_rule sky_config_rules[] = {
     {{"experiment.name"}, check_name},
     {{"data.image_size"}, check_image_size},
     {{"loss.kl", "data.sampler"}, check_kl_sampler},
-    {{"loss.ce", "loss.kl"}, check_some_loss},
+    {{"data.sampler", "loss.contrastive", "loss.triplet", "loss.soft_margin", "loss.info_nce"}, check_pair_sampler},
+    {{"loss.ce", "loss.kl", "loss.contrastive", "loss.triplet", "loss.soft_margin", "loss.info_nce"}, check_some_loss},
     {{"model.blocks", "model.partition"}, check_msba},
     {{"model.parts", "model.partition", "model.blocks"}, check_parts},
     {{"model.part_attention", "model.partition"}, check_attention},

@@ -19,6 +19,7 @@ static const char *const partitions[] = {"none", "lpn", "msba", "list", NULL};
 static const char *const ring_norms[] = {"square", "ring", NULL};
 static const char *const global_branches[] = {"none", "layer4", "layer3+layer4", NULL};
 static const char *const kl_directions[] = {"drone||satellite", "satellite||drone", "symmetric", NULL};
+static const char *const pair_features[] = {"part", "joint", NULL};
 static const char *const reductions[] = {"sum", "mean", NULL};
 static const char *const schedules[] = {"step", "multistep", "cosine", "constant", NULL};
 static const char *const nonfinite_policies[] = {"stop", "skip", NULL};
@@ -115,6 +116,19 @@ const struct sky_key sky_schema[] = {
     {AT(loss, kl_temperature), SKY_KEY_NUMBER, "1", "", ABOVE(0, 100), HASHED, .doc = "softens both predictions; the loss is multiplied by its square"},
     {AT(loss, reduction), SKY_KEY_CHOICE, "sum", "", .choices = reductions, HASHED, .doc = "over the heads"},
     {AT(loss, label_smoothing), SKY_KEY_NUMBER, "0", "", BELOW(0, 1), HASHED, .doc = "share of the target spread over all places"},
+    {AT(loss, contrastive), SKY_KEY_NUMBER, "0", "weight", RANGE(0, 1000), HASHED,
+     .doc = "contrastive loss: features of one place draw together, others keep a distance; needs paired samples, as the three below"},
+    {AT(loss, contrastive_margin), SKY_KEY_NUMBER, "0.7", "distance", ABOVE(0, 2), HASHED, .doc = "that distance, between unit vectors"},
+    {AT(loss, triplet), SKY_KEY_NUMBER, "0", "weight", RANGE(0, 1000), HASHED, .doc = "triplet loss on the farthest of the same place and the nearest of others in the batch"},
+    {AT(loss, triplet_margin), SKY_KEY_NUMBER, "0.3", "distance", RANGE(0, 2), HASHED, .doc = "by how much the second is to be farther away"},
+    {AT(loss, soft_margin), SKY_KEY_NUMBER, "0", "weight", RANGE(0, 1000), HASHED, .doc = "triplet loss with ln(1 + exp(alpha difference)) in the margin's place"},
+    {AT(loss, soft_margin_alpha), SKY_KEY_NUMBER, "10", "", ABOVE(0, 1000), HASHED, .doc = "1: soft margin; more: weighted soft margin"},
+    {AT(loss, info_nce), SKY_KEY_NUMBER, "0", "weight", RANGE(0, 1000), HASHED, .doc = "InfoNCE both ways: each image picks its place among the other view's of the batch"},
+    {AT(loss, info_nce_temperature), SKY_KEY_NUMBER, "0.07", "", RANGE(0.01, 1), HASHED, .doc = "cosines are divided by it"},
+    {AT(loss, info_nce_learn), SKY_KEY_BOOL, "yes", "", HASHED, .doc = "the temperature is learned from there, between 0.01 and 1"},
+    {AT(loss, info_nce_smoothing), SKY_KEY_NUMBER, "0.1", "", BELOW(0, 1), HASHED, .doc = "share of its target spread over the batch"},
+    {AT(loss, pair_features), SKY_KEY_CHOICE, "part", "", .choices = pair_features, HASHED,
+     .doc = "what these four compare: each head's feature by itself, or all heads' unit features as one vector"},
 
     {AT(optimizer, lr), SKY_KEY_NUMBER, "0.001", "", ABOVE(0, 100), HASHED, .doc = "learning rate of the heads"},
     {AT(optimizer, backbone_lr_scale), SKY_KEY_NUMBER, "0.1", "factor", RANGE(0, 100), HASHED, .doc = "the trunk's learning rate, times lr"},
@@ -195,6 +209,18 @@ const struct sky_key *sky_schema_find(const char *section, const char *name)
         if (!strcmp(sky_schema[i].section, section) && !strcmp(sky_schema[i].name, name)) return &sky_schema[i];
     }
     return NULL;
+}
+
+const char *sky_pair_loss_name(int loss)
+{
+    static const char *const names[SKY_PAIR_LOSS_COUNT] = {"contrastive", "triplet", "soft_margin", "info_nce"};
+    return loss >= 0 && loss < SKY_PAIR_LOSS_COUNT ? names[loss] : "unknown";
+}
+
+double sky_pair_loss_weight(const struct sky_config *config, int loss)
+{
+    const double weights[SKY_PAIR_LOSS_COUNT] = {config->loss.contrastive, config->loss.triplet, config->loss.soft_margin, config->loss.info_nce};
+    return loss >= 0 && loss < SKY_PAIR_LOSS_COUNT ? weights[loss] : 0;
 }
 
 const char *sky_view_name(int view)

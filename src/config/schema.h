@@ -65,8 +65,9 @@ void sky_value_print(const struct sky_config *config, const struct sky_key *key,
 void sky_value_free(struct sky_config *config, const struct sky_key *key);
 
 /* A rule over several keys. */
+enum { SKY_RULE_KEYS = 6 };
 struct sky_config_rule {
-    const char *keys[3];                                                   /* "section.key"; the first stands in the message */
+    const char *keys[SKY_RULE_KEYS];                                                   /* "section.key"; the first stands in the message */
     void (*check)(const struct sky_config *config, struct sky_text *problem); /* appends what is wrong */
 };
 extern const struct sky_config_rule sky_config_rules[];

@@ -125,7 +125,7 @@ struct sky_heads sky_build_heads(struct sky_builder *b, struct sky_maps maps, in
     if (has_global) x = concat(graph, "heads", x, linear(b, &global, "add_block.0", global_branch(b, maps), width, SKY_INIT_KAIMING_FAN_OUT, 0), 0);
     heads.count = all.count;
     heads.features = normalise(b, &all, x, width);
-    if (b->infer) return heads;
+    if (b->infer || (b->config->loss.ce == 0 && b->config->loss.kl == 0)) return heads; /* nothing asks for classes */
     x = heads.features;
     if (b->config->model.dropout > 0) {
         const union sky_attributes attr = {.dropout = {.rate = b->config->model.dropout, .layer = 0}};

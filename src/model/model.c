@@ -69,6 +69,7 @@ sky_status sky_model_build(struct sky_model *model, const struct sky_config *con
     const struct sky_heads heads = sky_build_heads(&builder, build_trunks(model, &builder, view), classes);
     model->features = heads.features, model->logits = heads.logits, model->heads = heads.count;
     model->labels = model->loss_ce = model->loss_kl = model->report = SKY_NONE;
+    for (int i = 0; i < SKY_PAIR_LOSS_COUNT; i++) model->loss_pairs[i] = SKY_NONE;
     sky_graph_keep(&model->graph, model->features);
     if (mode == SKY_MODEL_TRAIN) {
         model->labels = sky_graph_input(&model->graph, "labels", SKY_I32, 1, &model->rows);

@@ -27,9 +27,10 @@ struct sky_model {
     sky_value erased[SKY_MAX_TRUNKS]; /* i32 [N/trunks, 4]; training only */
     sky_value prepared[SKY_MAX_TRUNKS]; /* T [N/trunks, S, S, 3]: what the trunk sees; kept for the host when [debug] record is on */
     sky_value labels;                 /* i32 [N]; training only */
-    sky_value logits;                 /* T [P, N, classes]; training only */
+    sky_value logits;                 /* T [P, N, classes]; training only, SKY_NONE without a loss on them (ce = kl = 0) */
     sky_value features;               /* T [P, N, embedding]: BN's output, before dropout */
-    sky_value loss_ce, loss_kl;       /* T [1], before their weights; loss_kl SKY_NONE when its weight is 0 */
+    sky_value loss_ce, loss_kl;       /* T [1], before their weights; loss_kl SKY_NONE when its weight is 0, loss_ce when both are */
+    sky_value loss_pairs[SKY_PAIR_LOSS_COUNT]; /* likewise: T [1], or SKY_NONE */
     sky_value report;                 /* f64 [4] of SGD */
 };
 

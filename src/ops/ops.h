@@ -55,6 +55,15 @@
  *                  attr.loss.mean: sum_P becomes mean_P. dlogits = weight * d loss, times scalars.loss_scale where scalars is given; the reported loss is before both. A label outside 0 .. K-1 fails the run (SKY_DATA).
  * LOSS_KL          logits [P,N,K] with G = 2, [scalars] -> loss [1], dlogits.  Per head: T^2/(N/2) sum_n sum_k p (ln p - ln q), p = softmax(logits of the target view / T), q of the other; then as LOSS_CE
  *                  over heads. attr.loss.direction (enum sky_kl_direction: target drone, target satellite, both summed), detach: no gradient into p.
+ * SIMILARITY       x [P,N,D], [t [1]] -> y [P,M,M] ([1,M,M] when attr.pairs.joint), inverse_norm [P,N] of the two views' rows.  M = N/G; y[p,i,j] = exp(t) (1 without t) times the cosine between row i of
+ *                  view attr.pairs.first and row j of view attr.pairs.second; joint: the mean over P, which is the cosine of the heads' unit rows laid end to end. A row of zeros has cosine 0.
+ * SIMILARITY_GRAD  dy, x, inverse_norm, y, [t] -> dx [P,N,D] (0 in rows of other views and in rows of zeros), [dt GRADS [1]] = sum dy y
+ * LOSS_CONTRASTIVE y [P,M,M] (cosines s), labels i32 [N], [scalars] -> loss [1], dy.  Distance d = sqrt(max(2 - 2 s, 1e-6)), constant where clamped. Row i of the first view and row j of the second are a
+ *                  pair when their labels are equal. loss = sum_P 1/M sum_ij (pair: 1 - s = d^2/2; else max(0, margin - d)^2/2). mean, weight and scalars as in LOSS_CE; likewise in the next two.
+ * LOSS_TRIPLET     y, labels, [scalars] -> loss [1], dy.  Each row of either view is an anchor: d_p its farthest pair, d_n its nearest stranger in the other view (the first of equals). loss = sum_P 1/(2M) sum over
+ *                  anchors of max(0, d_p - d_n + margin), or with attr.pairs.soft ln(1 + exp(alpha (d_p - d_n))). An anchor without a pair or a stranger adds nothing.
+ * LOSS_INFO_NCE    y, labels, [scalars] -> loss [1], dy.  z = y/temperature; loss = sum_P 1/(2M) (sum_i CE of z's row i + sum_j CE of column j), the target spread evenly over the row's pairs, then
+ *                  smoothed by attr.pairs.smoothing over all M. A row or column without a pair adds nothing.
  * ADD              a, b -> y. y may be a's memory.
  * SUM_SQUARES      x (any shape) -> y f64 [1]. Fixed chunks, so the same for any number of threads.
  * SGD              params, grads, momentum (whole arenas, [count]), sum_squares f64 [1], scalars -> report f64 [4]: gradient norm, 1 if the update was left out, clamped elements, 0;
@@ -115,6 +124,7 @@ union sky_attributes {
     struct { int axis; int64_t first; } concat;
     struct { double rate; uint32_t layer; } dropout;
     struct { int groups, direction; bool mean, detach; double weight, smoothing, temperature; } loss;
+    struct { int groups, first, second /* views, of SIMILARITY and its losses */; bool joint, mean, soft; double weight, margin, alpha, smoothing, temperature; } pairs;
     struct { double momentum, clip_norm; bool nesterov; const struct sky_segment *segments; /* owned by the graph */ int64_t segment_count; } sgd;
 };
 

@@ -7,6 +7,7 @@
 #include "base/json.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -63,6 +64,11 @@ sky_status sky_metrics_write(struct sky_metrics_log *log, const struct sky_step_
     sky_json_float(&w, "loss", (float)report->loss);
     sky_json_float(&w, "loss_ce", (float)report->loss_ce);
     sky_json_float(&w, "loss_kl", (float)report->loss_kl);
+    for (int i = 0; i < SKY_PAIR_LOSS_COUNT; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "loss_%s", sky_pair_loss_name(i));
+        if (report->has_pairs[i]) sky_json_float(&w, name, (float)report->loss_pairs[i]);
+    }
     sky_json_begin_object(&w, "lr");
     sky_json_float(&w, "backbone", (float)report->lr_backbone);
     sky_json_float(&w, "head", (float)report->lr_head);

@@ -109,6 +109,10 @@ static sky_status write_step(struct sky_trainer *trainer, const struct sky_batch
     SKY_TRY_DONE(add_number(&list, "loss", report->loss));
     SKY_TRY_DONE(add_number(&list, "loss_ce", report->loss_ce));
     SKY_TRY_DONE(add_number(&list, "loss_kl", report->loss_kl));
+    for (int i = 0; i < SKY_PAIR_LOSS_COUNT; i++) {
+        snprintf(name, sizeof name, "loss_%s", sky_pair_loss_name(i));
+        if (report->has_pairs[i]) SKY_TRY_DONE(add_number(&list, name, report->loss_pairs[i]));
+    }
     SKY_TRY_DONE(sky_alloc(&labels, (size_t)places, sizeof *labels, "recorded labels"));
     for (int64_t i = 0; i < places; i++) labels[i] = batch->labels[i];
     SKY_TRY_DONE(sky_grow(&list.tensors, list.count, &list.capacity, sizeof *list.tensors, "tensors to write"));

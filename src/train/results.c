@@ -7,13 +7,13 @@
 
 #include <string.h>
 
-enum { UPDATE_BYTES = 4 * sizeof(double), LOSSES = 2 };
+enum { UPDATE_BYTES = 4 * sizeof(double) };
 
 static const struct sky_staging *staging_of(const struct sky_results *results) { return results->executor->device.backend->staging; }
 
 sky_status sky_results_open(struct sky_results *results, struct sky_executor *executor, const struct sky_model *model, int64_t parts)
 {
-    const size_t slot_bytes = UPDATE_BYTES + (size_t)(LOSSES * parts) * sizeof(float);
+    const size_t slot_bytes = UPDATE_BYTES + (size_t)(SKY_RESULTS_LOSSES * parts) * sizeof(float);
     memset(results, 0, sizeof *results);
     results->executor = executor, results->model = model, results->parts = parts, results->bytes = 2 * slot_bytes;
     SKY_TRY(sky_block_alloc(&results->block, results->bytes, "results of steps"));
@@ -44,9 +44,11 @@ static sky_status read_value(struct sky_results *results, sky_value value, void 
 
 sky_status sky_results_read_losses(struct sky_results *results, int slot, int64_t part)
 {
-    float *losses = results->slot[slot].losses + LOSSES * part;
+    float *losses = results->slot[slot].losses + SKY_RESULTS_LOSSES * part;
     SKY_TRY(read_value(results, results->model->loss_ce, losses));
-    return read_value(results, results->model->loss_kl, losses + 1);
+    SKY_TRY(read_value(results, results->model->loss_kl, losses + 1));
+    for (int i = 0; i < SKY_PAIR_LOSS_COUNT; i++) SKY_TRY(read_value(results, results->model->loss_pairs[i], losses + 2 + i));
+    return SKY_OK;
 }
 
 sky_status sky_results_read_update(struct sky_results *results, int slot)

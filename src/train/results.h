@@ -8,9 +8,11 @@
 #include "backend/executor.h"
 #include "model/model.h"
 
+enum { SKY_RESULTS_LOSSES = 2 + SKY_PAIR_LOSS_COUNT };
+
 struct sky_results_slot {
     double *update; /* [4] the update's report: gradient norm, left out, clamped, 0 */
-    float *losses;  /* [parts][2] cross entropy and divergence of each part; 0 for one that the model has not */
+    float *losses;  /* [parts][SKY_RESULTS_LOSSES] cross entropy, divergence and the losses on pairs of each part; 0 for one that the model has not */
 };
 
 struct sky_results {

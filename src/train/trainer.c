@@ -278,8 +278,10 @@ static void fill_report(struct sky_trainer *trainer, struct sky_step_report *rep
     const struct sky_scalars scalars = scalars_of(trainer, 0);
     report->lr_backbone = (double)scalars.lr[SKY_GROUP_BACKBONE], report->lr_head = (double)scalars.lr[SKY_GROUP_HEAD], report->lr_gem = (double)scalars.lr[SKY_GROUP_GEM];
     for (int64_t part = 0; part < parts; part++) {
-        report->loss_ce += 1 / (double)parts * (double)results->losses[2 * part];
-        report->loss_kl += 1 / (double)parts * (double)results->losses[2 * part + 1];
+        const float *losses = results->losses + SKY_RESULTS_LOSSES * part;
+        report->loss_ce += 1 / (double)parts * (double)losses[0];
+        report->loss_kl += 1 / (double)parts * (double)losses[1];
+        for (int i = 0; i < SKY_PAIR_LOSS_COUNT; i++) report->loss_pairs[i] += 1 / (double)parts * (double)losses[2 + i];
     }
     report->gradient_norm = results->update[0];
     report->update_skipped = results->update[1] != 0;
@@ -309,10 +311,18 @@ static sky_status next_batch(struct sky_trainer *trainer, const struct sky_batch
 /* Losses are means over the ranks; images are counted over all; a signal to one is a signal to all. */
 static sky_status sum_up(struct sky_trainer *trainer, const struct sky_batch *batch, struct sky_step_report *report)
 {
-    double sums[4] = {report->loss_ce, report->loss_kl, (double)batch->skipped, sky_signal_received() != 0};
-    if (trainer->ranks.size > 1) SKY_TRY(sky_comm_reduce(trainer->ranks.comm, sums, 4, SKY_F64, SKY_COMM_SUM, "losses"));
+    enum { OTHERS = 4 };
+    const struct sky_config *config = trainer->config;
+    double sums[OTHERS + SKY_PAIR_LOSS_COUNT] = {report->loss_ce, report->loss_kl, (double)batch->skipped, sky_signal_received() != 0};
+    memcpy(sums + OTHERS, report->loss_pairs, sizeof report->loss_pairs);
+    if (trainer->ranks.size > 1) SKY_TRY(sky_comm_reduce(trainer->ranks.comm, sums, OTHERS + SKY_PAIR_LOSS_COUNT, SKY_F64, SKY_COMM_SUM, "losses"));
     report->loss_ce = sums[0] / trainer->ranks.size, report->loss_kl = sums[1] / trainer->ranks.size;
-    report->loss = trainer->config->loss.ce * report->loss_ce + trainer->config->loss.kl * report->loss_kl;
+    report->loss = config->loss.ce * report->loss_ce + config->loss.kl * report->loss_kl;
+    for (int i = 0; i < SKY_PAIR_LOSS_COUNT; i++) {
+        report->has_pairs[i] = trainer->model.loss_pairs[i] != SKY_NONE;
+        report->loss_pairs[i] = sums[OTHERS + i] / trainer->ranks.size;
+        report->loss += sky_pair_loss_weight(config, i) * report->loss_pairs[i];
+    }
     report->skipped_images = trainer->skipped_images = trainer->skipped_before + (int64_t)sums[2];
     report->stop_asked = sums[3] > 0;
     return SKY_OK;

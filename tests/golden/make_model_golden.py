@@ -6,7 +6,8 @@ Run with a Python that has torch (Debian's python3-torch 1.13 made the committed
 A file holds, for one configuration (metadata `overrides`, one "section.key=value" a line):
   images U8 [2,N,S/4,S/4,3] satellite then drone, each pixel to be drawn 4 x 4 times; erased I32 [2N,4], labels I32 [N]
   init/NAME F16             parameters and running statistics
-  step0/, step1/            features [P,2N,E], logits [P,2N,K], loss_ce, loss_kl, gradient_norm []: of two SGD steps on the same batch
+  step0/, step1/            features [P,2N,E], logits [P,2N,K], gradient_norm [] and the losses that the case has (loss_ce, loss_kl, loss_triplet, ... []): of two SGD
+                            steps on the same batch
   gradient/NAME             of the first step
   after1/NAME, after2/NAME  parameters (learned and running statistics) after each step; momentum1/NAME, momentum2/NAME likewise
   infer/plain, infer/mirror [P,2N,E]: inference features of all images after the second step
@@ -128,11 +129,11 @@ def run(model, settings, images, erased, labels):
     for step in range(2):
         model.zero_grad()
         features, logits = model.both(satellite, drone)
-        loss, ce, kl = torch_model.losses(settings, logits, torch.from_numpy(labels).long())
+        loss, terms = torch_model.losses(settings, model, features, logits, torch.from_numpy(labels).long())
         loss.backward()
         if step == 0:
             put("gradient/", {name: p.grad for name, p in model.named_parameters()})
-        put(f"step{step}/", {"features": features, "logits": logits, "loss_ce": ce, **({} if kl is None else {"loss_kl": kl})})
+        put(f"step{step}/", {"features": features, **({"logits": logits} if "ce" in terms else {}), **{"loss_" + name: term for name, term in terms.items()}})
         out[f"step{step}/gradient_norm"] = numpy.array(update.step())
         put(f"after{step + 1}/", torch_model.tensors_of(model))
         put(f"momentum{step + 1}/", update.momentum())
@@ -208,7 +209,7 @@ def make(name, folder):
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{name}: seed {seed}, {parameters} parameters, {os.path.getsize(path) / 1e6:.2f} MB, "
           f"float32 agrees to {difference:.1e} ({where}), noise to {noisy[0]:.1e}, "
-          f"CE {result['step0/loss_ce']:.4f}, KL {result.get('step0/loss_kl', numpy.nan):.4f}, logits {result['step0/logits'].std():.2f}")
+          + ", ".join(f"{key[6:]} {result[key]:.4f}" for key in sorted(result) if key.startswith("step0/loss_")))
 
 
 def main():

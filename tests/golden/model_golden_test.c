@@ -245,6 +245,11 @@ static void train(struct golden *g)
         judge_value(g, steps[step], "logits", g->model.logits);
         judge_value(g, steps[step], "loss_ce", g->model.loss_ce);
         judge_value(g, steps[step], "loss_kl", g->model.loss_kl);
+        for (int i = 0; i < SKY_PAIR_LOSS_COUNT; i++) {
+            char loss_name[32];
+            snprintf(loss_name, sizeof loss_name, "loss_%s", sky_pair_loss_name(i));
+            judge_value(g, steps[step], loss_name, g->model.loss_pairs[i]);
+        }
         report(g, step ? "forward 2" : "forward");
         CHECK_OK(sky_executor_run(&g->executor, SKY_PHASE_BACKWARD, false)); /* may write over the logits */
         if (step == 0) judge_slices(g, "gradient", SKY_ARENA_GRADS, true);

@@ -52,7 +52,7 @@ def read_record(folder):
 
 def replay(settings, start, steps, kind):
     """The same steps in PyTorch: (losses by step, gradients, final), numbers as float64."""
-    model = torch_model.Model(settings, start["classifier0.classifier.0.bias"].shape[0]).to(kind)
+    model = torch_model.Model(settings, len(start.get("classifier0.classifier.0.bias", ()))).to(kind)
     own = torch_model.tensors_of(model)
     unmatched = sorted(set(own) ^ set(start))
     if unmatched:
@@ -67,10 +67,10 @@ def replay(settings, start, steps, kind):
         update.set_rates([torch_model.single(rates[group]) for group in ("backbone", "head", "gem")])
         satellite, drone = (torch.from_numpy(tensors[view + ".images"].copy()).to(kind) for view in ("satellite", "drone"))
         model.zero_grad()
-        _, logits = model.both(satellite, drone)
-        loss, ce, kl = torch_model.losses(settings, logits, torch.from_numpy(tensors["labels"].copy()))
+        features, logits = model.both(satellite, drone)
+        loss, terms = torch_model.losses(settings, model, features, logits, torch.from_numpy(tensors["labels"].copy()))
         loss.backward()
-        losses.append({"loss": loss.item(), "loss_ce": ce.item(), "loss_kl": 0 if kl is None else kl.item()})
+        losses.append({"loss": loss.item(), "loss_ce": 0, "loss_kl": 0, **{"loss_" + name: term.item() for name, term in terms.items()}})
         gradients = gradients or {name: p.grad.double().numpy().copy() for name, p in model.named_parameters()}
         update.step()
     return losses, gradients, {name: tensor.double().numpy() for name, tensor in torch_model.tensors_of(model).items()}
@@ -121,7 +121,7 @@ def main():
     missing = sorted(set(truth[1]) ^ set(gradients)) + sorted(set(truth[2]) ^ set(final))
     if missing:
         sys.exit(f"replay: tensors on one side only: {', '.join(missing)}")
-    engine = [{name: float(tensors[name]) for name in ("loss", "loss_ce", "loss_kl")} for tensors, _ in steps], gradients, final
+    engine = [{name: float(tensors[name]) for name in tensors if name.startswith("loss")} for tensors, _ in steps], gradients, final
     own = by_kind(errors(single, truth, start))
     passed = failed = 0
     print(f"{'against PyTorch in float64':58} {'engine':>9} {'torch f32':>9} {'allowed':>9}")

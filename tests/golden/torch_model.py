@@ -32,7 +32,9 @@ DEFAULTS = {
     "model.gem_learn": "channel", "model.partition": "msba", "model.parts": "", "model.blocks": 4, "model.ring_norm": "square", "model.part_attention": False,
     "model.global_branch": "layer3+layer4", "model.embedding": 512, "model.dropout": 0.75, "model.share_views": True,
     "loss.ce": 1.0, "loss.kl": 1.0, "loss.kl_direction": "drone||satellite", "loss.kl_detach": False, "loss.kl_temperature": 1.0, "loss.reduction": "sum",
-    "loss.label_smoothing": 0.0,
+    "loss.label_smoothing": 0.0, "loss.contrastive": 0.0, "loss.contrastive_margin": 0.7, "loss.triplet": 0.0, "loss.triplet_margin": 0.3,
+    "loss.soft_margin": 0.0, "loss.soft_margin_alpha": 10.0, "loss.info_nce": 0.0, "loss.info_nce_temperature": 0.07, "loss.info_nce_learn": True,
+    "loss.info_nce_smoothing": 0.1, "loss.pair_features": "part",
     "optimizer.lr": 1e-3, "optimizer.backbone_lr_scale": 0.1, "optimizer.gem_lr_scale": 1.0, "optimizer.momentum": 0.9, "optimizer.nesterov": True,
     "optimizer.weight_decay": 5e-4, "optimizer.gem_weight_decay": 0.0, "optimizer.clip_norm": 0.0,
 }
@@ -231,16 +233,16 @@ class Parts(nn.Module):
 
 
 class ClassBlock(nn.Module):
-    """Linear, batch norm (the feature), classifier. Dropout is 0 wherever this model is used."""
+    """Linear, batch norm (the feature), classifier (unless classes is None). Dropout is 0 wherever this model is used."""
 
     def __init__(self, inputs, embedding, classes):
         super().__init__()
         self.add_block = nn.Sequential(nn.Linear(inputs, embedding), nn.BatchNorm1d(embedding))
-        self.classifier = nn.Sequential(nn.Linear(embedding, classes))
+        self.classifier = None if classes is None else nn.Sequential(nn.Linear(embedding, classes))
 
     def forward(self, x):
         feature = self.add_block(x)
-        return feature, self.classifier(feature)
+        return feature, feature.new_zeros(len(feature), 0) if self.classifier is None else self.classifier(feature)
 
 
 class Model(nn.Module):
@@ -261,8 +263,12 @@ class Model(nn.Module):
         if settings["model.global_branch"] != "none":
             self.heads.append("classifier00")
             widths.append(trunk.channels4 + (trunk.channels3 if settings["model.global_branch"] == "layer3+layer4" else 0))
+        needs_classes = settings["loss.ce"] > 0 or settings["loss.kl"] > 0
         for name, width in zip(self.heads, widths):
-            setattr(self, name, ClassBlock(width, settings["model.embedding"], classes))
+            setattr(self, name, ClassBlock(width, settings["model.embedding"], classes if needs_classes else None))
+        self.logit_scale = None
+        if settings["loss.info_nce"] > 0 and settings["loss.info_nce_learn"]:
+            self.logit_scale = nn.Parameter(torch.tensor([math.log(1 / settings["loss.info_nce_temperature"])]))
 
     def trunk(self, view):
         return self.backbone if self.settings["model.share_views"] else (self.backbone_satellite, self.backbone_drone)[view]
@@ -316,11 +322,58 @@ def divergence(settings, logits):
     return total / (logits.shape[0] if settings["loss.reduction"] == "mean" else 1)
 
 
-def losses(settings, logits, labels):
-    """The weighted sum, and both terms before their weights (the divergence None when its weight is 0)."""
-    ce = cross_entropy(settings, logits, labels)
-    kl = divergence(settings, logits) if settings["loss.kl"] > 0 else None
-    return settings["loss.ce"] * ce + (0 if kl is None else settings["loss.kl"] * kl), ce, kl
+def contrastive(cosines, same, margin):
+    """cosines [M,M] between the views, same [M,M] bool: half squared distances of pairs, half squared gaps of others; summed, over M."""
+    distance = (2 - 2 * cosines).clamp(min=1e-6).sqrt()
+    return torch.where(same, 1 - cosines, (margin - distance).clamp(min=0) ** 2 / 2).sum() / len(cosines)
+
+
+def triplet(cosines, same, hinge):
+    """Anchors are the images of both views: the farthest of its place and the nearest other in the other view."""
+    distance = (2 - 2 * cosines).clamp(min=1e-6).sqrt()
+    terms = [hinge(d.masked_fill(~s, -1).max(1).values - d.masked_fill(s, 9).min(1).values) for d, s in ((distance, same), (distance.t(), same.t()))]
+    return torch.cat(terms).mean()
+
+
+def info_nce(scaled, same, smoothing):
+    """Cross entropy of every row and column of the scaled cosines against the places that match."""
+    def one_way(z, same):
+        target = (1 - smoothing) * same / same.sum(1, keepdim=True) + smoothing / z.shape[1]
+        return -(target * z.log_softmax(1)).sum(1).mean()
+
+    return (one_way(scaled, same) + one_way(scaled.t(), same.t())) / 2
+
+
+PAIR_LOSSES = ("contrastive", "triplet", "soft_margin", "info_nce")
+
+
+def pair_losses(settings, features, labels, logit_scale):
+    """Name -> loss before its weight, of features [P,2N,E]: each head by itself, or the heads' unit features end to end (over sqrt(P))."""
+    pairs, same = labels.shape[0], labels.unsqueeze(1) == labels.unsqueeze(0)
+    units = features / features.norm(dim=2, keepdim=True)
+    if settings["loss.pair_features"] == "joint":
+        units = torch.cat(list(units), 1).unsqueeze(0) / len(features) ** 0.5
+    cosines = [unit[:pairs] @ unit[pairs:].t() for unit in units]
+    alpha = settings["loss.soft_margin_alpha"]
+    scale = 1 / settings["loss.info_nce_temperature"] if logit_scale is None else logit_scale.exp()
+    formulas = {
+        "contrastive": lambda s: contrastive(s, same, settings["loss.contrastive_margin"]),
+        "triplet": lambda s: triplet(s, same, lambda d: (d + settings["loss.triplet_margin"]).clamp(min=0)),
+        "soft_margin": lambda s: triplet(s, same, lambda d: F.softplus(alpha * d, threshold=1e9)),
+        "info_nce": lambda s: info_nce(s * scale, same, settings["loss.info_nce_smoothing"]),
+    }
+    divisor = len(cosines) if settings["loss.reduction"] == "mean" else 1
+    return {name: sum(formulas[name](s) for s in cosines) / divisor for name in PAIR_LOSSES if settings["loss." + name] > 0}
+
+
+def losses(settings, model, features, logits, labels):
+    """The weighted sum, and its terms by name before their weights; a term is absent where its weight is 0 (cross entropy: where the divergence's is too)."""
+    terms = pair_losses(settings, features, labels, model.logit_scale)
+    if settings["loss.ce"] > 0 or settings["loss.kl"] > 0:
+        terms["ce"] = cross_entropy(settings, logits, labels)
+    if settings["loss.kl"] > 0:
+        terms["kl"] = divergence(settings, logits)
+    return sum(settings["loss." + name] * term for name, term in terms.items()), terms
 
 
 class Update:
@@ -332,6 +385,8 @@ class Update:
         trunk = [p for name, p in model.named_parameters() if name.startswith("backbone")]
         heads = [p for name, p in model.named_parameters() if name.startswith("classifier")]
         groups = [{"params": trunk, "lr": single(lr * settings["optimizer.backbone_lr_scale"])}, {"params": heads, "lr": single(lr)}]
+        if model.logit_scale is not None:
+            groups.append({"params": [model.logit_scale], "lr": single(lr), "weight_decay": 0})
         if model.gem is not None:
             groups.append({"params": [model.gem.p], "lr": single(lr * settings["optimizer.gem_lr_scale"]),
                            "weight_decay": single(settings["optimizer.gem_weight_decay"])})
@@ -339,8 +394,9 @@ class Update:
                                    weight_decay=single(settings["optimizer.weight_decay"]))
 
     def set_rates(self, rates):
-        """Learning rates of trunk, heads and GeM exponents, where a schedule changes them."""
-        for group, rate in zip(self.sgd.param_groups, rates):
+        """Learning rates of trunk, heads (and the temperature with them) and GeM exponents, where a schedule changes them."""
+        trunk, head, gem = rates
+        for group, rate in zip(self.sgd.param_groups, [trunk, head] + ([] if self.model.logit_scale is None else [head]) + [gem]):
             group["lr"] = rate
 
     def step(self):
@@ -353,6 +409,8 @@ class Update:
         self.sgd.step()
         if self.model.gem is not None:
             self.model.gem.p.data.clamp_(1, 16)
+        if self.model.logit_scale is not None:
+            self.model.logit_scale.data.clamp_(0, math.log(100))
         return norm
 
     def momentum(self):

@@ -221,6 +221,49 @@ static void loss_kl(struct ops_subject *s)
     loss(s, SKY_OP_LOSS_KL);
 }
 
+static union sky_attributes pair_attributes(struct ops_subject *s)
+{
+    return (union sky_attributes){.pairs = {.groups = (int)ops_int(s, "groups", 2), .first = (int)ops_int(s, "first", 0), .second = (int)ops_int(s, "second", 1),
+                                            .joint = ops_int(s, "joint", 0), .mean = ops_int(s, "mean", 0), .soft = ops_int(s, "soft", 0),
+                                            .weight = ops_number(s, "weight", 1), .margin = ops_number(s, "margin", 0.7), .alpha = ops_number(s, "alpha", 1),
+                                            .smoothing = ops_number(s, "smoothing", 0), .temperature = ops_number(s, "temperature", 1)}};
+}
+
+static void similarity(struct ops_subject *s)
+{
+    const union sky_attributes attr = pair_attributes(s);
+    const sky_value x = ops_wanted(s, "x", OPS_NORMAL, 0, ops_number(s, "dev", 1), OPS_DIM(ops_int(s, "p", 2), ops_int(s, "n", 6), ops_int(s, "d", 7)));
+    const sky_value t = ops_int(s, "learn", 0) ? ops_parameter(s, "t", OPS_UNIFORM, 0.5, 2.7, OPS_DIM(1)) : SKY_NONE;
+    ops_output(s, ops_out(s, ops_node(s, SKY_OP_SIMILARITY, &attr, OPS_IN(x, t)), 0));
+}
+
+/* Cosines drawn evenly: no two equal, so that the hardest are the same when nudged. */
+static void loss_pairs(struct ops_subject *s, enum sky_op op)
+{
+    const union sky_attributes attr = pair_attributes(s);
+    const int64_t p = ops_int(s, "p", 2), m = ops_int(s, "m", 4), places = ops_int(s, "places", m), alone = ops_int(s, "alone", 0);
+    const double scale = ops_number(s, "scale", 0); /* 0: the node has no scalars */
+    const sky_value cosines = ops_wanted(s, "cosines", OPS_DISTINCT, ops_number(s, "low", -0.9), ops_number(s, "high", 0.95), OPS_DIM(p, m, m));
+    const sky_value labels = ops_input_of(s, "labels", SKY_I32, OPS_CYCLE, (double)places, (double)(alone ? attr.pairs.groups * m - alone : 0), OPS_DIM(attr.pairs.groups * m));
+    s->scalars.loss_scale = (float)scale;
+    ops_loss(s, ops_node(s, op, &attr, OPS_IN(cosines, labels, scale > 0 ? s->graph.scalars : SKY_NONE)), attr.pairs.weight * (scale > 0 ? scale : 1));
+}
+
+static void loss_contrastive(struct ops_subject *s)
+{
+    loss_pairs(s, SKY_OP_LOSS_CONTRASTIVE);
+}
+
+static void loss_triplet(struct ops_subject *s)
+{
+    loss_pairs(s, SKY_OP_LOSS_TRIPLET);
+}
+
+static void loss_info_nce(struct ops_subject *s)
+{
+    loss_pairs(s, SKY_OP_LOSS_INFO_NCE);
+}
+
 static void add(struct ops_subject *s)
 {
     const int64_t *dim = OPS_DIM(ops_int(s, "n", 2), ops_int(s, "h", 3), ops_int(s, "w", 3), ops_int(s, "c", 5));
@@ -299,6 +342,6 @@ const struct ops_builder ops_op_builders[] = {
     {"GLOBAL_MAX", global_max}, {"UPSAMPLE", upsample},   {"PART_POOL", part_pool},   {"PART_ATTENTION", part_attention}, {"CONCAT", concat},
     {"LINEAR", linear},         {"HEAD_BN", head_bn},     {"HEAD_BN_INFER", head_bn_infer}, {"DROPOUT", dropout}, {"LOSS_CE", loss_ce},
     {"LOSS_KL", loss_kl},       {"ADD", add},             {"SUM_SQUARES", sum_squares}, {"SGD", sgd},       {"EMA", ema},
-    {"CAST", cast},
+    {"CAST", cast},             {"SIMILARITY", similarity}, {"LOSS_CONTRASTIVE", loss_contrastive}, {"LOSS_TRIPLET", loss_triplet}, {"LOSS_INFO_NCE", loss_info_nce},
     {NULL, NULL},
 };

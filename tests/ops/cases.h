@@ -25,6 +25,7 @@ enum ops_fill {
     OPS_RELU,     /* max(0, normal of deviation a): like a map behind a ReLU; every b-th channel is zero (b = 0: none) */
     OPS_BYTES,    /* 0 .. 255 */
     OPS_BELOW,    /* integers 0 .. a - 1 (labels) */
+    OPS_CYCLE,    /* 0 .. a - 1 again and again (labels of paired views); from element b on each has its own (b = 0: nowhere) */
     OPS_ERASED,   /* rectangles inside an a x b image; some of height 0 */
     OPS_SCALARS,  /* the subject's struct sky_scalars */
     OPS_ZERO,

@@ -264,6 +264,7 @@ static double draw(const struct sky_tensor *tensor, const struct ops_source *sou
     }
     case OPS_BYTES: return sky_rng_below(rng, 256);
     case OPS_BELOW: return sky_rng_below(rng, (uint32_t)source->a);
+    case OPS_CYCLE: return source->b > 0 && i >= (int64_t)source->b ? source->a + (double)i : (double)(i % (int64_t)source->a);
     case OPS_BROKEN: return i == tensor->count / 3 ? (source->a == 0 ? INFINITY : NAN) : sky_rng_normal(rng);
     case OPS_ZERO:
     case OPS_DISTINCT:

@@ -1,6 +1,6 @@
 /*
  * Published and worked test vectors (domain.md 4.5 to 4.7, 5, 6), computed through graphs on the reference back end in f64: parts of a map and their pooling, GeM and its
- * gradients, part attention, cross entropy, divergence, Nesterov's update.
+ * gradients, part attention, cross entropy, divergence, losses on pairs, Nesterov's update.
  */
 #include "check.h"
 
@@ -239,6 +239,43 @@ static void test_losses(void)
     }
 }
 
+/* Two places, cosines [[.6, .8], [.8, .6]]: each image is nearer to the other place's than to its own. */
+static void test_pair_losses(void)
+{
+    const double features[8] = {2, 0, 0, 5, 3, 4, 0.4, 0.3}, cosines[4] = {.6, .8, .8, .6}, d_pair = sqrt(.8), d_stranger = sqrt(.4), gap = .7 - d_stranger;
+    const struct {
+        enum sky_op op;
+        union sky_attributes attr;
+        double loss, by_pair, by_stranger;
+    } cases[] = {
+        {SKY_OP_LOSS_CONTRASTIVE, {.pairs = {.margin = .7}}, .4022811276, -.5, gap / d_stranger / 2},
+        {SKY_OP_LOSS_TRIPLET, {.pairs = {.margin = .3}}, .5619716586, -.5 / d_pair, .5 / d_stranger},
+        {SKY_OP_LOSS_TRIPLET, {.pairs = {.margin = -.3}}, 0, 0, 0},
+        {SKY_OP_LOSS_TRIPLET, {.pairs = {.soft = true, .alpha = 1}}, .8326872344, -.5651209073320 / 2 / d_pair, .5651209073320 / 2 / d_stranger},
+        {SKY_OP_LOSS_INFO_NCE, {.pairs = {.temperature = .1}}, 2.126928011, -4.403985390, 4.403985390},
+        {SKY_OP_LOSS_INFO_NCE, {.pairs = {.temperature = .1, .smoothing = .1}}, 2.026928011, -4.153985390, 4.153985390},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        struct run run;
+        union sky_attributes attr = cases[c].attr;
+        attr.pairs.groups = 2, attr.pairs.second = 1, attr.pairs.weight = 1;
+        begin(&run);
+        const sky_value x = input(&run, "features", 3, 1, 4, 2, 1), labels = sky_graph_input(&run.graph, "labels", SKY_I32, 1, (const int64_t[]){4});
+        const sky_value y = sky_graph_out(&run.graph, node(&run, SKY_OP_SIMILARITY, &attr, (const sky_value[]){x, SKY_NONE}, 2), 0);
+        const int64_t loss = node(&run, cases[c].op, &attr, (const sky_value[]){y, labels}, 2);
+        if (ready(&run)) {
+            memcpy(values(&run, x), features, sizeof features);
+            memcpy(sky_executor_pointer(&run.executor, labels), (const int32_t[]){7, 3, 7, 3}, 4 * sizeof(int32_t));
+            CHECK_OK(sky_executor_run(&run.executor, SKY_PHASE_FORWARD, false));
+            check_all("cosines", values(&run, y), cosines, 4, 1e-15);
+            const double p = cases[c].by_pair, s = cases[c].by_stranger;
+            CHECK_NEAR(*values(&run, sky_graph_out(&run.graph, loss, 0)), cases[c].loss, 1e-7);
+            check_all("gradient by the cosines", values(&run, sky_graph_out(&run.graph, loss, 1)), (const double[]){p, s, s, p}, 4, 5e-10);
+        }
+        end(&run);
+    }
+}
+
 /* w = 1, gradient .5 held, lr .001, momentum .9, weight decay 5e-4: three Nesterov steps. */
 static void test_nesterov(void)
 {
@@ -274,6 +311,7 @@ int main(void)
     test_attention();
     test_gem();
     test_losses();
+    test_pair_losses();
     test_nesterov();
     return check_done();
 }

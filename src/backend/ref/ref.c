@@ -26,7 +26,7 @@ static const char *ref_supports(const struct sky_graph *graph, const struct sky_
 
 static sky_status ref_prepare(struct sky_kernel *kernel)
 {
-    kernel->work_bytes = ref_conv_work_bytes(kernel) + ref_se_work_bytes(kernel);
+    kernel->work_bytes = ref_conv_work_bytes(kernel) + ref_se_work_bytes(kernel) + ref_similarity_work_bytes(kernel);
     snprintf(kernel->implementation, sizeof kernel->implementation, "ref");
     return SKY_OK;
 }

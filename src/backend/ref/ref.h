@@ -81,9 +81,10 @@ static inline void ref_update_running(const struct ref_tensor *running_mean, con
     ref_set(running_var, index, (1 - momentum) * ref_get(running_var, index) + momentum * squares / (positions - 1));
 }
 
-/* Scratch of the two families that want any; 0 for other operations. */
+/* Scratch of the three families that want any; 0 for other operations. */
 size_t ref_conv_work_bytes(const struct sky_kernel *kernel);
 size_t ref_se_work_bytes(const struct sky_kernel *kernel);
+size_t ref_similarity_work_bytes(const struct sky_kernel *kernel);
 
 /* One function a row of ops.def: ref_CONV, ref_CONV_DGRAD, ... */
 #define SKY_OP(name, inputs, outputs, file, doc) sky_status ref_##name(const struct sky_kernel *kernel, const struct sky_run *run);
