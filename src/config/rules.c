@@ -70,6 +70,19 @@ static void check_attention(const struct sky_config *c, struct sky_text *problem
         sky_text_append(problem, "weighs parts against each other, but model.partition = none has only one");
 }
 
+/* What stands there by default is left alone: only a stride that asks for another map is refused. */
+static void check_vgg_stride(const struct sky_config *c, struct sky_text *problem)
+{
+    if (!strcmp(c->model.backbone, "vgg16") && c->model.last_stride != 1)
+        sky_text_append(problem, "is of a ResNet's layer4; model.backbone = vgg16 keeps its five pools: remove it");
+}
+
+static void check_vgg_branch(const struct sky_config *c, struct sky_text *problem)
+{
+    if (!strcmp(c->model.backbone, "vgg16") && c->model.global_branch == SKY_GLOBAL_LAYER3_LAYER4)
+        sky_text_append(problem, "= layer3+layer4 wants a ResNet's layer3, which model.backbone = vgg16 does not have; set it to none or layer4");
+}
+
 static void check_milestones(const struct sky_config *c, struct sky_text *problem)
 {
     if (c->schedule.kind == SKY_SCHEDULE_MULTISTEP && !c->schedule.milestone_count)
@@ -136,6 +149,8 @@ const struct sky_config_rule sky_config_rules[] = {
     {{"model.blocks", "model.partition"}, check_msba},
     {{"model.parts", "model.partition", "model.blocks"}, check_parts},
     {{"model.part_attention", "model.partition"}, check_attention},
+    {{"model.last_stride", "model.backbone"}, check_vgg_stride},
+    {{"model.global_branch", "model.backbone"}, check_vgg_branch},
     {{"schedule.milestones", "schedule.kind"}, check_milestones},
     {{"schedule.warmup_epochs", "schedule.kind", "train.epochs"}, check_warmup},
     {{"optimizer.nesterov", "optimizer.momentum"}, check_nesterov},

@@ -30,7 +30,8 @@ static const char *const shift_fills[] = {"black", "mirror", NULL};
 static const char *const precisions[] = {"fp32", "tf32", "bf16", "fp16", NULL};
 static const char *const backends[] = {"auto", "cpu", "cuda", "ref", NULL};
 static const char *const gradient_precisions[] = {"fp32", "bf16", NULL};
-static const char *const backbones[] = {"resnet18", "resnet34", "resnet50", "resnet101", "se_resnet18", "se_resnet34", "se_resnet50", "se_resnet101", NULL};
+static const char *const backbones[] = {"resnet18", "resnet34", "resnet50", "resnet101", "se_resnet18", "se_resnet34", "se_resnet50", "se_resnet101",
+                                        "vgg16", NULL};
 
 const struct sky_section sky_sections[] = {
     {"experiment", "what the run is called and its seed"},
@@ -89,7 +90,7 @@ const struct sky_key sky_schema[] = {
     {AT(model, se_layout), SKY_KEY_CHOICE, "legacy", "", .choices = se_layouts, HASHED,
      .doc = "SE trunks: legacy strides in conv1 and pools without padding, timm strides in conv2"},
     {AT(model, width), SKY_KEY_NUMBER, "1", "factor", ABOVE(0, 4), HASHED, .doc = "scales every channel count of the trunk, rounded to multiples of 8"},
-    {AT(model, last_stride), SKY_KEY_INT, "1", "", RANGE(1, 2), HASHED, .doc = "stride of layer4; 1 keeps a map twice as large"},
+    {AT(model, last_stride), SKY_KEY_INT, "1", "", RANGE(1, 2), HASHED, .doc = "stride of layer4; 1 keeps a map twice as large; vgg16 has its five pools instead"},
     {AT(model, weights), SKY_KEY_PATH, "none", "", HASHED, .doc = "safetensors file to start from; without one, random weights"},
     {AT(model, pooling), SKY_KEY_CHOICE, "gem", "", .choices = poolings, HASHED, .doc = "how a part becomes a vector"},
     {AT(model, gem_p), SKY_KEY_NUMBER, "3", "", RANGE(1, 16), HASHED, .doc = "GeM's exponent, or where its learning starts"},

@@ -73,8 +73,8 @@ sky_status sky_build_training(struct sky_model *model, const struct sky_config *
 {
     struct sky_graph *graph = &model->graph;
     struct seeds seeds = {0};
-    if (model->logits != SKY_NONE) add_losses_on_logits(model, config, &seeds);
     add_losses_on_pairs(model, config, &seeds);
+    if (model->logits != SKY_NONE) add_losses_on_logits(model, config, &seeds); /* last: until the backward pass the host may read the logits */
     SKY_TRY(sky_graph_backward(graph, seeds.list, seeds.count, NULL, 0, NULL));
     const sky_value params = sky_graph_whole_arena(graph, SKY_ARENA_PARAMS), grads = sky_graph_whole_arena(graph, SKY_ARENA_GRADS);
     const sky_value momentum = sky_graph_whole_arena(graph, SKY_ARENA_MOMENTUM);

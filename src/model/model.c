@@ -44,10 +44,12 @@ static struct sky_maps build_trunks(struct sky_model *model, struct sky_builder 
         const int trunk_view = model->mode == SKY_MODEL_INFER ? view : t;
         builder->prefix = shared ? "backbone" : prefixes[trunk_view];
         const char *input = shared ? "input" : sky_view_name(trunk_view);
-        maps[t] = sky_build_resnet(builder, backbone, prepared_images(model, t, input, model->rows / model->trunks, config->data.image_size, config->debug.record != NULL));
+        maps[t] = backbone->build(builder, backbone, prepared_images(model, t, input, model->rows / model->trunks, config->data.image_size, config->debug.record != NULL));
     }
     if (model->trunks == 1) return maps[0];
-    return (struct sky_maps){concat_rows(&model->graph, "layer3", maps[0].layer3, maps[1].layer3), concat_rows(&model->graph, "layer4", maps[0].layer4, maps[1].layer4)};
+    const bool has_layer3 = maps[0].layer3 != SKY_NONE;
+    return (struct sky_maps){has_layer3 ? concat_rows(&model->graph, "layer3", maps[0].layer3, maps[1].layer3) : SKY_NONE,
+                             concat_rows(&model->graph, "layer4", maps[0].layer4, maps[1].layer4)};
 }
 
 /* Single precision's two kinds differ in how matrices are multiplied, not in what is stored. */

@@ -7,9 +7,15 @@
 #include <string.h>
 
 static const struct sky_backbone backbones[] = {
-    {"resnet18", {2, 2, 2, 2}, false, false},    {"resnet34", {3, 4, 6, 3}, false, false},    {"resnet50", {3, 4, 6, 3}, true, false},
-    {"resnet101", {3, 4, 23, 3}, true, false},   {"se_resnet18", {2, 2, 2, 2}, false, true},  {"se_resnet34", {3, 4, 6, 3}, false, true},
-    {"se_resnet50", {3, 4, 6, 3}, true, true},   {"se_resnet101", {3, 4, 23, 3}, true, true},
+    {"resnet18", sky_build_resnet, {2, 2, 2, 2}, false, false},
+    {"resnet34", sky_build_resnet, {3, 4, 6, 3}, false, false},
+    {"resnet50", sky_build_resnet, {3, 4, 6, 3}, true, false},
+    {"resnet101", sky_build_resnet, {3, 4, 23, 3}, true, false},
+    {"se_resnet18", sky_build_resnet, {2, 2, 2, 2}, false, true},
+    {"se_resnet34", sky_build_resnet, {3, 4, 6, 3}, false, true},
+    {"se_resnet50", sky_build_resnet, {3, 4, 6, 3}, true, true},
+    {"se_resnet101", sky_build_resnet, {3, 4, 23, 3}, true, true},
+    {"vgg16", sky_build_vgg, {2, 2, 3, 3, 3}, false, false},
 };
 enum { COUNT = sizeof backbones / sizeof *backbones };
 
@@ -27,6 +33,6 @@ sky_status sky_model_check_backbone(const char *name)
     for (int i = 0; i < COUNT; i++) names[i] = backbones[i].name;
     const int nearest = sky_nearest(name, names, COUNT);
     sky_fail(SKY_CONFIG, "model.backbone", "there is no backbone '%s'", name);
-    if (nearest >= 0) return sky_hint("did you mean %s? There are resnet18|34|50|101 and se_resnet18|34|50|101", names[nearest]);
-    return sky_hint("there are resnet18|34|50|101 and se_resnet18|34|50|101");
+    if (nearest >= 0) return sky_hint("did you mean %s? There are resnet18|34|50|101, se_resnet18|34|50|101 and vgg16", names[nearest]);
+    return sky_hint("there are resnet18|34|50|101, se_resnet18|34|50|101 and vgg16");
 }

@@ -53,6 +53,24 @@ CASES = {
                                                   "optimizer.gem_lr_scale=5", "optimizer.gem_weight_decay=0.1"]),
     "resnet18_list_two_trunks": (False, False, ["data.image_size=96", "model.backbone=resnet18", "model.share_views=no", "model.partition=list",
                                                 "model.parts=ring1,square2,ring3", "model.blocks=3", "model.pooling=max", "loss.kl=0"]),
+    # the other systems of experiments/baselines
+    "resnet50_instance": (False, False, ["data.image_size=64", "model.backbone=resnet50", "model.last_stride=2", "model.partition=none", "model.pooling=avg",
+                                         "model.global_branch=none", "loss.kl=0"]),
+    "resnet18_gem": (False, False, ["data.image_size=64", "model.backbone=resnet18", "model.partition=none", "model.global_branch=none", "loss.kl=0"]),
+    "resnet18_lpn": (False, False, ["data.image_size=128", "model.backbone=resnet18", "model.partition=lpn", "model.pooling=avg", "model.global_branch=none",
+                                    "loss.kl=0"]),
+    "resnet18_contrastive": (False, False, ["data.image_size=64", "model.backbone=resnet18", "model.partition=none", "model.pooling=avg",
+                                            "model.global_branch=none", "loss.ce=0", "loss.kl=0", "loss.contrastive=1"]),
+    "resnet18_triplet": (False, False, ["data.image_size=64", "model.backbone=resnet18", "model.partition=none", "model.pooling=avg",
+                                        "model.global_branch=layer4", "loss.ce=0", "loss.kl=0", "loss.triplet=1", "loss.reduction=mean"]),
+    "resnet18_soft_margin": (False, False, ["data.image_size=64", "model.backbone=resnet18", "model.partition=none", "model.pooling=avg",
+                                            "model.global_branch=none", "loss.ce=0", "loss.kl=0", "loss.soft_margin=1"]),
+    "resnet18_info_nce": (False, False, ["data.image_size=128", "model.backbone=resnet18", "model.partition=lpn", "model.pooling=avg",
+                                         "model.global_branch=none", "loss.kl=0", "loss.ce=0.1", "loss.info_nce=1", "loss.pair_features=joint"]),
+    "resnet18_all_pairs": (False, False, ["data.image_size=64", "model.backbone=resnet18", "model.partition=none", "model.pooling=avg",
+                                          "model.global_branch=layer4", "loss.contrastive=0.5", "loss.triplet=2", "loss.soft_margin=0.3",
+                                          "loss.soft_margin_alpha=3", "loss.info_nce=0.7", "loss.info_nce_temperature=0.2", "loss.info_nce_learn=no",
+                                          "loss.info_nce_smoothing=0"]),
     "se_resnet18_timm_msba": (False, True, ["data.image_size=128", "model.backbone=se_resnet18", "model.se_layout=timm", "model.gem_learn=fixed",
                                             "model.part_attention=yes", "loss.kl_direction=symmetric", "loss.kl_detach=yes"]),
 }
@@ -111,6 +129,8 @@ def condition(model, random):
             p = model.gem.p
             normal(p, p.mean().item(), 0.01 if p.mean() < 2 else 0.2)
             p.clamp_(1, 16)
+        if model.logit_scale is not None:
+            normal(model.logit_scale, model.logit_scale.item(), 0.1)
 
 
 def run(model, settings, images, erased, labels):

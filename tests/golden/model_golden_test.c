@@ -343,7 +343,8 @@ static void compare(const char *name, const struct subject *subject)
 int main(void)
 {
     static const char *const cases[] = {"se_resnet50_legacy_msba",    "se_resnet50_timm_lpn",     "resnet50_whole_max",   "resnet18_msba_small_map",
-                                        "se_resnet18_ring_attention", "resnet18_list_two_trunks", "se_resnet18_timm_msba"};
+                                        "se_resnet18_ring_attention", "resnet18_list_two_trunks", "se_resnet18_timm_msba", "resnet50_instance", "resnet18_gem", "resnet18_lpn", "resnet18_contrastive",
+                                        "resnet18_triplet", "resnet18_soft_margin", "resnet18_info_nce", "resnet18_all_pairs"};
     static const struct subject subjects[] = {{"ref f64", &sky_backend_ref, SKY_F64, 1e-10, false},
                                               {"ref f32", &sky_backend_ref, SKY_F32, 1e-4, false},
                                               {"cpu f32", &sky_backend_cpu, SKY_F32, 1e-4, false},

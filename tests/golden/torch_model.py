@@ -25,6 +25,7 @@ BACKBONES = {  # name: blocks a stage, bottleneck, squeeze and excitation
     "se_resnet50": ((3, 4, 6, 3), True, True),
     "se_resnet101": ((3, 4, 23, 3), True, True),
 }
+VGG16 = (2, 2, 3, 3, 3)  # convolutions between pools
 
 DEFAULTS = {
     "data.image_size": 256,
@@ -147,6 +148,29 @@ class Trunk(nn.Module):
         return layer3, self.layer4(layer3)
 
 
+class Vgg(nn.Module):
+    """VGG16 with batch norm, without its classifier; its convolutions have no bias, which batch norm would take out again. Gives no layer3."""
+
+    def __init__(self, settings):
+        super().__init__()
+        layers, inputs = [], 3
+        for stage, count in enumerate(VGG16):
+            channels = max(8, 8 * math.floor(min(64 << stage, 512) * settings["model.width"] / 8 + 0.5))
+            for _ in range(count):
+                layers += [nn.Conv2d(inputs, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
+                inputs = channels
+            layers.append(nn.MaxPool2d(2, 2))
+        self.features = nn.Sequential(*layers)
+        self.channels3, self.channels4 = 0, inputs
+
+    def forward(self, x):
+        return None, self.features(x)
+
+
+def make_trunk(settings):
+    return Vgg(settings) if settings["model.backbone"] == "vgg16" else Trunk(settings)
+
+
 # ---------------------------------------------------------------------------------------------------------------------------------- parts
 
 
@@ -250,9 +274,9 @@ class Model(nn.Module):
         super().__init__()
         self.settings = settings
         if settings["model.share_views"]:
-            self.backbone = trunk = Trunk(settings)
+            self.backbone = trunk = make_trunk(settings)
         else:
-            self.backbone_satellite, self.backbone_drone = trunk, _ = Trunk(settings), Trunk(settings)
+            self.backbone_satellite, self.backbone_drone = trunk, _ = make_trunk(settings), make_trunk(settings)
         self.parts = Parts(settings)
         self.gem = None
         if settings["model.pooling"] == "gem" and settings["model.gem_learn"] != "fixed":
@@ -338,6 +362,7 @@ def triplet(cosines, same, hinge):
 def info_nce(scaled, same, smoothing):
     """Cross entropy of every row and column of the scaled cosines against the places that match."""
     def one_way(z, same):
+        same = same.to(z.dtype)
         target = (1 - smoothing) * same / same.sum(1, keepdim=True) + smoothing / z.shape[1]
         return -(target * z.log_softmax(1)).sum(1).mean()
 
