@@ -194,6 +194,7 @@ sky_status sky_config_differences(const struct sky_config *config, const struct 
 
 /* 32-bit hash of what a feature depends on beside the parameters: [model] without weights and dropout, data.image_size, eval.flip. */
 sky_status sky_config_feature_hash(const struct sky_config *config, uint32_t *out);
+
 /* The weight of a loss on pairs (enum sky_pair_loss). */
 double sky_pair_loss_weight(const struct sky_config *config, int loss);
 

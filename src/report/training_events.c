@@ -3,6 +3,8 @@
  */
 #include "training_events.h"
 
+#include <stdio.h>
+
 sky_status sky_training_events_step(struct sky_event_file *file, const struct sky_step_report *report)
 {
     const struct sky_event_scalar scalars[] = {
@@ -17,5 +19,12 @@ sky_status sky_training_events_step(struct sky_event_file *file, const struct sk
         {"speed/images_per_second", (double)report->images / report->step_seconds},
         {"speed/waiting_for_data_percent", 100 * report->data_seconds / report->step_seconds},
     };
-    return sky_event_file_scalars(file, report->step, scalars, sizeof scalars / sizeof *scalars);
+    SKY_TRY(sky_event_file_scalars(file, report->step, scalars, sizeof scalars / sizeof *scalars));
+    for (int i = 0; i < SKY_PAIR_LOSS_COUNT; i++) {
+        char tag[32];
+        snprintf(tag, sizeof tag, "loss/%s", sky_pair_loss_name(i));
+        const struct sky_event_scalar pairs = {tag, report->loss_pairs[i]};
+        if (report->has_pairs[i]) SKY_TRY(sky_event_file_scalars(file, report->step, &pairs, 1));
+    }
+    return SKY_OK;
 }
