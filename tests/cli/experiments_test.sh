@@ -22,6 +22,23 @@ for file in "$experiments"/*/*.ini; do
     expect_code 0
 done
 
+# ---- the other systems really train: two steps at reduced width, with the losses that their names promise ----
+for file in "$experiments"/baselines/*.ini; do
+    name=$(basename "$file" .ini)
+    run "$program" train "$file" -o "$work/run-$name" --no-eval --quiet --set data.root="$work/world" --set data.image_size=64 --set model.width=0.125 --set model.embedding=16 \
+        --set train.batch_size=4 --set train.epochs=1 --set schedule.warmup_epochs=0
+    expect_code 0
+    trained=$(wc -l <"$work/run-$name/metrics.jsonl")
+    [ "$trained" = 2 ] && pass || fail "$name: $trained steps, not 2"
+    case $name in
+    contrastive | triplet | soft_margin | info_nce)
+        [ "$(grep -cE "\"loss_$name\": [0-9.]*[1-9]" "$work/run-$name/metrics.jsonl")" = 2 ] && pass || fail "$name: its loss is not in metrics.jsonl"
+        [ "$(grep -c '"loss_ce": 0, ' "$work/run-$name/metrics.jsonl")" = 2 ] && pass || fail "$name: something is classified"
+        ;;
+    *) ! grep -qE 'loss_(contrastive|triplet|soft_margin|info_nce)' "$work/run-$name/metrics.jsonl" && pass || fail "$name: has a loss on pairs" ;;
+    esac
+done
+
 # ---- skygem table on runs made up from numbers ----
 mkdir -p "$work/table"
 cp "$experiments/table3/resnet50-avg.ini" "$work/table/a.ini"

@@ -46,6 +46,18 @@ static void test_table_2(void)
     differs("table2/ours-256.ini", "table2/msba-256.ini", "model.backbone = se_resnet50 (resnet50), model.pooling = gem (avg), model.part_attention = no (yes)");
 }
 
+/* The systems of the field beside each other: each a small delta. */
+static void test_baselines(void)
+{
+    differs("baselines/gem.ini", "baselines/instance.ini", "model.pooling = gem (avg), optimizer.gem_lr_scale = 0.1 (1)");
+    differs("baselines/vgg16.ini", "baselines/instance.ini", "model.backbone = vgg16 (resnet50), model.last_stride = 1 (2)");
+    differs("baselines/lpn.ini", "baselines/instance.ini", "model.last_stride = 1 (2), model.partition = lpn (none), optimizer.lr = 0.001 (0.01)");
+    differs("baselines/triplet.ini", "baselines/contrastive.ini", "loss.contrastive = 0 (1), loss.triplet = 1 (0)");
+    differs("baselines/soft_margin.ini", "baselines/contrastive.ini", "loss.contrastive = 0 (1), loss.soft_margin = 1 (0)");
+    differs("baselines/msba.ini", "table2/msba-256.ini",
+            "model.dropout = 0.5 (0.75), loss.reduction = mean (sum), optimizer.lr = 0.01 (0.001), schedule.kind = multistep (step), schedule.milestones = 70, 110 (none)");
+}
+
 /* domain.md 4.9: the points that the paper leaves open, as the experiments take them. */
 static void test_paper_recipe(void)
 {
@@ -67,5 +79,6 @@ int main(void)
     test_table_3();
     test_table_2();
     test_paper_recipe();
+    test_baselines();
     return check_done();
 }
