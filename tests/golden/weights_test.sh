@@ -15,8 +15,7 @@ if [ -z "$python" ]; then
     check_done
     exit
 fi
-vgg=
-"$program" help config | grep -q vgg16 && vgg=--vgg
+vgg= # --vgg once the trunk holds the biases of torchvision's convolutions: until then such a file is refused by their names
 pictures=$(find "$source_dir/../shared/data/drone_places" -name '*.jpg' 2>/dev/null | sort | sed -n '1p;200p;900p')
 [ -n "$pictures" ] || pictures="$golden/image/photo.png $golden/image/square.png"
 
