@@ -1,5 +1,6 @@
 /*
  * Recordings: a back end that can record replays exactly the nodes of the phases asked for, from the third run on; a failure while recording is reported and the next run tries again.
+ * And what ranks exchange: each bucket once its node has run, all before the update, nothing while more is to be added to the gradients.
  * The back end is the reference with a recorder around its operations: what is recorded does not run until it is replayed, as on a GPU.
  */
 #include "backend/executor.h"
@@ -100,8 +101,50 @@ static void run_with(float a, struct sky_executor *executor, const sky_value val
     CHECK(sky_executor_run_through(executor, SKY_PHASE_FORWARD, last, false) == SKY_OK);
 }
 
+/* What the hook was asked for, and how many nodes had run by then. */
+static char asked[64];
+
+static sky_status note_start(void *context, const struct sky_bucket *bucket)
+{
+    const struct sky_executor *executor = context;
+    snprintf(asked + strlen(asked), sizeof asked - strlen(asked), "start %d (c is %g) ", (int)bucket->first, (double)*(float *)sky_executor_pointer(executor, executor->graph->nodes[1].out[0]));
+    return SKY_OK;
+}
+
+static sky_status note_finish(void *context)
+{
+    (void)context;
+    strcat(asked, "finish");
+    return failing ? sky_fail(SKY_PEER, "test", "planted") : SKY_OK;
+}
+
+static void test_exchange(void)
+{
+    const struct sky_bucket buckets[2] = {{.after = 1, .first = 0, .count = 1}, {.after = 1, .first = 1, .count = 1}};
+    const struct sky_device_options options = {.threads = 1};
+    struct sky_graph graph;
+    struct sky_executor executor;
+    sky_value value[4];
+    build(&graph, value);
+    CHECK(sky_executor_create(&executor, &sky_backend_ref, &options, &graph, NULL) == SKY_OK);
+    const struct sky_exchange exchange = {.context = &executor, .buckets = buckets, .bucket_count = 2, .start = note_start, .finish = note_finish};
+    executor.exchange = &exchange;
+    executor.hold = true;
+    run_with(1, &executor, value, SKY_PHASE_BACKWARD);
+    CHECK(!strcmp(asked, ""));
+    executor.hold = false;
+    run_with(2, &executor, value, SKY_PHASE_UPDATE);
+    CHECK(!strcmp(asked, "start 0 (c is 6) start 1 (c is 6) finish") && first_of(&executor, value[3]) == 12);
+    *asked = 0, failing = 1;
+    CHECK(sky_executor_run(&executor, SKY_PHASE_UPDATE, false) == SKY_PEER);
+    failing = 0;
+    sky_executor_destroy(&executor);
+    sky_graph_free(&graph);
+}
+
 int main(void)
 {
+    test_exchange();
     const struct sky_backend backend = recorder();
     const struct sky_device_options options = {.threads = 1, .capture = true};
     struct sky_graph graph;
