@@ -1,9 +1,9 @@
 /*
  * Batch norm over maps. Bytes of the map, element size e: statistics read it once (e), application reads and writes it (2e), the gradient reads dy and z twice
  * and writes dz (5e). Two launches for the statistics, one for the application, three for the gradient; what passes between them (sums a tile) is 1 to 3 % of
- * the map.
+ * the map. Where a convolution has gathered the sums (BN_CONV, BN_CONV_DGRAD), statistics cost nothing and the gradient 3e.
  *
- * Statistics are means and centred squares everywhere: within a thread over up to 8 loaded values at a time, then merged exactly. Values are taken relative to
+ * Our own statistics are means and centred squares everywhere: within a thread over up to 8 loaded values at a time, then merged exactly. Values are taken relative to
  * the map's first of their channel, so that a mean far from zero costs no digits.
  */
 #include "kernels.h"
@@ -220,17 +220,16 @@ __global__ void __launch_bounds__(MERGE_CHANNELS *MERGE_ROWS)
 /* dz may be dy's memory: each element is read before it is written, by the same thread. */
 template <class T, int W>
 __global__ void __launch_bounds__(TILE_THREADS)
-    grad_apply_kernel(const T *dy, const T *z, norm_parameters norm, bool rectify, const float *totals, T *dz, map_tiles tiles)
+    grad_apply_kernel(const T *dy, const T *z, norm_parameters norm, bool rectify, const float *sum_g /* [G,C] */, const float *sum_gz, T *dz, map_tiles tiles)
 {
     const tile_thread<W> at(tiles);
     if (!at.active) return;
     const channel_norm<W> bn(norm, at.group, at.channel, tiles.channels);
-    const int groups = tiles.images / tiles.group_images;
     const float share = 1.0f / ((float)tiles.positions * (float)tiles.group_images);
     float level[W], slope[W];
     raw_values<T, W> gradient[UNROLL], value[UNROLL];
-    load_parameters<W>(totals + (int64_t)at.group * tiles.channels + at.channel, level);
-    load_parameters<W>(totals + (int64_t)(groups + at.group) * tiles.channels + at.channel, slope);
+    load_parameters<W>(sum_g + (int64_t)at.group * tiles.channels + at.channel, level);
+    load_parameters<W>(sum_gz + (int64_t)at.group * tiles.channels + at.channel, slope);
     for (int k = 0; k < W; k++) level[k] *= share, slope[k] *= share * bn.invstd[k];
     visit<UNROLL>(
         at, [&](int i, int64_t offset) { load_raw(dy + offset, gradient[i]), load_raw(z + offset, value[i]); },
@@ -263,6 +262,70 @@ int sky_cuda_bn_grad(sky_stream stream, enum sky_dtype map, const struct sky_cud
                    MERGE_CHANNELS * MERGE_ROWS * sizeof(double), stream, scratch, totals, dgamma, dbeta, accumulate, tiles);
         if (dz)
             SKY_LAUNCH((grad_apply_kernel<T, W>), tile_grid(tiles, W), tile_block(tiles, W), 0, stream, (const T *)dy, (const T *)z, *norm, rectify, totals,
+                       totals + shape->groups * shape->channels, (T *)dz, tiles);
+    });
+}
+
+/* ---- with the sums that a convolution gathered on its way ---- */
+
+/* One thread a channel, the groups in order. The difference of squares is taken in double: it is as good as the sums are. */
+template <class T>
+__global__ void from_sums_kernel(const float *sum /* [G,C] */, const float *square_sum, const float *gamma, const float *beta, double positions, float *mean,
+                                 float *invstd, T *scale, T *shift, running_update running, int groups, int64_t channels)
+{
+    const int64_t c = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (c >= channels) return;
+    for (int group = 0; group < groups; group++) {
+        const int64_t row = group * channels + c;
+        const double center = (double)sum[row] / positions, spread = (double)square_sum[row] - (double)sum[row] * center;
+        const double squares = spread < 0 ? 0 : spread, slope = 1 / sqrt(squares / positions + running.epsilon);
+        mean[row] = (float)center;
+        invstd[row] = (float)slope;
+        if (running.wanted) {
+            running.mean[c] = (float)((1 - running.momentum) * (double)running.mean[c] + running.momentum * center);
+            running.var[c] = (float)((1 - running.momentum) * (double)running.var[c] + running.momentum * squares / (positions - 1));
+        }
+        if (!scale) continue;
+        scale[row] = from_float<T>((float)((double)gamma[c] * slope));
+        shift[row] = from_float<T>((float)((double)beta[c] - center * (double)to_float(scale[row])));
+    }
+}
+
+int sky_cuda_bn_from_sums(sky_stream stream, enum sky_dtype map, int groups, int64_t channels, int64_t positions, const float *sum, const float *square_sum,
+                          const float *gamma, const float *beta, float *running_mean, float *running_var, double momentum, double epsilon, bool update,
+                          float *mean, float *invstd, void *scale, void *shift)
+{
+    const running_update running = {running_mean, running_var, momentum, epsilon, update};
+    return with_type(map, [&](auto *t) {
+        using T = element<decltype(t)>;
+        SKY_LAUNCH(from_sums_kernel<T>, (unsigned)div_up(channels, 64), 64, 0, stream, sum, square_sum, gamma, beta, (double)positions, mean, invstd,
+                   (T *)scale, (T *)shift, running, groups, channels);
+    });
+}
+
+__global__ void add_groups_kernel(const float *sum_g /* [G,C] */, const float *sum_gz, float *dgamma, float *dbeta, bool accumulate, int groups, int64_t channels)
+{
+    const int64_t c = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (c >= channels) return;
+    double total = 0, total_z = 0;
+    for (int group = 0; group < groups; group++) total += (double)sum_g[group * channels + c], total_z += (double)sum_gz[group * channels + c];
+    if (dbeta) dbeta[c] = (float)(total + (accumulate ? (double)dbeta[c] : 0));
+    if (dgamma) dgamma[c] = (float)(total_z + (accumulate ? (double)dgamma[c] : 0));
+}
+
+int sky_cuda_bn_grad_from_sums(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *g, const void *z, const float *mean,
+                               const float *invstd, const float *gamma, const float *sum_g, const float *sum_gz, void *dz, float *dgamma, float *dbeta,
+                               bool accumulate)
+{
+    const norm_parameters norm = {mean, invstd, gamma, gamma}; /* g is masked already: beta says nothing more, and is not used */
+    return with_map(map, shape->channels, g, z, dz, nullptr, [&](auto *t, auto width) {
+        using T = element<decltype(t)>;
+        constexpr int W = decltype(width)::value;
+        const map_tiles tiles = tiles_of(shape->images, shape->positions, shape->channels, shape->groups, W);
+        SKY_LAUNCH(add_groups_kernel, (unsigned)div_up(shape->channels, 64), 64, 0, stream, sum_g, sum_gz, dgamma, dbeta, accumulate, shape->groups,
+                   shape->channels);
+        if (dz)
+            SKY_LAUNCH((grad_apply_kernel<T, W>), tile_grid(tiles, W), tile_block(tiles, W), 0, stream, (const T *)g, (const T *)z, norm, false, sum_g, sum_gz,
                        (T *)dz, tiles);
     });
 }

@@ -25,10 +25,13 @@ template <class T> __global__ void cast_kernel(const float *x, T *y, int64_t cou
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (int64_t)gridDim.x * blockDim.x) y[i] = from_float<T>(x[i]);
 }
 
-template <class T> __global__ void cast_accumulate_kernel(const T *x, float *y, int64_t count, bool accumulate)
+template <class T> __global__ void cast_accumulate_kernel(const T *x, float *y, int64_t count, int64_t slices, bool accumulate)
 {
-    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (int64_t)gridDim.x * blockDim.x)
-        y[i] = to_float(x[i]) + (accumulate ? y[i] : 0.0f);
+    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (int64_t)gridDim.x * blockDim.x) {
+        float sum = to_float(x[i]);
+        for (int64_t s = 1; s < slices; s++) sum += to_float(x[s * count + i]);
+        y[i] = sum + (accumulate ? y[i] : 0.0f);
+    }
 }
 
 int sky_cuda_add(sky_stream stream, enum sky_dtype type, const void *a, const void *b, void *y, int64_t count)
@@ -48,11 +51,11 @@ int sky_cuda_cast(sky_stream stream, const float *x, enum sky_dtype type, void *
     });
 }
 
-int sky_cuda_cast_accumulate(sky_stream stream, enum sky_dtype type, const void *x, float *y, int64_t count, bool accumulate)
+int sky_cuda_cast_accumulate(sky_stream stream, enum sky_dtype type, const void *x, float *y, int64_t count, int64_t slices, bool accumulate)
 {
     return with_type(type, [&](auto *t) {
         using T = element<decltype(t)>;
-        SKY_LAUNCH(cast_accumulate_kernel<T>, grid_of(count, THREADS), THREADS, 0, stream, (const T *)x, y, count, accumulate);
+        SKY_LAUNCH(cast_accumulate_kernel<T>, grid_of(count, THREADS), THREADS, 0, stream, (const T *)x, y, count, slices, accumulate);
     });
 }
 

@@ -42,6 +42,11 @@ int sky_cuda_bn_apply(sky_stream stream, enum sky_dtype map, const struct sky_cu
 int64_t sky_cuda_bn_grad_floats(const struct sky_cuda_map *shape);
 int sky_cuda_bn_grad(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *dy, const void *z, const struct sky_cuda_norm *norm, bool rectify, void *dz,
                      float *dgamma, float *dbeta, bool accumulate, float *scratch); /* dz, dgamma, dbeta may be NULL; dz may be dy */
+/* With sums [G,C] that a convolution gathered: gamma, beta, scale and shift (map's type) all or none; dz, dgamma, dbeta may be NULL; dz may be g. */
+int sky_cuda_bn_from_sums(sky_stream stream, enum sky_dtype map, int groups, int64_t channels, int64_t positions, const float *sum, const float *square_sum, const float *gamma,
+                          const float *beta, float *running_mean, float *running_var, double momentum, double epsilon, bool update, float *mean, float *invstd, void *scale, void *shift);
+int sky_cuda_bn_grad_from_sums(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *g, const void *z, const float *mean, const float *invstd,
+                               const float *gamma, const float *sum_g, const float *sum_gz, void *dz, float *dgamma, float *dbeta, bool accumulate);
 int sky_cuda_bn_fold(sky_stream stream, enum sky_dtype map, int64_t filters, int64_t taps, const float *w, const float *gamma, const float *beta, const float *mean, const float *var,
                      double epsilon, void *folded, float *bias);
 
@@ -177,7 +182,8 @@ int sky_cuda_top_keys(sky_stream stream, const struct sky_cuda_top *p, int64_t q
 /* elementwise.cu */
 int sky_cuda_add(sky_stream stream, enum sky_dtype type, const void *a, const void *b, void *y, int64_t count); /* y may be a or b */
 int sky_cuda_cast(sky_stream stream, const float *x, enum sky_dtype type, void *y, int64_t count);            /* f32 to bf16 or f16, nearest even */
-int sky_cuda_cast_accumulate(sky_stream stream, enum sky_dtype type, const void *x, float *y, int64_t count, bool accumulate); /* y = x, or y += x */
+int sky_cuda_cast_accumulate(sky_stream stream, enum sky_dtype type, const void *x, float *y, int64_t count, int64_t slices,
+                             bool accumulate); /* y = x, or y += x, where x is the sum of x [slices, count] */
 
 /* rows.cu */
 int sky_cuda_repeat_rows(sky_stream stream, const float *row, float *y, int64_t heads, int64_t rows, int64_t columns); /* y [P,N,K] = row [P,K] */

@@ -44,6 +44,7 @@ enum sky_precision { SKY_PRECISION_FP32, SKY_PRECISION_TF32, SKY_PRECISION_BF16,
 enum sky_direction { SKY_DIRECTION_DRONE_TO_SATELLITE, SKY_DIRECTION_SATELLITE_TO_DRONE, SKY_DIRECTION_BOTH };
 enum sky_protocol { SKY_PROTOCOL_FULL, SKY_PROTOCOL_NO_DISTRACTORS };
 enum sky_gradient_precision { SKY_GRADIENTS_FP32, SKY_GRADIENTS_BF16 };
+enum sky_fusion_choice { SKY_FUSION_AUTO, SKY_FUSION_YES, SKY_FUSION_NO };
 enum sky_backend_choice { SKY_BACKEND_AUTO, SKY_BACKEND_CPU, SKY_BACKEND_CUDA, SKY_BACKEND_REF };
 
 /* Text fields are owned by the config and live until sky_config_free; an empty path or list is NULL or count 0. Paths are resolved against the file that names them. */
@@ -152,6 +153,7 @@ struct sky_config {
         bool winograd;
         bool deterministic;
         bool cuda_graph;
+        int fusion;
     } device;
     struct {
         bool bn_sync;

@@ -47,6 +47,7 @@ static sky_status run_info(const struct sky_args *args)
                     (long long)model.heads, (long long)model.embedding);
     if (!infer) sky_text_format(&text, "classes            %lld%s\n", (long long)classes, assumed ? " (assumed: no data folder to count)" : "");
     sky_summary_totals(&model, &executor, &text);
+    if (!infer) SKY_TRY_DONE(sky_summary_traffic(&config, classes, &text));
     SKY_TRY_DONE(sky_text_status(&text, "the table"));
     fputs(text.text, stdout);
 done:

@@ -99,6 +99,43 @@ void sky_summary_totals(const struct sky_model *model, const struct sky_executor
     if (sky_summary_lacks_winograd(executor)) sky_text_format(out, "note: %s\n", no_winograd);
 }
 
+struct traffic {
+    double bytes; /* forward and backward, an image */
+    int64_t norms, sums, applied, gradients; /* batch norms of maps, and how many of them convolutions have taken in by each form */
+};
+
+static sky_status count_traffic(const struct sky_config *config, int fusion, int64_t classes, struct traffic *traffic)
+{
+    struct sky_config variant = *config; /* borrows everything */
+    struct sky_model model;
+    variant.device.fusion = fusion;
+    SKY_TRY(sky_model_build(&model, &variant, SKY_MODEL_TRAIN, config->train.batch_size, classes, 0, SKY_F32, NULL));
+    for (int64_t n = 0; n < model.graph.node_count; n++) {
+        const struct sky_node *node = &model.graph.nodes[n];
+        if (node->phase == SKY_PHASE_FORWARD || node->phase == SKY_PHASE_BACKWARD) traffic->bytes += sky_node_cost(&model.graph, node).bytes / (double)model.rows;
+        traffic->norms += node->op == SKY_OP_BN_STATS || node->op == SKY_OP_BN_FROM_SUMS;
+        traffic->sums += node->op == SKY_OP_BN_FROM_SUMS;
+        traffic->applied += node->op == SKY_OP_BN_CONV && node->in[2] != SKY_NONE;
+        traffic->gradients += node->op == SKY_OP_BN_CONV_DGRAD;
+    }
+    sky_model_free(&model);
+    return SKY_OK;
+}
+
+sky_status sky_summary_traffic(const struct sky_config *config, int64_t classes, struct sky_text *out)
+{
+    const int fusion = config->device.fusion == SKY_FUSION_YES ? SKY_FUSION_YES : SKY_FUSION_AUTO;
+    struct traffic plain = {0}, fused = {0};
+    SKY_TRY(count_traffic(config, SKY_FUSION_NO, classes, &plain));
+    sky_text_format(out, "bytes moved        %.1f MB an image, forward and backward\n", plain.bytes / 1e6);
+    if (fusion == SKY_FUSION_AUTO && config->train.precision != SKY_PRECISION_FP16) return SKY_OK;
+    SKY_TRY(count_traffic(config, fusion, classes, &fused));
+    sky_text_format(out, "bytes moved fused  %.1f MB: of %lld batch norms %lld have their sums from a convolution, %lld are applied on the way into one, %lld start their gradient in one%s\n",
+                    fused.bytes / 1e6, (long long)fused.norms, (long long)fused.sums, (long long)fused.applied, (long long)fused.gradients,
+                    config->device.fusion == SKY_FUSION_NO ? " (not with device.fusion = no)" : "");
+    return SKY_OK;
+}
+
 sky_status sky_summary_log(const struct sky_config *config, const struct sky_trainer *trainer, const char *run_folder)
 {
     const struct sky_model *model = sky_trainer_model(trainer);

@@ -20,6 +20,8 @@ void sky_summary_layers(const struct sky_executor *executor, struct sky_text *ou
 /* device.winograd = yes changes nothing on this build; warn: says so to people. */
 bool sky_summary_lacks_winograd(const struct sky_executor *executor);
 bool sky_summary_warn_winograd(const struct sky_executor *executor);
+/* What the training graph moves at least, without and with convolutions that take batch norm in, counted from the plan. */
+sky_status sky_summary_traffic(const struct sky_config *config, int64_t classes, struct sky_text *out);
 /* Parameters, multiply-adds an image, memory by arena and the sum a run will use. */
 void sky_summary_totals(const struct sky_model *model, const struct sky_executor *executor, struct sky_text *out);
 

@@ -32,6 +32,7 @@ static const char *const backends[] = {"auto", "cpu", "cuda", "ref", NULL};
 static const char *const gradient_precisions[] = {"fp32", "bf16", NULL};
 static const char *const backbones[] = {"resnet18", "resnet34", "resnet50", "resnet101", "se_resnet18", "se_resnet34", "se_resnet50", "se_resnet101",
                                         "vgg16", NULL};
+static const char *const fusions[] = {"auto", "yes", "no", NULL};
 
 const struct sky_section sky_sections[] = {
     {"experiment", "what the run is called and its seed"},
@@ -186,6 +187,8 @@ const struct sky_key sky_schema[] = {
     {AT(device, winograd), SKY_KEY_BOOL, "no", "", HASHED, .doc = "faster 3x3 convolutions with a slightly larger rounding error"},
     {AT(device, deterministic), SKY_KEY_BOOL, "yes", "", .doc = "same bits in every run, even where that is slower"},
     {AT(device, cuda_graph), SKY_KEY_BOOL, "yes", "", .doc = "CUDA: a whole step is recorded once and launched as one graph; the same bits, fewer launches"},
+    {AT(device, fusion), SKY_KEY_CHOICE, "auto", "", .choices = fusions, HASHED,
+     .doc = "batch norm inside convolutions: auto in fp16, where it moves fewer bytes; yes wherever it fits (fp16 on a GPU, any precision with backend = ref)"},
 
     {AT(distributed, bn_sync), SKY_KEY_BOOL, "no", "", .doc = "batch norm's statistics are over all ranks' images; otherwise over each rank's own. On the CPU only, so far"},
     {AT(distributed, bucket_mib), SKY_KEY_NUMBER, "25", "MiB", ABOVE(0, 1e6),

@@ -162,6 +162,16 @@ struct sky_seed {
 sky_status sky_graph_backward(struct sky_graph *graph, const struct sky_seed *seeds, int seed_count, const sky_value *wanted_inputs, int wanted_count, sky_value *wanted_gradients);
 
 /*
+ * Replaces convolutions and the batch norms around them, in a training graph that has its gradient nodes, by the fused operations (BN_CONV and those behind it in ops.h): `all`
+ * wherever they fit, otherwise where they move fewer bytes, launches counted. Call before sky_graph_plan. Values keep their numbers; one that no node makes
+ * or reads any more stays as a row without memory.
+ */
+struct sky_fused {
+    int64_t sums, norms, gradients; /* batch norms whose statistics come from a convolution's sums, that are applied on the way into one, whose gradient starts in one */
+};
+sky_status sky_graph_fuse(struct sky_graph *graph, bool all, struct sky_fused *done);
+
+/*
  * Places every tensor (params, grads and momentum with equal offsets; act by liveness) and fills arena_bytes. Call once, after all nodes are there.
  * layout_of (may be NULL): a planned graph whose PARAMS and BUFFERS this one shares: parameters of equal name get its offsets.
  */

@@ -58,6 +58,12 @@ static enum sky_dtype map_type_of(enum sky_precision precision)
     return precision == SKY_PRECISION_BF16 ? SKY_BF16 : precision == SKY_PRECISION_FP16 ? SKY_F16 : SKY_F32;
 }
 
+/* Libraries fuse batch norm into convolutions of f16 maps alone. */
+static bool wants_fusion(const struct sky_config *config, const struct sky_graph *graph)
+{
+    return config->device.fusion == SKY_FUSION_YES || (config->device.fusion == SKY_FUSION_AUTO && graph->map_dtype == SKY_F16);
+}
+
 sky_status sky_model_build(struct sky_model *model, const struct sky_config *config, enum sky_model_mode mode, int64_t places, int64_t classes, int view, enum sky_dtype dtype,
                            const struct sky_model *layout_of)
 {
@@ -77,6 +83,7 @@ sky_status sky_model_build(struct sky_model *model, const struct sky_config *con
         model->labels = sky_graph_input(&model->graph, "labels", SKY_I32, 1, &model->rows);
         SKY_TRY_DONE(sky_build_training(model, config));
     }
+    if (mode == SKY_MODEL_TRAIN && wants_fusion(config, &model->graph)) SKY_TRY_DONE(sky_graph_fuse(&model->graph, config->device.fusion == SKY_FUSION_YES, NULL));
     SKY_TRY_DONE(sky_graph_plan(&model->graph, layout_of ? &layout_of->graph : NULL));
     if (mode == SKY_MODEL_TRAIN) sky_build_segments(model);
 done:

@@ -21,6 +21,18 @@
  * BN_APPLY         z, mean, invstd, gamma [C], beta [C] -> y = relu?(gamma (z-mean) invstd + beta)
  * BN_GRAD          dy, z, mean, invstd, gamma, beta -> dz, dgamma GRADS [C], dbeta GRADS [C]. ReLU's mask is recomputed from z, exactly as BN_APPLY computed it. dz may be dy's memory.
  * BN_FOLD          w [K,R,S,C], gamma, beta, running_mean, running_var [K] -> w' = w gamma/sqrt(var+eps), bias [K] = beta - gamma mean/sqrt(var+eps)
+ * The next five are made by sky_graph_fuse alone, out of training graphs that have their gradient nodes already, and have no gradient rules. attr.conv.groups: G. A back end may
+ * round the normed input and y to T before they are used or summed.
+ * BN_CONV          x [N,H,W,C], w [K,R,S,C], [scale T of maps [G,C], shift T of maps [G,C]] -> y [N,P,Q,K] = conv(x', w), [sum [G,K], square_sum [G,K]] over y's positions of a group
+ *                  x' = relu(scale x + shift) by the image's group, or x without them; what pads x' is 0.
+ * BN_CONV_WGRAD    x [N,H,W,C], dy [N,P,Q,K], scale, shift -> dw GRADS [K,R,S,C]: CONV_WGRAD of x'; from bf16 or f16 maps each group's part may be rounded to their type
+ * BN_CONV_DGRAD    dy [N,P,Q,K], w, z [N,H,W,C], mean [G,C], invstd [G,C], gamma [C], beta [C] -> g [N,H,W,C], sum_g [G,C], sum_gz [G,C]
+ *                  g = CONV_DGRAD(dy, w) where gamma (z-mean) invstd + beta > 0, else 0; sums over a group's positions of g and of g (z-mean) invstd
+ * BN_FROM_SUMS     sum [G,C], square_sum [G,C], running_mean, running_var, [gamma, beta] -> mean [G,C], invstd [G,C], [scale T of maps [G,C], shift T of maps [G,C]]
+ *                  As BN_STATS for attr.bn.positions positions a group, but from E[x^2]-E[x]^2 (in double, never below 0): sums that are good to e give a variance good to
+ *                  about e (1 + 3 mean^2/var). scale = gamma invstd; shift = beta - mean scale, with scale as it is stored.
+ * BN_GRAD_FROM_SUMS g [N,H,W,C], z, mean, invstd, gamma, sum_g [G,C], sum_gz [G,C] -> dz = gamma invstd (g - sum_g/k - zhat sum_gz/k), k = N/G H W; dgamma GRADS, dbeta GRADS:
+ *                  the groups' sum_gz and sum_g, added. dz may be g's memory.
  * BN_SQUEEZE       image_mean [N,C], mean [G,C], invstd [G,C], gamma, beta -> squeeze [N,C] = gamma (image_mean - mean) invstd + beta
  * CHANNEL_MEAN     y [N,H,W,C] -> squeeze [N,C]
  * SE_GATE          squeeze [N,C], w1 [R,C], b1 [R], w2 [C,R], b2 [C] -> hidden [N,R] = relu(squeeze w1^T + b1), gate [N,C] = sigmoid(hidden w2^T + b2)
@@ -116,8 +128,8 @@ struct sky_segment {
 
 union sky_attributes {
     struct { float mean[3], std[3]; } prep;
-    struct { int stride, pad; bool relu; int64_t height, width; /* of x, for CONV_DGRAD */ int rows, columns; /* R, S for CONV_WGRAD */ } conv;
-    struct { int groups; double epsilon, momentum; bool relu, update, across; } bn; /* BN_*, BLOCK_TAIL*, HEAD_BN*, BN_SQUEEZE */
+    struct { int stride, pad; bool relu; int64_t height, width; /* of x, for CONV_DGRAD */ int rows, columns; /* R, S for CONV_WGRAD */ int groups; /* BN_CONV* */ } conv;
+    struct { int groups; double epsilon, momentum; bool relu, update, across; int64_t positions; /* of a group, for BN_FROM_SUMS */ } bn; /* BN_*, BLOCK_TAIL*, HEAD_BN*, BN_SQUEEZE */
     struct { int window, stride, pad; bool ceil; int64_t height, width; /* of x, for _GRAD */ } pool;
     struct { int64_t height, width; } map; /* UPSAMPLE: of y; _GRAD: of dx; GLOBAL_MAX_GRAD: of dx */
     struct { int pooling; /* enum sky_pooling */ double p; const struct sky_part_table *table; /* owned by the graph */ } part;

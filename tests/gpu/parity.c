@@ -193,6 +193,37 @@ void parity_of_precision(const struct parity *p, const char *precision, double l
     close_trainee(&low);
 }
 
+/* Two steps with convolutions that take batch norm in against two without. */
+void parity_of_fusion(const struct parity *p, const char *precision, double most_distance, double least_cosine)
+{
+    struct parity with[2] = {*p, *p};
+    struct trainee plain, fused, *const both[2] = {&plain, &fused};
+    for (int i = 0; i < 2; i++) {
+        with[i].overrides[with[i].override_count++] = i ? "device.fusion=yes" : "device.fusion=no";
+        if (!CHECK_OK(open_trainee(both[i], &with[i], p->backend, precision, false))) return;
+        CHECK_OK(condition(both[i]));
+    }
+    CHECK(plain.model.graph.node_count > fused.model.graph.node_count);
+    for (int step = 0; step < 2; step++) {
+        float loss[2] = {0, 0};
+        for (int i = 0; i < 2; i++) {
+            CHECK_OK(feed(both[i], step));
+            CHECK_OK(sky_executor_run_through(&both[i]->executor, SKY_PHASE_FORWARD, SKY_PHASE_UPDATE, false));
+            CHECK_OK(sky_executor_read(&both[i]->executor, both[i]->model.loss_ce, &loss[i]));
+        }
+        float *a = read_arena(&fused, SKY_ARENA_GRADS), *b = read_arena(&plain, SKY_ARENA_GRADS);
+        const struct distance worst = compare(&plain, a, b, 1);
+        printf("%s fused, step %d: loss %.6f, unfused %.6f; gradients' largest relative distance %.2g (%s), smallest cosine %.4f\n", precision, step, (double)loss[0],
+               (double)loss[1], worst.relative, worst.where, worst.cosine);
+        CHECK(fabsf(loss[0] - loss[1]) <= (float)most_distance * fabsf(loss[0]));
+        CHECK(worst.relative <= most_distance && worst.cosine >= least_cosine);
+        free(a);
+        free(b);
+    }
+    close_trainee(&plain);
+    close_trainee(&fused);
+}
+
 void parity_of_recording(const struct parity *p, const char *precision)
 {
     struct trainee eager, captured;

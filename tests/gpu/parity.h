@@ -9,12 +9,13 @@
 
 struct parity {
     const struct sky_backend *backend;
-    const char *overrides[4]; /* of the default experiment: its size */
+    const char *overrides[5]; /* of the default experiment: its size; one place is left for what a test varies */
     int override_count;
 };
 
 void parity_with_the_cpu(const struct parity *p); /* two steps: losses, gradients and parameters, 1e-4 of each tensor */
 void parity_of_precision(const struct parity *p, const char *precision, double least_cosine); /* "train.precision=bf16": off by its rounding, never by a sign or a forgotten term */
+void parity_of_fusion(const struct parity *p, const char *precision, double most_distance, double least_cosine);               /* two steps, [device] fusion = yes and no */
 void parity_of_recording(const struct parity *p, const char *precision);                      /* six steps, bit for bit */
 int parity_done(void);
 

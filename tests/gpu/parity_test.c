@@ -19,6 +19,7 @@ int main(void)
     parity_of_precision(&p, "train.precision=tf32", 0.98);
     parity_of_precision(&p, "train.precision=bf16", 0.85);
     parity_of_precision(&p, "train.precision=fp16", 0.98);
+    parity_of_fusion(&p, "train.precision=fp16", 0.3, 0.98);
     parity_of_recording(&p, "train.precision=fp32");
     parity_of_recording(&p, "train.precision=bf16");
     parity_of_recording(&p, "train.precision=fp16");

@@ -42,6 +42,9 @@ static sky_status reference_run(const struct sky_kernel *kernel, const struct sk
 const struct sky_operation sky_cuda_CONV = {.prepare = reference_prepare, .run = reference_run};
 const struct sky_operation sky_cuda_CONV_DGRAD = {.prepare = reference_prepare, .run = reference_run};
 const struct sky_operation sky_cuda_CONV_WGRAD = {.prepare = reference_prepare, .run = reference_run};
+const struct sky_operation sky_cuda_BN_CONV = {.prepare = reference_prepare, .run = reference_run};
+const struct sky_operation sky_cuda_BN_CONV_DGRAD = {.prepare = reference_prepare, .run = reference_run};
+const struct sky_operation sky_cuda_BN_CONV_WGRAD = {.prepare = reference_prepare, .run = reference_run};
 
 static const struct sky_operation *const rows[SKY_OP_COUNT] = {
 #define SKY_OP(name, inputs, outputs, file, doc) &sky_cuda_##name,

@@ -65,6 +65,7 @@ struct ops_subject {
     bool lean;         /* lean=1: inputs get no gradient, only parameters do */
     bool constant;     /* const=1: the device is told that parameters do not change */
     bool winograd;     /* winograd=1 */
+    bool fuse;         /* fuse=1: the graph goes through sky_graph_fuse, wherever a form fits */
     bool tf32;         /* the harness's --tf32 */
 };
 

@@ -128,6 +128,18 @@ static sky_value add_conv(struct ops_subject *s, const char *name, sky_value x, 
     return ops_out(s, ops_node(s, SKY_OP_CONV, &attr, OPS_IN(x, w, SKY_NONE, SKY_NONE)), 0);
 }
 
+/* A bottleneck's three convolutions with the two batch norms between them, and a third batch norm behind (bn3=1). */
+static void bottleneck(struct ops_subject *s)
+{
+    const int64_t n = ops_int(s, "n", 4), h = ops_int(s, "h", 6), w = ops_int(s, "w", 5), c = ops_int(s, "c", 8), k = ops_int(s, "k", 8), r = ops_int(s, "r", 3);
+    const union sky_attributes norm = bn_attributes(s, true);
+    const sky_value x = ops_wanted(s, "x", OPS_NORMAL, ops_number(s, "mean", 0), 1, OPS_DIM(n, h, w, c));
+    sky_value y = apply_norm(s, add_conv(s, "first", x, k, 1, 1), &norm, "_1");
+    y = apply_norm(s, add_conv(s, "second", y, k, r, (int)ops_int(s, "stride", 1)), &norm, "_2");
+    y = add_conv(s, "third", y, ops_int(s, "out", 2 * k), 1, 1);
+    ops_output(s, ops_int(s, "bn3", 0) ? apply_norm(s, y, &norm, "_3") : y);
+}
+
 /* Linear, batch norm, dropout, linear, then cross entropy and divergence on the same logits. */
 static void add_heads(struct ops_subject *s, sky_value features)
 {
@@ -197,5 +209,5 @@ static void network(struct ops_subject *s)
 }
 
 const struct ops_builder ops_chain_builders[] = {
-    {"BN", bn}, {"MEETING", meeting}, {"BLOCK", block}, {"HEADS", heads}, {"FEATURES", features}, {"NETWORK", network}, {NULL, NULL},
+    {"BN", bn}, {"MEETING", meeting}, {"BLOCK", block}, {"BOTTLENECK", bottleneck}, {"HEADS", heads}, {"FEATURES", features}, {"NETWORK", network}, {NULL, NULL},
 };

@@ -82,11 +82,15 @@ static bool is_unwritten(const struct sky_tensor *tensor, const void *data, int6
     return true;
 }
 
-/* A low-precision result is rounded once: where double and float arithmetic differ, to the neighbour. A filter's gradient may be rounded to the maps' type. */
+/*
+ * A low-precision result is rounded once: where double and float arithmetic differ, to the neighbour. A filter's gradient may be rounded to the maps' type, and
+ * so may the maps that fused convolutions sum.
+ */
 static double rounding(const struct sky_graph *graph, const struct sky_tensor *tensor)
 {
-    const bool filter_gradient = tensor->producer >= 0 && graph->nodes[tensor->producer].op == SKY_OP_CONV_WGRAD;
-    const enum sky_dtype dtype = filter_gradient ? graph->map_dtype : tensor->dtype;
+    const enum sky_op op = tensor->producer < 0 ? SKY_OP_COUNT : graph->nodes[tensor->producer].op;
+    const bool as_maps = op == SKY_OP_CONV_WGRAD || op == SKY_OP_BN_CONV || op == SKY_OP_BN_CONV_WGRAD || op == SKY_OP_BN_CONV_DGRAD;
+    const enum sky_dtype dtype = as_maps ? graph->map_dtype : tensor->dtype;
     return dtype == SKY_BF16 ? 0x1p-8 : dtype == SKY_F16 ? 0x1p-11 : 0;
 }
 
@@ -122,17 +126,18 @@ static bool same_values(const struct ops_subject *subject, const struct sky_tens
     return false;
 }
 
-/* BN_GRAD recomputes ReLU's mask: an element within rounding of the switch says nothing about a back end. */
+/* BN_GRAD and BN_CONV_DGRAD recompute ReLU's mask: an element within rounding of the switch says nothing about a back end. */
 static bool on_the_edge(const struct ops_subject *subject, int64_t n, const struct contents *contents)
 {
     const struct sky_node *node = &subject->graph.nodes[n];
-    if (node->op != SKY_OP_BN_GRAD || !node->attr.bn.relu) return false;
-    const struct sky_tensor *z = &subject->graph.tensors[node->in[1]];
-    const int64_t channels = z->dim[3], group_count = z->count / node->attr.bn.groups;
+    const int first = node->op == SKY_OP_BN_CONV_DGRAD ? 2 : 1; /* z; then mean, invstd, gamma, beta */
+    if (first == 1 && (node->op != SKY_OP_BN_GRAD || !node->attr.bn.relu)) return false;
+    const struct sky_tensor *z = &subject->graph.tensors[node->in[first]];
+    const int64_t channels = z->dim[3], group_count = z->count * channels / subject->graph.tensors[node->in[first + 1]].count;
     for (int64_t i = 0; i < z->count; i++) {
         const int64_t c = i % channels, g = i / group_count * channels + c;
         double value[6];
-        for (int k = 1; k < 6; k++) value[k] = ops_element(z->dtype, contents->in[k], k == 1 ? i : k < 4 ? g : c);
+        for (int k = 1; k < 6; k++) value[k] = ops_element(k == 1 ? z->dtype : subject->graph.dtype, contents->in[first + k - 1], k == 1 ? i : k < 4 ? g : c);
         const double scaled = value[4] * (value[1] - value[2]) * value[3], noise = (fabs(value[4] * value[3]) * (fabs(value[1]) + fabs(value[2])) + fabs(value[5])) * 2e-6;
         if (fabs(scaled + value[5]) < noise) return true;
     }

@@ -205,6 +205,7 @@ sky_status ops_subject_build(struct ops_subject *subject, const struct ops_case 
     subject->lean = ops_int(subject, "lean", 0);
     subject->constant = ops_int(subject, "const", 0);
     subject->winograd = ops_int(subject, "winograd", 0);
+    subject->fuse = ops_int(subject, "fuse", 0);
     const struct ops_builder *builder = ops_op_builders;
     while (builder->name && strcmp(builder->name, from->name) != 0) builder++;
     if (!builder->name) builder = ops_chain_builders;
@@ -213,6 +214,7 @@ sky_status ops_subject_build(struct ops_subject *subject, const struct ops_case 
     else fail(subject, "there is no subject", from->name);
     check_keys(subject);
     if (subject->has_gradient) SKY_TRY(append_gradient(subject));
+    if (subject->fuse) SKY_TRY(sky_graph_fuse(&subject->graph, true, NULL));
     return sky_graph_check(&subject->graph);
 }
 

@@ -1,7 +1,7 @@
 /*
  * The CUDA back end's convolutions without cuDNN and without a GPU: which tensor goes where, scratch memory, types, accumulation, judged by the operations'
- * case table. In the library's place stand plain loops that keep to what an engine does: it computes in float, writes the maps' type, knows no accumulation,
- * and leaves rubbish in its scratch memory.
+ * case table. In the library's place stand plain loops that keep to what an engine does: it computes in float, writes the maps' type, knows no accumulation
+ * and no groups, rounds a normed input to the maps' type, and leaves rubbish in its scratch memory.
  */
 #include "../ops/harness.h"
 #include "backend/cuda/cuda.h"
@@ -33,7 +33,7 @@ sky_status sky_plan_find(struct sky_plan_cache *cache, const struct sky_conv_pro
 void sky_plan_pack_free(struct sky_plan_pack *pack) { memset(pack, 0, sizeof *pack); }
 
 struct tensors {
-    struct ref_tensor x, w, y, bias, residual;
+    struct ref_tensor x, w, y, bias, residual, scale, shift, sum, square_sum, z, mean, invstd, gamma, beta, dgamma, dbeta;
 };
 
 /* Calls one(...) for every product x[ix] w[iw] that belongs to y[iy]. */
@@ -61,26 +61,95 @@ static void add_product(int64_t ix, int64_t iw, int64_t iy, void *context)
 {
     const struct sums *s = context;
     const struct tensors *t = s->t;
-    if (s->form == SKY_CONV_FORWARD) s->sum[iy] += ref_get(&t->x, ix) * ref_get(&t->w, iw);
-    if (s->form == SKY_CONV_DGRAD) s->sum[ix] += ref_get(&t->y, iy) * ref_get(&t->w, iw);
-    if (s->form == SKY_CONV_WGRAD) s->sum[iw] += ref_get(&t->x, ix) * ref_get(&t->y, iy);
+    switch (s->form) {
+    case SKY_CONV_DGRAD:
+    case SKY_CONV_DGRAD_BN: s->sum[ix] += ref_get(&t->y, iy) * ref_get(&t->w, iw); break;
+    case SKY_CONV_WGRAD:
+    case SKY_CONV_BN_WGRAD: s->sum[iw] += ref_get(&t->x, ix) * ref_get(&t->y, iy); break;
+    default: s->sum[iy] += ref_get(&t->x, ix) * ref_get(&t->w, iw);
+    }
+}
+
+/* relu(x scale + shift) as a map of its own, in x's place. */
+static void norm_input(const struct sky_conv_problem *p, struct tensors *t, void *normed)
+{
+    const struct ref_tensor to = {normed, p->dtype, NULL, t->x.count};
+    for (int64_t i = 0; i < t->x.count; i++) ref_set(&to, i, ref_relu(ref_get(&t->x, i) * ref_get(&t->scale, i % p->channels) + ref_get(&t->shift, i % p->channels)));
+    t->x = to;
+}
+
+static void write_statistics(const struct sky_conv_problem *p, const struct tensors *t, const double *y)
+{
+    for (int64_t k = 0; k < p->filters; k++) {
+        double sum = 0, squares = 0;
+        for (int64_t i = k; i < t->y.count; i += p->filters) sum += y[i], squares += y[i] * y[i];
+        ref_set(&t->sum, k, sum), ref_set(&t->square_sum, k, squares);
+    }
+}
+
+/* ReLU's mask from batch norm's input, then its parameters' gradients. */
+static void mask_gradient(const struct sky_conv_problem *p, const struct tensors *t, double *dx)
+{
+    for (int64_t c = 0; c < p->channels; c++) {
+        double sum = 0, sum_z = 0;
+        for (int64_t i = c; i < t->x.count; i += p->channels) {
+            const double zhat = (ref_get(&t->z, i) - ref_get(&t->mean, c)) * ref_get(&t->invstd, c);
+            if (!(ref_get(&t->gamma, c) * zhat + ref_get(&t->beta, c) > 0)) dx[i] = 0;
+            sum += dx[i], sum_z += dx[i] * zhat;
+        }
+        ref_set(&t->dbeta, c, sum), ref_set(&t->dgamma, c, sum_z);
+    }
+}
+
+static const struct ref_tensor *result_of(const struct sky_conv_problem *p, const struct tensors *t)
+{
+    if (p->form == SKY_CONV_DGRAD || p->form == SKY_CONV_DGRAD_BN) return &t->x;
+    return p->form == SKY_CONV_WGRAD || p->form == SKY_CONV_BN_WGRAD ? &t->w : &t->y;
+}
+
+static void fill_tensors(const struct sky_conv_problem *p, void *const *pointers, struct tensors *t)
+{
+    const int64_t x = p->images * p->height * p->width * p->channels, y = p->images * p->out_height * p->out_width * p->filters;
+    *t = (struct tensors){
+        .x = {pointers[SKY_CONV_X], p->dtype, NULL, x},
+        .w = {pointers[SKY_CONV_W], p->dtype, NULL, p->filters * p->rows * p->columns * p->channels},
+        .y = {pointers[SKY_CONV_Y], p->dtype, NULL, y},
+        .bias = {pointers[SKY_CONV_BIAS], SKY_F32, NULL, p->filters},
+        .residual = {pointers[SKY_CONV_RESIDUAL], p->dtype, NULL, y},
+        .scale = {pointers[SKY_CONV_SCALE], p->dtype, NULL, p->channels},
+        .shift = {pointers[SKY_CONV_SHIFT], p->dtype, NULL, p->channels},
+        .sum = {pointers[SKY_CONV_SUM], SKY_F32, NULL, p->filters},
+        .square_sum = {pointers[SKY_CONV_SQUARE_SUM], SKY_F32, NULL, p->filters},
+        .z = {pointers[SKY_CONV_Z], p->dtype, NULL, x},
+        .mean = {pointers[SKY_CONV_MEAN], SKY_F32, NULL, p->channels},
+        .invstd = {pointers[SKY_CONV_INVSTD], SKY_F32, NULL, p->channels},
+        .gamma = {pointers[SKY_CONV_GAMMA], SKY_F32, NULL, p->channels},
+        .beta = {pointers[SKY_CONV_BETA], SKY_F32, NULL, p->channels},
+        .dgamma = {pointers[SKY_CONV_DGAMMA], SKY_F32, NULL, p->channels},
+        .dbeta = {pointers[SKY_CONV_DBETA], SKY_F32, NULL, p->channels},
+    };
+}
+
+/* What an engine writes although nobody asked for it. */
+static void write_factors(const struct sky_conv_problem *p, void *const *pointers)
+{
+    for (int role = SKY_CONV_FACTOR_G; role <= SKY_CONV_OFFSET; role++) memset(pointers[role], 0x5a, (size_t)p->channels * sizeof(float));
 }
 
 sky_status sky_plan_run(const struct sky_plan *plan, cudnnHandle_t handle, struct sky_plan_pack *pack, void *const pointers[SKY_CONV_TENSOR_COUNT], void *work)
 {
     const struct sky_conv_problem *p = &plan->problem;
-    const struct tensors t = {
-        .x = {pointers[SKY_CONV_X], p->dtype, NULL, p->images * p->height * p->width * p->channels},
-        .w = {pointers[SKY_CONV_W], p->dtype, NULL, p->filters * p->rows * p->columns * p->channels},
-        .y = {pointers[SKY_CONV_Y], p->dtype, NULL, p->images * p->out_height * p->out_width * p->filters},
-        .bias = {pointers[SKY_CONV_BIAS], SKY_F32, NULL, p->filters},
-        .residual = {pointers[SKY_CONV_RESIDUAL], p->dtype, NULL, 0},
-    };
-    const struct ref_tensor *result = p->form == SKY_CONV_FORWARD ? &t.y : p->form == SKY_CONV_DGRAD ? &t.x : &t.w;
-    struct sums sums = {&t, p->form, calloc((size_t)result->count, sizeof(double))};
+    struct tensors t;
+    fill_tensors(p, pointers, &t);
+    void *normed = calloc((size_t)t.x.count, sizeof(float));
+    struct sums sums = {&t, p->form, calloc((size_t)result_of(p, &t)->count, sizeof(double))};
     (void)handle, (void)pack;
-    if (!sums.sum) return sky_fail(SKY_NOMEM, plan->name, "no memory");
+    if (!sums.sum || !normed) return sky_fail(SKY_NOMEM, plan->name, "no memory");
+    if (t.scale.data) norm_input(p, &t, normed);
+    const struct ref_tensor *result = result_of(p, &t);
     each_product(p, add_product, &sums);
+    if (p->form == SKY_CONV_DGRAD_BN) mask_gradient(p, &t, sums.sum), write_factors(p, pointers);
+    if (p->form == SKY_CONV_FORWARD_STATS || p->form == SKY_CONV_BN_FORWARD_STATS) write_statistics(p, &t, sums.sum);
     for (int64_t i = 0; i < result->count; i++) {
         double value = sums.sum[i];
         if (p->residual) value += ref_get(&t.residual, i);
@@ -89,16 +158,17 @@ sky_status sky_plan_run(const struct sky_plan *plan, cudnnHandle_t handle, struc
     }
     memset(work, 0xa5, SCRATCH_BYTES);
     free(sums.sum);
+    free(normed);
     return SKY_OK;
 }
 
 /* ---- in the kernels' place ---- */
 
-int sky_cuda_cast_accumulate(sky_stream stream, enum sky_dtype type, const void *x, float *y, int64_t count, bool accumulate)
+int sky_cuda_cast_accumulate(sky_stream stream, enum sky_dtype type, const void *x, float *y, int64_t count, int64_t slices, bool accumulate)
 {
-    const struct ref_tensor from = {(void *)(uintptr_t)x, type, NULL, count};
+    const struct ref_tensor from = {(void *)(uintptr_t)x, type, NULL, slices * count};
     (void)stream;
-    for (int64_t i = 0; i < count; i++) y[i] = (float)ref_get(&from, i) + (accumulate ? y[i] : 0);
+    for (int64_t i = 0; i < slices * count; i++) y[i % count] = (float)ref_get(&from, i) + (accumulate || i >= count ? y[i % count] : 0);
     return 0;
 }
 
@@ -146,5 +216,6 @@ int main(int argc, char **argv)
     const struct sky_backend *const backends[] = {&backend};
     for (int op = 0; op < SKY_OP_COUNT; op++) operations[op] = sky_backend_ref.operations[op]; /* what a case has beside its convolutions */
     operations[SKY_OP_CONV] = sky_cuda_CONV, operations[SKY_OP_CONV_DGRAD] = sky_cuda_CONV_DGRAD, operations[SKY_OP_CONV_WGRAD] = sky_cuda_CONV_WGRAD;
+    operations[SKY_OP_BN_CONV] = sky_cuda_BN_CONV, operations[SKY_OP_BN_CONV_DGRAD] = sky_cuda_BN_CONV_DGRAD, operations[SKY_OP_BN_CONV_WGRAD] = sky_cuda_BN_CONV_WGRAD;
     return ops_main(argc, argv, backends, 1, "test,bitwise", "f32,bf16,f16");
 }

@@ -288,3 +288,6 @@ static sky_status wgrad_run(const struct sky_kernel *kernel, const struct sky_ru
 const struct sky_operation sky_cpu_CONV = {.prepare = forward_prepare, .run = forward_run, .destroy = conv_destroy};
 const struct sky_operation sky_cpu_CONV_DGRAD = {.prepare = dgrad_prepare, .run = forward_run, .destroy = conv_destroy};
 const struct sky_operation sky_cpu_CONV_WGRAD = {.prepare = wgrad_prepare, .run = wgrad_run, .destroy = conv_destroy};
+
+/* Fused forms: oneDNN has none for training. */
+const struct sky_operation sky_cpu_BN_CONV = {0}, sky_cpu_BN_CONV_WGRAD = {0}, sky_cpu_BN_CONV_DGRAD = {0}, sky_cpu_BN_FROM_SUMS = {0}, sky_cpu_BN_GRAD_FROM_SUMS = {0};

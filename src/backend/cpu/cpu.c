@@ -29,18 +29,18 @@ static void cpu_close(struct sky_device *device)
     device->state = NULL;
 }
 
-static const char *f32_only(const struct sky_graph *graph, const struct sky_node *node)
-{
-    (void)node;
-    return graph->dtype == SKY_F32 && graph->map_dtype == SKY_F32 ? NULL : "it computes in f32 only";
-}
-
 /* Each file of this folder gives its operations as rows; the back end's table goes through these four functions. */
 static const struct sky_operation *const rows[SKY_OP_COUNT] = {
 #define SKY_OP(name, inputs, outputs, file, doc) &sky_cpu_##name,
 #include "ops/ops.def"
 #undef SKY_OP
 };
+
+static const char *cpu_supports(const struct sky_graph *graph, const struct sky_node *node)
+{
+    if (graph->dtype != SKY_F32 || graph->map_dtype != SKY_F32) return "it computes in f32 only";
+    return rows[node->op]->run ? NULL : "it has no convolutions fused with batch norm (leave [device] fusion = auto)";
+}
 
 static sky_status cpu_prepare(struct sky_kernel *kernel)
 {
@@ -66,7 +66,7 @@ static void cpu_destroy(struct sky_kernel *kernel)
 }
 
 static const struct sky_operation operations[SKY_OP_COUNT] = {
-#define SKY_OP(name, inputs, outputs, file, doc) [SKY_OP_##name] = {.supports = f32_only, .prepare = cpu_prepare, .run = cpu_run, .share = cpu_share, .destroy = cpu_destroy},
+#define SKY_OP(name, inputs, outputs, file, doc) [SKY_OP_##name] = {.supports = cpu_supports, .prepare = cpu_prepare, .run = cpu_run, .share = cpu_share, .destroy = cpu_destroy},
 #include "ops/ops.def"
 #undef SKY_OP
 };

@@ -80,7 +80,7 @@ static sky_status wgrad_run(const struct sky_kernel *kernel, const struct sky_ru
     void *pointers[SKY_CONV_TENSOR_COUNT] = {[SKY_CONV_X] = run->in[0], [SKY_CONV_Y] = run->in[1], [SKY_CONV_W] = gradient};
     SKY_TRY(sky_plan_run(state->plan, cuda->cudnn, straight ? &state->straight : &state->scratch, pointers, run->work));
     if (straight) return SKY_OK;
-    return sky_cuda_launched(kernel, sky_cuda_cast_accumulate(cuda->stream, dtype, gradient, run->out[0], sky_cuda_out(kernel, 0)->count, run->accumulate));
+    return sky_cuda_launched(kernel, sky_cuda_cast_accumulate(cuda->stream, dtype, gradient, run->out[0], sky_cuda_out(kernel, 0)->count, 1, run->accumulate));
 }
 
 const struct sky_operation sky_cuda_CONV = {.supports = conv_supports, .prepare = conv_prepare, .run = forward_run, .destroy = conv_destroy};

@@ -335,12 +335,16 @@ struct sky_conv_problem sky_conv_problem_of(const struct sky_graph *graph, const
 {
     const struct sky_tensor *x = sky_graph_get(graph, node->in[0]), *w = sky_graph_get(graph, node->in[1]), *y = sky_graph_get(graph, node->out[0]), *swap;
     struct sky_conv_problem problem = {.form = SKY_CONV_FORWARD, .stride = node->attr.conv.stride, .pad = node->attr.conv.pad};
-    if (node->op == SKY_OP_CONV_DGRAD) problem.form = SKY_CONV_DGRAD, swap = x, x = y, y = swap;
-    if (node->op == SKY_OP_CONV_WGRAD) problem.form = SKY_CONV_WGRAD, swap = w, w = y, y = swap;
+    if (node->op == SKY_OP_BN_CONV) problem.form = node->in[2] == SKY_NONE ? SKY_CONV_FORWARD_STATS : SKY_CONV_BN_FORWARD_STATS;
+    if (node->op == SKY_OP_CONV_DGRAD || node->op == SKY_OP_BN_CONV_DGRAD) problem.form = SKY_CONV_DGRAD, swap = x, x = y, y = swap;
+    if (node->op == SKY_OP_CONV_WGRAD || node->op == SKY_OP_BN_CONV_WGRAD) problem.form = SKY_CONV_WGRAD, swap = w, w = y, y = swap;
+    if (node->op == SKY_OP_BN_CONV_DGRAD) problem.form = SKY_CONV_DGRAD_BN;
+    if (node->op == SKY_OP_BN_CONV_WGRAD) problem.form = SKY_CONV_BN_WGRAD;
     problem.dtype = x->dtype;
     problem.images = x->dim[0], problem.height = x->dim[1], problem.width = x->dim[2], problem.channels = x->dim[3];
     problem.filters = w->dim[0], problem.rows = w->dim[1], problem.columns = w->dim[2];
     problem.out_height = y->dim[1], problem.out_width = y->dim[2];
+    if (problem.form > SKY_CONV_WGRAD) problem.images /= node->attr.conv.groups;
     if (node->op == SKY_OP_CONV) problem.bias = node->in[2] != SKY_NONE, problem.residual = node->in[3] != SKY_NONE, problem.relu = node->attr.conv.relu;
     return problem;
 }

@@ -61,7 +61,7 @@ enum sky_conv_tensor {
 void sky_conv_shape_text(const struct sky_conv_problem *problem, char out[SKY_CONV_TEXT]);
 void sky_conv_problem_text(const struct sky_conv_problem *problem, char out[SKY_CONV_TEXT]);
 
-/* The problem of a CONV, CONV_DGRAD or CONV_WGRAD node, in the type of its maps. */
+/* The problem of a CONV, CONV_DGRAD or CONV_WGRAD node, in the type of its maps; of a BN_CONV, BN_CONV_DGRAD or BN_CONV_WGRAD node, with one group's images. */
 struct sky_conv_problem sky_conv_problem_of(const struct sky_graph *graph, const struct sky_node *node);
 
 /* Owns its descriptors. Zero-initialised is empty; freeing twice is fine. */

@@ -32,47 +32,16 @@ static sky_status add(struct sky_plan_check *check, struct sky_conv_problem prob
     return SKY_OK;
 }
 
-static const struct sky_node *producer(const struct sky_graph *graph, sky_value value)
+static bool is_convolution(enum sky_op op)
 {
-    const int64_t node = sky_graph_get(graph, value)->producer;
-    return node < 0 ? NULL : &graph->nodes[node];
-}
-
-/* The node that reads a value for batch norm's statistics, or NULL. */
-static const struct sky_node *statistics_of(const struct sky_graph *graph, sky_value value)
-{
-    for (int64_t n = 0; n < graph->node_count; n++)
-        if (graph->nodes[n].op == SKY_OP_BN_STATS && graph->nodes[n].in[0] == value) return &graph->nodes[n];
-    return NULL;
-}
-
-static sky_status add_form(struct sky_plan_check *check, struct sky_conv_problem problem, enum sky_conv_form form, int groups)
-{
-    problem.form = form;
-    problem.images /= groups;
-    return add(check, problem);
-}
-
-/* What could replace a training graph's convolution and the batch norms around it. */
-static sky_status add_fused(struct sky_plan_check *check, const struct sky_graph *graph, const struct sky_node *conv)
-{
-    const struct sky_conv_problem problem = sky_conv_problem_of(graph, conv);
-    const struct sky_node *statistics = statistics_of(graph, conv->out[0]), *before = producer(graph, conv->in[0]);
-    if (!statistics) return SKY_OK;
-    const int groups = statistics->attr.bn.groups;
-    if (!before || before->op != SKY_OP_BN_APPLY || !before->attr.bn.relu) return add_form(check, problem, SKY_CONV_FORWARD_STATS, groups);
-    SKY_TRY(add_form(check, problem, SKY_CONV_BN_FORWARD_STATS, groups));
-    SKY_TRY(add_form(check, problem, SKY_CONV_BN_WGRAD, groups));
-    return add_form(check, problem, SKY_CONV_DGRAD_BN, groups);
+    return op == SKY_OP_CONV || op == SKY_OP_CONV_DGRAD || op == SKY_OP_CONV_WGRAD || op == SKY_OP_BN_CONV || op == SKY_OP_BN_CONV_DGRAD || op == SKY_OP_BN_CONV_WGRAD;
 }
 
 sky_status sky_plan_check_add(struct sky_plan_check *check, const struct sky_graph *graph)
 {
     for (int64_t n = 0; n < graph->node_count; n++) {
         const struct sky_node *node = &graph->nodes[n];
-        if (node->op != SKY_OP_CONV && node->op != SKY_OP_CONV_DGRAD && node->op != SKY_OP_CONV_WGRAD) continue;
-        SKY_TRY(add(check, sky_conv_problem_of(graph, node)));
-        if (node->op == SKY_OP_CONV) SKY_TRY(add_fused(check, graph, node));
+        if (is_convolution(node->op)) SKY_TRY(add(check, sky_conv_problem_of(graph, node)));
     }
     return SKY_OK;
 }
@@ -94,7 +63,7 @@ static void write_head(struct sky_text *table)
     for (int p = 0; p < PRECISIONS; p++) write_cell(table, p, precisions[p].name);
 }
 
-/* One cell. Only the fused forms may be without an engine, and are asked for in f16 alone: no other type has them. */
+/* One cell. */
 static sky_status check_one(struct sky_plan_cache *cache, const struct sky_conv_problem *problem, char *cell, size_t cell_bytes,
                             struct sky_plan_check_result *result)
 {
@@ -108,10 +77,11 @@ static sky_status check_one(struct sky_plan_cache *cache, const struct sky_conv_
     }
     if (status != SKY_UNSUPPORTED) return status;
     snprintf(cell, cell_bytes, "-");
-    if (!is_fused(problem) && !result->missing++) result->first_missing = *sky_error_last();
+    if (!result->missing++) result->first_missing = *sky_error_last();
     return SKY_OK;
 }
 
+/* The fused forms are asked for in f16 alone: no other type has them. */
 static sky_status check_row(struct sky_plan_cache *const caches[PRECISIONS], struct sky_conv_problem problem, struct sky_text *table,
                             struct sky_plan_check_result *result)
 {

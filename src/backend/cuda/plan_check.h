@@ -14,13 +14,13 @@ struct sky_plan_check {
     int64_t count, capacity;
 };
 
-/* Every convolution of the graph, and in training the forms fused with batch norm that could replace it, with the images of one view. */
+/* Every convolution of the graph; those fused with batch norm, with the images of one view. */
 sky_status sky_plan_check_add(struct sky_plan_check *check, const struct sky_graph *graph);
 void sky_plan_check_free(struct sky_plan_check *check);
 
 struct sky_plan_check_result {
     int64_t planned; /* plans made */
-    int64_t missing; /* convolutions without a plan; fused forms do not count, a model runs without them */
+    int64_t missing; /* convolutions without a plan */
     struct sky_error first_missing;
 };
 

@@ -1,5 +1,6 @@
 /*
- * Reference batch normalisation over maps: statistics a group of images (one view), their application, the gradient, and folding into filters for inference.
+ * Reference batch normalisation over maps: statistics a group of images (one view), also from sums, their application, the gradient, and folding into
+ * filters for inference.
  */
 #include "ref.h"
 
@@ -65,6 +66,47 @@ sky_status ref_BN_GRAD(const struct sky_kernel *kernel, const struct sky_run *ru
                 }
             total += sum, total_z += sum_z;
         }
+        ref_put(&dgamma, c, total_z, run->accumulate);
+        ref_put(&dbeta, c, total, run->accumulate);
+    }
+    return SKY_OK;
+}
+
+sky_status ref_BN_FROM_SUMS(const struct sky_kernel *kernel, const struct sky_run *run)
+{
+    const struct ref_tensor sum = ref_in(kernel, run, 0), square_sum = ref_in(kernel, run, 1), running_mean = ref_in(kernel, run, 2), running_var = ref_in(kernel, run, 3);
+    const struct ref_tensor gamma = ref_in(kernel, run, 4), beta = ref_in(kernel, run, 5), mean = ref_out(kernel, run, 0), invstd = ref_out(kernel, run, 1);
+    const struct ref_tensor scale = ref_out(kernel, run, 2), shift = ref_out(kernel, run, 3);
+    const double positions = (double)kernel->node->attr.bn.positions;
+    for (int64_t row = 0; row < sum.count; row++) {
+        const int64_t c = row % sum.dim[1];
+        const double center = ref_get(&sum, row) / positions, spread = ref_get(&square_sum, row) - ref_get(&sum, row) * center;
+        const double squares = spread < 0 ? 0 : spread, slope = 1 / sqrt(squares / positions + kernel->node->attr.bn.epsilon);
+        ref_set(&mean, row, center);
+        ref_set(&invstd, row, slope);
+        if (kernel->node->attr.bn.update) ref_update_running(&running_mean, &running_var, c, kernel->node->attr.bn.momentum, center, squares, positions);
+        if (!scale.data) continue;
+        ref_set(&scale, row, ref_get(&gamma, c) * slope);
+        ref_set(&shift, row, ref_get(&beta, c) - center * ref_get(&scale, row));
+    }
+    return SKY_OK;
+}
+
+sky_status ref_BN_GRAD_FROM_SUMS(const struct sky_kernel *kernel, const struct sky_run *run)
+{
+    const struct ref_tensor g = ref_in(kernel, run, 0), z = ref_in(kernel, run, 1), mean = ref_in(kernel, run, 2), invstd = ref_in(kernel, run, 3), gamma = ref_in(kernel, run, 4);
+    const struct ref_tensor sum_g = ref_in(kernel, run, 5), sum_gz = ref_in(kernel, run, 6);
+    const struct ref_tensor dz = ref_out(kernel, run, 0), dgamma = ref_out(kernel, run, 1), dbeta = ref_out(kernel, run, 2);
+    const int64_t channels = z.dim[3], groups = kernel->node->attr.bn.groups, group_count = z.count / groups;
+    const double positions = (double)(group_count / channels);
+    for (int64_t i = 0; dz.data && i < z.count; i++) {
+        const int64_t c = i % channels, row = i / group_count * channels + c;
+        const double zhat = (ref_get(&z, i) - ref_get(&mean, row)) * ref_get(&invstd, row); /* dz may be g: read before */
+        ref_set(&dz, i, ref_get(&gamma, c) * ref_get(&invstd, row) * (ref_get(&g, i) - ref_get(&sum_g, row) / positions - zhat * ref_get(&sum_gz, row) / positions));
+    }
+    for (int64_t c = 0; c < channels; c++) {
+        double total = 0, total_z = 0;
+        for (int64_t group = 0; group < groups; group++) total += ref_get(&sum_g, group * channels + c), total_z += ref_get(&sum_gz, group * channels + c);
         ref_put(&dgamma, c, total_z, run->accumulate);
         ref_put(&dbeta, c, total, run->accumulate);
     }
