@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "run_ranks.h"
 #include "summary.h"
+#include "train/bind.h"
 #include "train/parameters.h"
 #include "train/ranks.h"
 
@@ -101,8 +102,12 @@ static sky_status open_subject(struct subject *s, const struct sky_args *args)
     SKY_TRY(sky_backend_choose(&here, s->infer ? s->config.eval.precision : s->config.train.precision, &backend, &options));
     options.constant_parameters = s->infer;
     SKY_TRY(sky_alloc(&s->seconds, (size_t)s->runs, sizeof *s->seconds, "benchmark samples"));
-    SKY_TRY(sky_model_build(&s->model, &s->config, s->infer ? SKY_MODEL_INFER : SKY_MODEL_TRAIN, s->infer ? s->config.eval.batch_size : s->config.train.batch_size, CLASSES, 0, SKY_F32, NULL));
-    SKY_TRY(sky_executor_create(&s->executor, backend, &options, &s->model.graph, NULL));
+    if (s->infer) {
+        SKY_TRY(sky_model_build(&s->model, &s->config, SKY_MODEL_INFER, s->config.eval.batch_size, CLASSES, 0, SKY_F32, NULL));
+        SKY_TRY(sky_executor_create(&s->executor, backend, &options, &s->model.graph, NULL));
+    } else {
+        SKY_TRY(sky_train_bind(&s->model, &s->executor, &s->config, backend, &options, CLASSES));
+    }
     if (sky_summary_warn_winograd(&s->executor)) options.winograd = false; /* in the row's name */
     name_place(s, backend, &options);
     SKY_TRY(sky_parameters_initialise(&s->model, &s->executor, 1));

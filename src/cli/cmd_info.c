@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "run_folder.h"
 #include "summary.h"
+#include "train/bind.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,8 +41,12 @@ static sky_status run_info(const struct sky_args *args)
     SKY_TRY_DONE(sky_config_read(&config, path, overrides, override_count));
     SKY_TRY_DONE(sky_backend_choose(&config, infer ? config.eval.precision : config.train.precision, &backend, &device));
     SKY_TRY_DONE(sky_summary_classes(&config, PUBLISHED_CLASSES, &classes, &assumed));
-    SKY_TRY_DONE(sky_model_build(&model, &config, infer ? SKY_MODEL_INFER : SKY_MODEL_TRAIN, infer ? config.eval.batch_size : config.train.batch_size, infer ? 0 : classes, 0, SKY_F32, NULL));
-    SKY_TRY_DONE(sky_executor_create(&executor, backend, &device, &model.graph, NULL));
+    if (infer) {
+        SKY_TRY_DONE(sky_model_build(&model, &config, SKY_MODEL_INFER, config.eval.batch_size, 0, 0, SKY_F32, NULL));
+        SKY_TRY_DONE(sky_executor_create(&executor, backend, &device, &model.graph, NULL));
+    } else {
+        SKY_TRY_DONE(sky_train_bind(&model, &executor, &config, backend, &device, classes));
+    }
     if (!sky_args_given(args, "totals")) sky_summary_layers(&executor, &text);
     sky_text_format(&text, "model              %s, %lld px, %lld images a run, %lld heads of %lld\n", config.model.backbone, (long long)config.data.image_size, (long long)model.rows,
                     (long long)model.heads, (long long)model.embedding);

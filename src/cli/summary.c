@@ -9,6 +9,7 @@
 #include "data/pack.h"
 #include "data/sampler.h"
 #include "skygem/log.h"
+#include "train/bind.h"
 #include "train/parameters.h"
 #include "train/trainer_state.h"
 
@@ -213,8 +214,7 @@ sky_status sky_summary_dry_run(const struct sky_config *config)
     sky_status status = SKY_OK;
     SKY_TRY(sky_backend_choose(config, config->train.precision, &backend, &options));
     SKY_TRY_DONE(describe_data(config, &classes, &text));
-    SKY_TRY_DONE(sky_model_build(&model, config, SKY_MODEL_TRAIN, config->train.batch_size, classes, 0, SKY_F32, NULL));
-    SKY_TRY_DONE(sky_executor_create(&executor, backend, &options, &model.graph, NULL));
+    SKY_TRY_DONE(sky_train_bind(&model, &executor, config, backend, &options, classes));
     if (config->model.weights) SKY_TRY_DONE(sky_parameters_load(&model, &executor, config, config->model.weights));
     sky_summary_totals(&model, &executor, &text);
     sky_text_append(&text, "dry run: everything fits together; nothing was trained\n");

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/signals.h"
 #include "base/str.h"
+#include "bind.h"
 #include "parameters.h"
 #include "schedule.h"
 #include "skygem/log.h"
@@ -73,8 +74,7 @@ static sky_status open_parts(struct sky_trainer *trainer)
     struct sky_device_options options;
     SKY_TRY(sky_backend_choose(&trainer->here, config->train.precision, &backend, &options));
     SKY_TRY(open_data(trainer));
-    SKY_TRY(sky_model_build(&trainer->model, config, SKY_MODEL_TRAIN, config->train.batch_size, trainer->set.class_count, 0, SKY_F32, NULL));
-    SKY_TRY(sky_executor_create(&trainer->executor, backend, &options, &trainer->model.graph, NULL));
+    SKY_TRY(sky_train_bind(&trainer->model, &trainer->executor, config, backend, &options, trainer->set.class_count));
     return backend->arena_alloc(&trainer->executor.device, buffers_bytes(trainer), "running statistics", &trainer->buffers);
 }
 

@@ -11,6 +11,11 @@ expect_out 'classes            701 (assumed: no data folder to count)'
 expect_out 'parameters         36433435 (trunk 26039024, heads 10392363, GeM 2048)'
 expect_out '7.9' # G multiply-adds; unit/model_test.c has the digits
 for line in 'memory parameters' 'memory activations' 'memory together'; do expect_out "$line"; done
+expect_out 'bytes moved        1049.1 MB an image, forward and backward'
+run "$program" info "$paper" --totals --set data.root=nowhere --set device.backend=ref --set train.precision=fp16
+expect_code 0
+expect_out 'bytes moved fused  505.3 MB: of 53 batch norms 33 have their sums from a convolution, 20 are applied on the way into one, 29 start their gradient in one'
+fails_with 4 'fusion = auto' "$program" info "$paper" --totals --set data.root=nowhere --set device.backend=cpu --set device.fusion=yes
 run "$program" info "$paper" --totals --set "data.root=$world"
 expect_code 0; expect_out 'classes            12'
 

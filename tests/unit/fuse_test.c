@@ -7,6 +7,7 @@
 #include "check.h"
 #include "graph/scalars.h"
 #include "model/model.h"
+#include "train/bind.h"
 #include "train/parameters.h"
 
 #include <math.h>
@@ -257,6 +258,39 @@ static void test_fused_training(const char *backbone)
     close_trainee(&fused);
 }
 
+static const char *refuse(const struct sky_graph *graph, const struct sky_node *node)
+{
+    (void)graph, (void)node;
+    return "planted";
+}
+
+/* A device without the fused forms: auto does without them and says so, yes is refused. */
+static void test_lacking_device(void)
+{
+    static struct sky_operation operations[SKY_OP_COUNT];
+    struct sky_backend lacking = sky_backend_ref;
+    const struct sky_device_options options = {.threads = 1};
+    const char *overrides[] = {"device.fusion=auto", "train.precision=fp16", "train.batch_size=64", "model.backbone=resnet18", "data.image_size=64", "model.width=0.25", "model.embedding=8"};
+    for (int op = 0; op < SKY_OP_COUNT; op++) operations[op] = sky_backend_ref.operations[op];
+    operations[SKY_OP_BN_CONV].supports = operations[SKY_OP_BN_CONV_DGRAD].supports = refuse;
+    lacking.operations = operations;
+    for (int i = 0; i < 3; i++) { /* able; lacking; lacking and told to */
+        struct sky_config config = {0};
+        struct sky_model model;
+        struct sky_executor executor;
+        if (i == 2) overrides[0] = "device.fusion=yes";
+        CHECK_OK(sky_config_read(&config, NULL, overrides, sizeof overrides / sizeof *overrides));
+        const sky_status status = sky_train_bind(&model, &executor, &config, i ? &lacking : &sky_backend_ref, &options, 5);
+        CHECK(status == (i == 2 ? SKY_UNSUPPORTED : SKY_OK));
+        if (status == SKY_OK) {
+            CHECK((count_op(&model.graph, SKY_OP_BN_CONV) > 0) == (i == 0));
+            sky_executor_destroy(&executor);
+            sky_model_free(&model);
+        } else CHECK(strstr(sky_error_last()->what, "planted") != NULL);
+        sky_config_free(&config);
+    }
+}
+
 /*
  * Sums in float32 give a variance that is good to about their own error times 1 + 3 mean^2 / var (ops.h): fine for what convolutions behind batch norm and ReLU
  * make (means of a few deviations), useless beyond a thousand, never negative.
@@ -309,6 +343,7 @@ int main(void)
     test_models();
     test_fused_training("model.backbone=se_resnet50");
     test_fused_training("model.backbone=resnet34");
+    test_lacking_device();
     test_variance();
     return check_done();
 }
