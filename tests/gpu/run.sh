@@ -131,7 +131,7 @@ say 'speed'
 bench() { # PIXELS PLACES PRECISION [KEY=VALUE]
     local line
     line=$(limited 40 "$skygem" bench step --runs 20 --json --set data.image_size="$1" --set train.batch_size="$2" --set train.precision="$3" ${4:+--set "$4"} 2>"$logs/bench.err" |
-        python3 -c 'import json,sys; r = json.load(sys.stdin)[0]; print("%7.0f img/s %8.2f ms, conv %.2f other %.2f, floor %.2f" % (r["img_per_s"], r["median_ms"], r["conv_ms"], r["other_ms"], r["floor_ms"]))') \
+        python3 -c 'import json,sys; r = json.load(sys.stdin)[0]; print("%7.0f img/s %8.2f ms, conv %.2f other %.2f, floor %.2f" % (r["img_per_s"], r["median_ms"], r["conv_ms"], r["other_ms"], r["floor_ms"]))' 2>/dev/null) \
         || line="failed, or no time left: $(tail -n 1 "$logs/bench.err")"
     row "train $1 px, $2 places, $3${4:+ $4}" "$line"
     printf '%s\n' "${rows[-1]}"
@@ -145,7 +145,7 @@ if python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
     for mode in eager compile graph; do
         for places in 8 32 64; do
             line=$(limited 60 python3 experiments/speed/pytorch_step.py train --device cuda --precision bf16 --mode $mode --images $((2 * places)) --seconds 3 2>"$logs/torch.err" |
-                python3 -c 'import json,sys; r = json.loads(sys.stdin.readlines()[-1]); print("%7.0f img/s %8.2f ms" % (r["img_per_s"], r["median_ms"]))') || line="failed, or no time left: $(tail -n 1 "$logs/torch.err")"
+                python3 -c 'import json,sys; r = json.loads(sys.stdin.readlines()[-1]); print("%7.0f img/s %8.2f ms" % (r["img_per_s"], r["median_ms"]))' 2>/dev/null) || line="failed, or no time left: $(tail -n 1 "$logs/torch.err")"
             row "PyTorch bf16 $mode, $places places" "$line"
             printf '%s\n' "${rows[-1]}"
         done
