@@ -60,8 +60,9 @@ static sky_status config_of_keys(const struct sky_key_map *map, const char *path
     snprintf(backbone, sizeof backbone, "model.backbone=%s", map->backbone);
     snprintf(se_layout, sizeof se_layout, "model.se_layout=%s", map->legacy ? "legacy" : "timm");
     snprintf(share, sizeof share, "model.share_views=%s", map->two_trunks ? "no" : "yes");
-    const char *overrides[] = {backbone, share, se_layout};
-    return sky_config_read(config, NULL, overrides, map->squeeze && map->layout != SKY_LAYOUT_SKYGEM ? 3 : 2);
+    const char *branch = strcmp(map->backbone, "vgg16") == 0 ? "model.global_branch=none" : "model.global_branch=layer3+layer4"; /* only the trunk is compared */
+    const char *overrides[] = {backbone, share, branch, se_layout};
+    return sky_config_read(config, NULL, overrides, map->squeeze && map->layout != SKY_LAYOUT_SKYGEM ? 4 : 3);
 }
 
 /* Names alone do not tell the two SE networks apart once they are ours, so their file's layout must be the experiment's. */

@@ -69,6 +69,15 @@ static sky_status add_classifier(struct sky_export *list, const struct sky_safet
     return SKY_OK;
 }
 
+/* Zeros for the bias that a VGG's convolution ("features.N.weight") has in torchvision, where a file must hold every key. */
+static sky_status add_zero_bias(struct sky_export *list, const char *prefix, const char *weight, int64_t count)
+{
+    const struct sky_file_tensor zeros = {.dtype = SKY_F32, .rank = 1, .dim = {count}};
+    char name[160];
+    snprintf(name, sizeof name, "%.*s.bias", (int)(strrchr(weight, '.') - weight), weight);
+    return add(list, prefix, name, &zeros);
+}
+
 /* Every tensor of `trunk` under `prefix`, spelled for torch. */
 static sky_status add_trunk(struct sky_export *list, const struct sky_safetensors *weights, const struct sky_export_options *options, const char *trunk,
                             const char *prefix, bool gem)
@@ -81,6 +90,7 @@ static sky_status add_trunk(struct sky_export *list, const struct sky_safetensor
         if (!starts(tensor->name, trunk) || tensor->name[length] != '.') continue;
         sky_key_trunk_name(tensor->name + length + 1, legacy || options->layout == SKY_LAYOUT_LEGACY, name);
         SKY_TRY(add(list, prefix, name, value_of(list, weights, tensor)));
+        if (options->classifier && tensor->rank == 4 && starts(name, "features.")) SKY_TRY(add_zero_bias(list, prefix, name, tensor->dim[0]));
     }
     const struct sky_file_tensor *exponent = gem ? sky_safetensors_find(weights, "gem.p") : NULL;
     if (exponent) SKY_TRY(add(list, prefix, "gem2.p", value_of(list, weights, exponent)));

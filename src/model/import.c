@@ -28,6 +28,39 @@ static sky_status check_names(const struct sky_import *import)
     return status;
 }
 
+/*
+ * Batch norm takes the mean off, and with it whatever constant the convolution added: w x + b less (mean of it) is w x less (mean - b). So a bias is exactly a running mean that is smaller
+ * by it, in inference and, since batches have their own means, in training.
+ */
+static sky_status fold_bias(struct sky_import *import, const struct sky_key *key)
+{
+    const char *layer = strstr(key->name, ".features.");
+    char norm[200];
+    int number = 0;
+    if (!layer || sscanf(layer, ".features.%d.", &number) != 1) return sky_fail(SKY_INTERNAL, key->name, "is not a bias to fold");
+    snprintf(norm, sizeof norm, "%.*s.features.%d.running_mean", (int)(layer - key->name), key->name, number + 1);
+    struct sky_file_tensor *mean = NULL;
+    for (int64_t i = 0; i < import->count; i++)
+        if (strcmp(import->tensors[i].name, norm) == 0) mean = &import->tensors[i];
+    const int64_t count = key->tensor->rank == 1 ? key->tensor->dim[0] : 0;
+    if (!mean || mean->rank != 1 || mean->dim[0] != count || !count) {
+        sky_fail(SKY_FORMAT, import->file.path, "'%s' has no running mean of its length behind it to go into ('%s')", key->tensor->name, norm);
+        return sky_hint("only the VGG with batch norm (torchvision's vgg16_bn) can be imported");
+    }
+    float *folded = NULL, *bias = NULL;
+    sky_status status = SKY_OK;
+    SKY_TRY_DONE(sky_alloc(&folded, (size_t)count, sizeof *folded, "a running mean"));
+    import->folded[import->folded_count++] = folded; /* ours from here on */
+    SKY_TRY_DONE(sky_alloc(&bias, (size_t)count, sizeof *bias, "a bias"));
+    SKY_TRY_DONE(sky_file_tensor_floats(mean, import->file.path, folded, count));
+    SKY_TRY_DONE(sky_file_tensor_floats(key->tensor, import->file.path, bias, count));
+    for (int64_t i = 0; i < count; i++) folded[i] -= bias[i];
+    mean->dtype = SKY_F32, mean->data = folded, mean->bytes = (size_t)count * sizeof *folded;
+done:
+    free(bias);
+    return status;
+}
+
 sky_status sky_import_open(struct sky_import *import, const char *path, enum sky_layout layout)
 {
     sky_status status = SKY_OK;
@@ -41,7 +74,10 @@ sky_status sky_import_open(struct sky_import *import, const char *path, enum sky
         import->tensors[import->count] = *key->tensor;
         import->tensors[import->count++].name = key->name;
     }
-    status = check_names(import);
+    SKY_TRY_DONE(check_names(import));
+    SKY_TRY_DONE(sky_alloc(&import->folded, (size_t)import->map.count + 1, sizeof *import->folded, "running means"));
+    for (int64_t i = 0; i < import->map.count && status == SKY_OK; i++)
+        if (import->map.keys[i].fate == SKY_KEY_FOLDED) status = fold_bias(import, &import->map.keys[i]);
 done:
     if (status != SKY_OK) sky_import_close(import);
     return status;
@@ -49,6 +85,8 @@ done:
 
 void sky_import_close(struct sky_import *import)
 {
+    for (int64_t i = 0; i < import->folded_count; i++) free(import->folded[i]);
+    free(import->folded);
     free(import->tensors);
     sky_key_map_free(&import->map);
     sky_tensor_file_close(&import->file);

@@ -14,6 +14,8 @@ struct sky_import {
     struct sky_key_map map;
     struct sky_file_tensor *tensors; /* [count] our names (in the map), the file's types, shapes and data */
     int64_t count;
+    float **folded;                  /* [folded_count] running means with their convolutions' biases taken off */
+    int64_t folded_count;
 };
 
 /* layout: SKY_LAYOUT_COUNT to find it out. SKY_FORMAT when two keys become one name. */

@@ -18,6 +18,7 @@ const char *sky_key_fate_text(enum sky_key_fate fate)
     static const char *const texts[SKY_KEY_FATE_COUNT] = {"taken",
                                                           "the ImageNet classifier",
                                                           "counters (num_batches_tracked)",
+                                                          "biases before a batch norm (in its running mean now)",
                                                           "the same tensors under the other view's name",
                                                           "the street view's trunk",
                                                           "the optimiser's state",
@@ -219,6 +220,20 @@ static void name_backbone(struct sky_key_map *map)
     }
 }
 
+/* A VGG's convolutions have biases in torchvision, and none here. */
+static void fold_biases(struct sky_key_map *map)
+{
+    for (int64_t i = 0; i < map->count; i++) {
+        struct sky_key *key = &map->keys[i];
+        const char *layer = key->fate == SKY_KEY_TAKEN ? strstr(key->name, ".features.") : NULL;
+        if (!layer || !ends(key->name, ".bias")) continue;
+        const size_t stem = strlen(key->name) - strlen("bias");
+        for (int64_t j = 0; j < map->count; j++)
+            if (map->keys[j].fate == SKY_KEY_TAKEN && map->keys[j].tensor->rank == 4 && strncmp(map->keys[j].name, key->name, stem) == 0 && strcmp(map->keys[j].name + stem, "weight") == 0)
+                key->fate = SKY_KEY_FOLDED;
+    }
+}
+
 sky_status sky_key_map_make(struct sky_key_map *map, const struct sky_tensor_file *file, enum sky_layout layout)
 {
     sky_status status = SKY_OK;
@@ -242,6 +257,7 @@ sky_status sky_key_map_make(struct sky_key_map *map, const struct sky_tensor_fil
         else if (map->layout == SKY_LAYOUT_REFERENCE) key->fate = map_reference(map, drone, key, name);
         else key->fate = map_under(key, "backbone", name);
     }
+    fold_biases(map);
     name_backbone(map);
 done:
     if (status != SKY_OK) sky_key_map_free(map);

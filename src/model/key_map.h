@@ -21,6 +21,7 @@ enum sky_key_fate {
     SKY_KEY_TAKEN,      /* has a name of ours */
     SKY_KEY_CLASSIFIER, /* the ImageNet classifier, which retrieval does not use */
     SKY_KEY_COUNTER,    /* num_batches_tracked */
+    SKY_KEY_FOLDED,     /* the bias of a VGG's convolution, which the batch norm behind it takes out again: it goes into the running mean */
     SKY_KEY_ALIAS,      /* the same values under another view's name */
     SKY_KEY_STREET,     /* the street view's trunk, which drone and satellite do not use */
     SKY_KEY_OPTIMIZER,  /* momentum, averages */

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """load_weights.py FOLDER: each NAME.out.pth (written by `skygem weights export`) against the NAME.pth it came from. The keys and bits must be equal but for the
-ImageNet classifier (zeros) and the counters; torchvision's network, where there is one, must load it strictly. NAME.views.pth must load strictly into a
+ImageNet classifier (zeros), the counters and a VGG's biases (folded); torchvision's network, where there is one, must load it strictly. NAME.views.pth must load strictly into a
 model with one network a view, as the reference repositories have it.
 """
 import glob
@@ -33,7 +33,19 @@ class Views(nn.Module):
         self.model_3 = self.model_1
 
 
+def folded(state):
+    """A VGG's biases are zeros afterwards, and gone from the running means behind them."""
+    state = dict(state)
+    for key in [key for key in state if key.startswith("features.") and key.endswith(".weight") and state[key].dim() == 4 and key[: -len("weight")] + "bias" in state]:
+        layer = key[: -len(".weight")]
+        mean = layer.rpartition(".")[0] + f".{int(layer.rpartition('.')[2]) + 1}.running_mean"
+        state[mean] = state[mean] - state[layer + ".bias"]
+        state[layer + ".bias"] = torch.zeros_like(state[layer + ".bias"])
+    return state
+
+
 def compare(original, exported, prefix=""):
+    original = folded(original)
     wanted = {key: value for key, value in original.items() if not key.startswith(CLASSIFIERS) and not key.endswith("num_batches_tracked")}
     found = {key: value for key, value in exported.items() if not key.startswith(CLASSIFIERS)}
     assert list(wanted) == list(found) or set(wanted) == set(found), set(wanted) ^ set(found)

@@ -182,7 +182,7 @@ class VGGTrunk(nn.Module):
         return layer4, layer4
 
 
-def make_full(folder, files, with_vgg):
+def make_full(folder, files):
     torch.manual_seed(2)
     size = 128
     loaded = []
@@ -194,7 +194,7 @@ def make_full(folder, files, with_vgg):
         import torchvision
     except ImportError:
         torchvision = None
-    backbones = ["resnet18", "resnet34", "resnet50", "resnet101"] + (["vgg16"] if with_vgg and torchvision else []) + ["se_resnet50:timm", "se_resnet50:legacy"]
+    backbones = ["resnet18", "resnet34", "resnet50", "resnet101"] + (["vgg16"] if torchvision else []) + ["se_resnet50:timm", "se_resnet50:legacy"]
     for number, choice in enumerate(backbones):
         backbone, _, layout = choice.partition(":")
         vgg = backbone == "vgg16"
@@ -204,6 +204,9 @@ def make_full(folder, files, with_vgg):
         model = Model(read_settings(as_wide), 5)
         if vgg:
             network = torchvision.models.vgg16_bn(num_classes=1)
+            for layer in network.features:
+                if isinstance(layer, nn.Conv2d):
+                    nn.init.normal_(layer.bias, std=0.2)  # torchvision's are zero at first, a trained one's are not
             trunk = VGGTrunk(network)
         elif torchvision and not layout:
             network = getattr(torchvision.models, backbone)()
@@ -221,6 +224,6 @@ def make_full(folder, files, with_vgg):
 
 if __name__ == "__main__":
     if len(sys.argv) > 3 and sys.argv[1] == "--full":
-        make_full(sys.argv[2], [argument for argument in sys.argv[3:] if argument != "--vgg"], "--vgg" in sys.argv)
+        make_full(sys.argv[2], sys.argv[3:])
     else:
         make_small()

@@ -117,7 +117,7 @@ static void write_events(char **path)
 
 static void check_histogram(struct reader value)
 {
-    struct reader histogram, limits, buckets;
+    struct reader histogram = {0}, limits = {0}, buckets = {0};
     uint64_t bits = 0;
     double total = 0;
     CHECK(find(value, 5, NULL, &histogram));
@@ -140,7 +140,7 @@ static void test_events(void)
 {
     char *path = NULL, *text = NULL;
     size_t bytes = 0;
-    struct reader event, inside, value, image;
+    struct reader event = {0}, inside = {0}, value = {0}, image = {0};
     uint64_t bits = 0;
     write_events(&path);
     CHECK_OK(sky_file_read(path, 1 << 20, &text, &bytes));
