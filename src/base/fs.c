@@ -94,12 +94,23 @@ static sky_status append(int fd, const char *path, const char *line)
     return SKY_OK;
 }
 
+/* After a failure the file ends where it did. */
+static sky_status cut_back(int fd, off_t end, sky_status status, const char *what)
+{
+    if (status == SKY_OK || end < 0 || !ftruncate(fd, end)) return status;
+    return sky_hint("its last %s is only half there", what);
+}
+
 sky_status sky_file_append_line(int fd, const char *path, const char *line)
 {
     const off_t end = lseek(fd, 0, SEEK_END);
-    const sky_status status = append(fd, path, line);
-    if (status == SKY_OK || end < 0 || !ftruncate(fd, end)) return status;
-    return sky_hint("its last line is only half there");
+    return cut_back(fd, end, append(fd, path, line), "line");
+}
+
+sky_status sky_file_append(int fd, const char *path, const void *bytes, size_t count)
+{
+    const off_t end = lseek(fd, 0, SEEK_END);
+    return cut_back(fd, end, write_all(fd, path, bytes, count), "record");
 }
 
 /* ---- atomic writes ---- */

@@ -28,6 +28,7 @@ sky_status sky_file_write_atomic(const char *path, const void *bytes, size_t cou
 
 /* Appends one line (newline added) with a single write(2). After a failure the file is as it was. */
 sky_status sky_file_append_line(int fd, const char *path, const char *line);
+sky_status sky_file_append(int fd, const char *path, const void *bytes, size_t count); /* likewise, of any bytes */
 
 /* A folder's entries, sorted by byte order, without "." and "..". Zero-initialise; free with sky_listing_free. */
 struct sky_listing {

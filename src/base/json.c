@@ -4,6 +4,7 @@
  */
 #include "json.h"
 
+#include "fs.h"
 #include "memory.h"
 
 #include <math.h>
@@ -301,6 +302,28 @@ const struct sky_json *sky_json_get(const struct sky_json *object, const char *n
         if (!strcmp(child->name, name)) return child;
     }
     return NULL;
+}
+
+double sky_json_number(const struct sky_json *object, const char *name)
+{
+    const struct sky_json *value = sky_json_get(object, name);
+    return value && value->kind == SKY_JSON_NUMBER ? value->number : NAN;
+}
+
+const char *sky_json_text(const struct sky_json *object, const char *name)
+{
+    const struct sky_json *value = sky_json_get(object, name);
+    return value && value->kind == SKY_JSON_STRING ? value->string : NULL;
+}
+
+sky_status sky_json_read(const char *path, size_t max_bytes, struct sky_json_document **out)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    SKY_TRY(sky_file_read(path, max_bytes, &text, &bytes));
+    const sky_status status = sky_json_parse(text, bytes, path, out);
+    free(text);
+    return status;
 }
 
 /* ---- writer ---- */

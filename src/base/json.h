@@ -28,6 +28,11 @@ sky_status sky_json_parse(const char *text, size_t length, const char *where, st
 const struct sky_json *sky_json_root(const struct sky_json_document *document);
 void sky_json_free(struct sky_json_document *document);
 const struct sky_json *sky_json_get(const struct sky_json *object, const char *name); /* NULL when absent or not an object */
+double sky_json_number(const struct sky_json *object, const char *name);    /* NaN when absent or no number */
+const char *sky_json_text(const struct sky_json *object, const char *name); /* NULL when absent or no string */
+
+/* A whole file, at most max_bytes long. Free with sky_json_free. */
+sky_status sky_json_read(const char *path, size_t max_bytes, struct sky_json_document **out);
 
 /* Writer: commas are placed by itself. Objects take a name before each value (NULL inside arrays and for the root). */
 struct sky_json_writer {

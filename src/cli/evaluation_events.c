@@ -9,7 +9,6 @@
 #include "report/sheet.h"
 #include "train/trainer_state.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,24 +17,18 @@ enum { SCORES = 5 };
 
 static sky_status read_json(const char *run_folder, const char *kind, int64_t step, struct sky_json_document **out)
 {
-    char name[64], *path = NULL, *text = NULL;
-    size_t bytes = 0;
+    char name[64], *path = NULL;
     snprintf(name, sizeof name, "eval/%s-%09lld.json", kind, (long long)step);
     SKY_TRY(sky_path_join(&path, run_folder, name));
-    sky_status status = SKY_OK;
-    if (sky_path_is_file(path)) {
-        status = sky_file_read(path, (size_t)64 << 20, &text, &bytes);
-        if (status == SKY_OK) status = sky_json_parse(text, bytes, path, out);
-    }
-    free(text);
+    const sky_status status = sky_path_is_file(path) ? sky_json_read(path, (size_t)64 << 20, out) : SKY_OK;
     free(path);
     return status;
 }
 
 static const char *text_of(const struct sky_json *object, const char *name)
 {
-    const struct sky_json *value = sky_json_get(object, name);
-    return value && value->kind == SKY_JSON_STRING ? value->string : "";
+    const char *text = sky_json_text(object, name);
+    return text ? text : "";
 }
 
 /* One line of the scores: "drone2satellite/full/r1", and so on; what was altered and the missing mirror pass are part of the tag. */
@@ -47,10 +40,9 @@ static sky_status write_line(struct sky_event_file *events, const struct sky_jso
     const struct sky_json *flip = sky_json_get(line, "flip");
     const char *condition = text_of(line, "condition");
     for (int i = 0; i < SCORES; i++) {
-        const struct sky_json *value = sky_json_get(line, names[i]);
         snprintf(tags[i], sizeof tags[i], "%s/%s%s%s%s/%s", text_of(line, "direction"), text_of(line, "protocol"), flip && flip->boolean ? "" : ", no mirror pass",
                  *condition && strcmp(condition, "plain") != 0 ? ", " : "", strcmp(condition, "plain") != 0 ? condition : "", names[i]);
-        scalars[i] = (struct sky_event_scalar){tags[i], value && value->kind == SKY_JSON_NUMBER ? value->number : NAN};
+        scalars[i] = (struct sky_event_scalar){tags[i], sky_json_number(line, names[i])};
     }
     return sky_event_file_scalars(events, step, scalars, SCORES);
 }

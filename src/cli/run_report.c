@@ -65,8 +65,7 @@ static sky_status read_sheets(const struct sky_run_data *run, char **out)
     struct sky_json_document *document = NULL;
     struct sky_config config = {0};
     struct sky_text html = {0};
-    char name[64], *path = NULL, *ini = NULL, *text = NULL;
-    size_t bytes = 0;
+    char name[64], *path = NULL, *ini = NULL;
     int64_t missing = 0;
     sky_status status = SKY_OK;
     snprintf(name, sizeof name, "eval/retrievals-%09lld.json", (long long)step);
@@ -74,8 +73,7 @@ static sky_status read_sheets(const struct sky_run_data *run, char **out)
     if (step < 0 || !sky_path_is_file(path)) goto done;
     SKY_TRY_DONE(sky_path_join(&ini, run->path, "run.ini"));
     SKY_TRY_DONE(sky_config_read(&config, ini, NULL, 0));
-    SKY_TRY_DONE(sky_file_read(path, (size_t)64 << 20, &text, &bytes));
-    SKY_TRY_DONE(sky_json_parse(text, bytes, path, &document));
+    SKY_TRY_DONE(sky_json_read(path, (size_t)64 << 20, &document));
     SKY_TRY_DONE(sky_sheet_html(sky_json_root(document), config.data.root ? config.data.root : "", (enum sky_exif)config.data.exif, &html, &missing));
     SKY_TRY_DONE(sky_text_status(&html, "retrieval sheets"));
     if (missing) sky_log(SKY_LOG_WARNING, "%lld pictures of the sheets cannot be read from %s", (long long)missing, config.data.root ? config.data.root : "(no data.root)");
@@ -84,7 +82,7 @@ done:
     sky_text_free(&html);
     sky_json_free(document);
     sky_config_free(&config);
-    free(path), free(ini), free(text);
+    free(path), free(ini);
     return status;
 }
 

@@ -7,7 +7,6 @@
 #include "base/crc32c.h"
 #include "base/fs.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
@@ -99,23 +98,6 @@ static uint32_t masked_crc(const void *bytes, size_t count)
     return ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
 }
 
-/* All or nothing: readers stop for good at half an event. */
-static sky_status write_all(const struct sky_event_file *file, const char *bytes, size_t count)
-{
-    const int fd = file->fd_plus_one - 1;
-    const off_t before = lseek(fd, 0, SEEK_END);
-    while (count) {
-        const ssize_t written = write(fd, bytes, count);
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) {
-            const sky_status status = sky_fail_errno(file->path, "writing");
-            return before >= 0 && ftruncate(fd, before) == 0 ? status : sky_hint("the file may end in half an event");
-        }
-        bytes += written, count -= (size_t)written;
-    }
-    return SKY_OK;
-}
-
 /* One Event: time, step, and `content` as field `field`. */
 static sky_status write_event(struct sky_event_file *file, int64_t step, int field, struct sky_text *content)
 {
@@ -133,7 +115,7 @@ static sky_status write_event(struct sky_event_file *file, int64_t step, int fie
     record->failed = record->failed || event.failed;
     sky_text_free(&event);
     SKY_TRY(sky_text_status(record, "an event"));
-    return write_all(file, record->text, record->length);
+    return sky_file_append(file->fd_plus_one - 1, file->path, record->text, record->length); /* all or nothing: readers stop for good at half an event */
 }
 
 sky_status sky_event_file_open(struct sky_event_file *file, const char *folder, int64_t next_step)

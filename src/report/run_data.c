@@ -15,12 +15,6 @@
 
 static const size_t MOST_BYTES = (size_t)4 << 30;
 
-static double number(const struct sky_json *object, const char *name)
-{
-    const struct sky_json *value = sky_json_get(object, name);
-    return value && value->kind == SKY_JSON_NUMBER ? value->number : NAN;
-}
-
 static int64_t whole(const struct sky_json *object, const char *name)
 {
     const struct sky_json *value = sky_json_get(object, name);
@@ -29,17 +23,17 @@ static int64_t whole(const struct sky_json *object, const char *name)
 
 static void copy_text(const struct sky_json *object, const char *name, char out[24])
 {
-    const struct sky_json *value = sky_json_get(object, name);
-    snprintf(out, 24, "%s", value && value->kind == SKY_JSON_STRING ? value->string : "");
+    const char *text = sky_json_text(object, name);
+    snprintf(out, 24, "%s", text ? text : "");
 }
 
 static void add_step(struct sky_run_data *run, const struct sky_json *line)
 {
     static const char *const names[SKY_CURVE_COUNT] = {"loss", "loss_ce", "loss_kl", NULL, "grad_norm", "img_per_s"};
     const int64_t at = run->step_count++;
-    const double milliseconds = number(line, "step_ms");
-    run->steps[at] = number(line, "step");
-    for (int c = 0; c < SKY_CURVE_COUNT; c++) run->curves[c][at] = c == SKY_CURVE_LR ? number(sky_json_get(line, "lr"), "head") : number(line, names[c]);
+    const double milliseconds = sky_json_number(line, "step_ms");
+    run->steps[at] = sky_json_number(line, "step");
+    for (int c = 0; c < SKY_CURVE_COUNT; c++) run->curves[c][at] = c == SKY_CURVE_LR ? sky_json_number(sky_json_get(line, "lr"), "head") : sky_json_number(line, names[c]);
     if (milliseconds > 0) run->seconds += milliseconds / 1e3;
     run->skipped_updates = whole(line, "skipped"), run->skipped_images = whole(line, "skipped_images");
 }
@@ -69,7 +63,7 @@ static sky_status read_metrics(struct sky_run_data *run)
         const char *end = memchr(text + at, '\n', bytes - at);
         const size_t length = end ? (size_t)(end - (text + at)) : bytes - at;
         struct sky_json_document *document = NULL;
-        if (length && sky_json_parse(text + at, length, "metrics.jsonl", &document) == SKY_OK && isfinite(number(sky_json_root(document), "step"))) add_step(run, sky_json_root(document));
+        if (length && sky_json_parse(text + at, length, "metrics.jsonl", &document) == SKY_OK && isfinite(sky_json_number(sky_json_root(document), "step"))) add_step(run, sky_json_root(document));
         else run->damaged_lines += length > 0;
         sky_json_free(document);
         at += length + 1;
@@ -86,8 +80,8 @@ static sky_status add_score(struct sky_run_data *run, int64_t step, const struct
     run->scores = grown;
     struct sky_run_score *score = &grown[run->score_count++];
     const struct sky_json *flip = sky_json_get(item, "flip");
-    *score = (struct sky_run_score){.step = step, .flip = flip && flip->boolean, .queries = whole(item, "queries"), .gallery = whole(item, "gallery"), .r1 = number(item, "r1"),
-                                    .r5 = number(item, "r5"), .r10 = number(item, "r10"), .r1_percent = number(item, "r1pct"), .ap = number(item, "ap")};
+    *score = (struct sky_run_score){.step = step, .flip = flip && flip->boolean, .queries = whole(item, "queries"), .gallery = whole(item, "gallery"), .r1 = sky_json_number(item, "r1"),
+                                    .r5 = sky_json_number(item, "r5"), .r10 = sky_json_number(item, "r10"), .r1_percent = sky_json_number(item, "r1pct"), .ap = sky_json_number(item, "ap")};
     copy_text(item, "direction", score->direction);
     copy_text(item, "protocol", score->protocol);
     copy_text(item, "condition", score->condition);
@@ -98,15 +92,11 @@ static sky_status add_score(struct sky_run_data *run, int64_t step, const struct
 static sky_status read_evaluation(struct sky_run_data *run, int64_t step, const char *path)
 {
     struct sky_json_document *document = NULL;
-    char *text = NULL;
-    size_t bytes = 0;
-    SKY_TRY(sky_file_read(path, MOST_BYTES, &text, &bytes));
-    sky_status status = sky_json_parse(text, bytes, path, &document);
+    sky_status status = sky_json_read(path, MOST_BYTES, &document);
     const struct sky_json *root = document ? sky_json_root(document) : NULL;
     if (status == SKY_OK && root->kind != SKY_JSON_ARRAY) status = sky_fail(SKY_FORMAT, path, "is not a list of scores");
     for (const struct sky_json *item = root && root->kind == SKY_JSON_ARRAY ? root->first : NULL; item && status == SKY_OK; item = item->next) status = add_score(run, step, item);
     sky_json_free(document);
-    free(text);
     return status;
 }
 

@@ -54,22 +54,10 @@ static void append_base64(struct sky_text *out, const unsigned char *bytes, size
     }
 }
 
-static const char *text_of(const struct sky_json *object, const char *name)
-{
-    const struct sky_json *value = sky_json_get(object, name);
-    return value && value->kind == SKY_JSON_STRING ? value->string : NULL;
-}
-
 static int64_t place_of(const struct sky_json *object)
 {
     const struct sky_json *value = sky_json_get(object, "place");
     return value && value->is_integer ? value->integer : -1;
-}
-
-static double number_of(const struct sky_json *object, const char *name)
-{
-    const struct sky_json *value = sky_json_get(object, name);
-    return value && value->kind == SKY_JSON_NUMBER ? value->number : NAN;
 }
 
 static sky_status bad_list(void)
@@ -112,17 +100,17 @@ static sky_status append_tile(struct reader *reader, const char *kind, const cha
 static sky_status append_row(struct reader *reader, const struct sky_json *item, struct sky_text *out)
 {
     const int64_t place = place_of(item);
-    const double right = number_of(item, "right_distance");
+    const double right = sky_json_number(item, "right_distance");
     const struct sky_json *found = sky_json_get(item, "found");
     char caption[120];
     if (!found || found->kind != SKY_JSON_ARRAY) return bad_list();
     if (isfinite(right)) snprintf(caption, sizeof caption, "query, place %lld; its nearest right one at %.3f", (long long)place, right);
     else snprintf(caption, sizeof caption, "query, place %lld; none in the gallery", (long long)place);
     sky_text_append(out, "<div class='sheet'>");
-    SKY_TRY(append_tile(reader, "query", text_of(item, "query"), caption, out));
+    SKY_TRY(append_tile(reader, "query", sky_json_text(item, "query"), caption, out));
     for (const struct sky_json *row = found->first; row; row = row->next) {
-        snprintf(caption, sizeof caption, "%.3f, place %lld", number_of(row, "distance"), (long long)place_of(row));
-        SKY_TRY(append_tile(reader, place_of(row) == place ? "right" : "wrong", text_of(row, "path"), caption, out));
+        snprintf(caption, sizeof caption, "%.3f, place %lld", sky_json_number(row, "distance"), (long long)place_of(row));
+        SKY_TRY(append_tile(reader, place_of(row) == place ? "right" : "wrong", sky_json_text(row, "path"), caption, out));
     }
     sky_text_append(out, "</div>\n");
     return SKY_OK;
@@ -145,8 +133,8 @@ sky_status sky_sheet_html(const struct sky_json *lists, const char *data_root, e
     struct reader reader = {.root = data_root, .exif = exif};
     sky_status status = lists->kind == SKY_JSON_ARRAY ? SKY_OK : bad_list();
     for (const struct sky_json *list = lists->first; list && status == SKY_OK; list = list->next) {
-        status = append_list(&reader, "Retrievals, some queries", text_of(list, "direction"), sky_json_get(list, "samples"), out);
-        if (status == SKY_OK) status = append_list(&reader, "Hardest failures", text_of(list, "direction"), sky_json_get(list, "failures"), out);
+        status = append_list(&reader, "Retrievals, some queries", sky_json_text(list, "direction"), sky_json_get(list, "samples"), out);
+        if (status == SKY_OK) status = append_list(&reader, "Hardest failures", sky_json_text(list, "direction"), sky_json_get(list, "failures"), out);
     }
     close_reader(&reader);
     *missing = reader.missing;
@@ -193,10 +181,10 @@ static sky_status draw_list(struct reader *reader, struct canvas *canvas, const 
         const struct sky_json *found = sky_json_get(item, "found");
         int column = 1;
         if (!found || found->kind != SKY_JSON_ARRAY) return bad_list();
-        SKY_TRY(draw_tile(reader, canvas, 0, *row, text_of(item, "query"), grey, false));
+        SKY_TRY(draw_tile(reader, canvas, 0, *row, sky_json_text(item, "query"), grey, false));
         for (const struct sky_json *one = found->first; one && column < COLUMNS; one = one->next, column++) {
             const bool right = place_of(one) == place_of(item);
-            SKY_TRY(draw_tile(reader, canvas, column, *row, text_of(one, "path"), right ? green : red, !right));
+            SKY_TRY(draw_tile(reader, canvas, column, *row, sky_json_text(one, "path"), right ? green : red, !right));
         }
     }
     return SKY_OK;

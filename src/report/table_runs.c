@@ -19,16 +19,6 @@ struct gathered {
     bool has_first;
 };
 
-static sky_status read_json(const char *path, struct sky_json_document **out)
-{
-    char *text = NULL;
-    size_t bytes = 0;
-    SKY_TRY(sky_file_read(path, (size_t)64 << 20, &text, &bytes));
-    const sky_status status = sky_json_parse(text, bytes, path, out);
-    free(text);
-    return status;
-}
-
 /* eval/step-N.json with the largest N; *step = -1 without any. */
 static sky_status newest_scores(const char *run, char **path, int64_t *step)
 {
@@ -75,16 +65,10 @@ static sky_status is_finished(const char *run, const struct sky_config *config, 
     return status;
 }
 
-static double number(const struct sky_json *object, const char *name)
-{
-    const struct sky_json *value = sky_json_get(object, name);
-    return value && value->kind == SKY_JSON_NUMBER ? value->number : NAN;
-}
-
 static bool is_text(const struct sky_json *object, const char *name, const char *wanted)
 {
-    const struct sky_json *value = sky_json_get(object, name);
-    return value && value->kind == SKY_JSON_STRING && !strcmp(value->string, wanted);
+    const char *text = sky_json_text(object, name);
+    return text && !strcmp(text, wanted);
 }
 
 /* The paper's numbers rank the whole gallery; the mirrored pass counts where the run has it. */
@@ -92,7 +76,7 @@ static sky_status read_scores(const char *path, double scores[SKY_TABLE_SCORES],
 {
     static const char *const directions[2] = {"drone2satellite", "satellite2drone"};
     struct sky_json_document *document = NULL;
-    SKY_TRY(read_json(path, &document));
+    SKY_TRY(sky_json_read(path, (size_t)64 << 20, &document));
     sky_status status = SKY_OK;
     for (int d = 0; d < 2 && status == SKY_OK; d++) {
         const struct sky_json *best = NULL;
@@ -103,7 +87,7 @@ static sky_status read_scores(const char *path, double scores[SKY_TABLE_SCORES],
             if (sky_json_get(item, "condition") && !is_text(item, "condition", "plain")) continue;
             if (!best || flip->boolean) best = item, *plain = !flip->boolean;
         }
-        scores[2 * d] = number(best, "r1"), scores[2 * d + 1] = number(best, "ap");
+        scores[2 * d] = sky_json_number(best, "r1"), scores[2 * d + 1] = sky_json_number(best, "ap");
         if (!(scores[2 * d] >= 0) || !(scores[2 * d + 1] >= 0)) status = sky_fail(SKY_DATA, path, "has no r1 and ap of %s over the full gallery", directions[d]);
     }
     sky_json_free(document);

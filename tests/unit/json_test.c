@@ -2,6 +2,7 @@
  * The JSON reader's strictness, what it decodes, and that the writer's output reads back.
  */
 #include "check.h"
+#include "folder.h"
 
 #include "base/json.h"
 
@@ -116,8 +117,28 @@ static void test_writer(void)
     sky_text_free(&text);
 }
 
+static void test_shortcuts(void)
+{
+    struct sky_json_document *document = NULL;
+    FILE *file;
+    folder_make();
+    file = fopen(in_folder("a.json"), "w");
+    fputs("{\"n\": 2.5, \"s\": \"text\", \"l\": []}", file);
+    fclose(file);
+    if (CHECK_OK(sky_json_read(in_folder("a.json"), 1000, &document))) {
+        const struct sky_json *root = sky_json_root(document);
+        CHECK(sky_json_number(root, "n") == 2.5 && isnan(sky_json_number(root, "s")) && isnan(sky_json_number(root, "none")) && isnan(sky_json_number(NULL, "n")));
+        CHECK(!strcmp(sky_json_text(root, "s"), "text") && !sky_json_text(root, "n") && !sky_json_text(root, "none") && !sky_json_text(NULL, "s"));
+    }
+    sky_json_free(document);
+    CHECK(sky_json_read(in_folder("a.json"), 5, &document) != SKY_OK);
+    CHECK_FAILS(sky_json_read(in_folder("none.json"), 1000, &document), SKY_IO, "none.json");
+    folder_remove(folder);
+}
+
 int main(void)
 {
+    test_shortcuts();
     test_refused();
     test_values();
     test_many();
