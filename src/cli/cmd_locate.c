@@ -8,7 +8,8 @@
 #include "base/memory.h"
 #include "base/signals.h"
 #include "base/str.h"
-#include "locate.h"
+#include "locate_options.h"
+#include "locate_sheet.h"
 #include "place.h"
 #include "retrieval.h"
 #include "skygem/log.h"
@@ -17,12 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_TILES = 10000 };
 static const double patience = 86400; /* seconds that ranks wait for the next picture; a rank that died is noticed at once */
 
 static const struct sky_option options[] = {
     {"top", 'k', "K", "5", "tiles to show", false},
     {"json", 0, NULL, NULL, "one line of JSON a picture", false},
+    {"sheet", 0, "FILE.png", NULL, "a picture of what was found: at most 25 photos, each with its tiles (at most 10) and their places", false},
     {"list", 'l', "FILE", NULL, "a file of pictures' paths, one a line", false},
     {"watch", 0, "DIR", NULL, "wait for pictures that are written or moved into a folder", false},
     {"count", 'n', "N", "0", "stop after N pictures (0: at the end)", false},
@@ -37,12 +38,6 @@ static const struct sky_option options[] = {
     {"on-bad-image", 0, "WHAT", NULL, "fail, or skip: name, count and leave out (default: skip in streams, else fail)", false},
     {"set", 's', "KEY=VALUE", NULL, "override a key of the experiment (device.threads=2)", true},
     {NULL, 0, NULL, NULL, NULL, false},
-};
-
-/* What one run counts. */
-struct totals {
-    int64_t located, skipped;
-    double decode, network, search;
 };
 
 bool sky_is_bad_picture(sky_status status) { return status == SKY_DATA || status == SKY_IO || status == SKY_FORMAT; }
@@ -69,28 +64,27 @@ static sky_status open_encoder(const struct sky_args *args, struct sky_locator *
 }
 
 /* Every rank maps the file, and keeps only the pages of its tiles in memory. */
-static sky_status open_index(const struct sky_args *args, struct sky_locator *locator)
+static sky_status open_index(const char *path, bool any_size, struct sky_locator *locator)
 {
     const int size = sky_comm_size(locator->comm);
-    const bool any_size = sky_args_given(args, "larger-than-memory");
     const struct sky_index_options options_ = {.larger_than_memory = any_size || size > 1, .skip_checksums = size > 1};
-    SKY_TRY(sky_index_open(&locator->index, args->operands[0], &options_));
+    SKY_TRY(sky_index_open(&locator->index, path, &options_));
     const struct sky_index_info *info = sky_index_info(locator->index);
     char bytes[32];
     sky_print_bytes(info->memory_bytes / (size_t)size, bytes);
-    sky_log(SKY_LOG_DEBUG, "%s: %lld tiles, %lld dimensions, %s, %s of memory%s", args->operands[0], (long long)info->tiles, (long long)info->dimensions,
-            info->store, bytes, size > 1 ? " a rank; the features' checksum is left to a search alone" : "");
-    if (size > 1 && !any_size) SKY_TRY(sky_index_check_memory(args->operands[0], info->memory_bytes / (size_t)size));
+    sky_log(SKY_LOG_DEBUG, "%s: %lld tiles, %lld dimensions, %s, %s of memory%s", path, (long long)info->tiles, (long long)info->dimensions, info->store, bytes,
+            size > 1 ? " a rank; the features' checksum is left to a search alone" : "");
+    if (size > 1 && !any_size) SKY_TRY(sky_index_check_memory(path, info->memory_bytes / (size_t)size));
     return SKY_OK;
 }
 
-static sky_status open_locator(const struct sky_args *args, int64_t k, struct sky_locator *locator)
+static sky_status open_locator(const struct sky_args *args, const struct sky_locate_options *asked, struct sky_locator *locator)
 {
-    SKY_TRY(open_index(args, locator));
+    SKY_TRY(open_index(args->operands[0], asked->larger_than_memory, locator));
     if (sky_comm_rank(locator->comm) == 0) SKY_TRY(open_encoder(args, locator));
     const int64_t threads = locator->encoder ? sky_encoder_config(locator->encoder)->device.threads : 0;
     const struct sky_comm_place *place = sky_comm_place(locator->comm);
-    SKY_TRY(sky_shards_open(&locator->shards, locator->comm, locator->index, k, threads ? (int)threads : place ? place->threads : 0));
+    SKY_TRY(sky_shards_open(&locator->shards, locator->comm, locator->index, asked->k, threads ? (int)threads : place ? place->threads : 0));
     return sky_alloc(&locator->feature, (size_t)sky_index_info(locator->index)->dimensions, sizeof *locator->feature, "a feature");
 }
 
@@ -104,114 +98,104 @@ static void close_locator(struct sky_locator *locator)
 
 /* ---- pictures ---- */
 
-struct following {
-    struct sky_track *track; /* NULL: off */
-    double rate, last;       /* pictures a second, or 0: by time; time of the last one */
+/* What one run over pictures keeps; rank 0. */
+struct pictures {
+    const struct sky_locate_options *asked;
+    struct sky_frames *frames;
+    struct sky_geo_table known; /* in their place, with --calibrate and --truth */
+    struct sky_track *track;    /* NULL: off */
+    double last;                /* time of the last one */
+    struct sky_locate_sheet sheet;
+    int64_t located, skipped;
+    double decode, network, search;
 };
 
-static sky_status open_following(const struct sky_args *args, const struct sky_locator *locator, struct following *out)
+/* Where pictures come from: before anything is loaded, so that a slip is said at once. */
+static sky_status open_pictures(const struct sky_args *args, struct pictures *pictures)
 {
-    struct sky_track_options options_ = {0};
-    out->last = NAN;
-    if (!sky_args_given(args, "track")) return sky_args_given(args, "fps") ? sky_fail(SKY_USAGE, "--fps", "is of use with --track only") : SKY_OK;
-    SKY_TRY(sky_args_double(args, "track", 0.01, 1e4, &options_.metres_per_second));
-    SKY_TRY(sky_args_double(args, "fps", 1e-6, 1e6, &out->rate));
-    if (sky_comm_size(locator->comm) > 1)
-        return sky_fail(SKY_USAGE, "--track", "needs every tile's similarity, which ranks do not share: search with one process");
-    return sky_track_open(&out->track, locator->index, &options_);
+    const struct sky_locate_options *asked = pictures->asked;
+    pictures->last = NAN;
+    return asked->known ? sky_geo_table_read(&pictures->known, asked->known) : sky_frames_open(&pictures->frames, args, asked->list, asked->watch);
 }
 
-static sky_status follow(const struct sky_locator *locator, struct following *following, const struct sky_frame *frame, struct sky_track_fix *fix)
+static void close_pictures(struct pictures *pictures)
 {
-    double seconds = following->rate > 0 ? 1 / following->rate : frame->modified - following->last;
-    if (!(following->rate > 0) && isnan(frame->modified)) {
+    sky_locate_sheet_free(&pictures->sheet);
+    sky_track_close(pictures->track);
+    sky_geo_table_free(&pictures->known);
+    sky_frames_close(pictures->frames);
+}
+
+static sky_status follow(const struct sky_locator *locator, struct pictures *pictures, const struct sky_frame *frame, struct sky_track_fix *fix)
+{
+    const double rate = pictures->asked->rate;
+    double seconds = rate > 0 ? 1 / rate : frame->modified - pictures->last;
+    if (!(rate > 0) && isnan(frame->modified)) {
         sky_fail(SKY_USAGE, frame->name, "nobody says when this picture was taken");
         return sky_hint("give the rate of the stream: --fps RATE");
     }
     if (isnan(seconds)) seconds = 0; /* the first */
-    following->last = frame->modified;
-    sky_track_update(following->track, sky_shards_similarities(locator->shards), seconds, fix);
+    pictures->last = frame->modified;
+    sky_track_update(pictures->track, sky_shards_similarities(locator->shards), seconds, fix);
     return SKY_OK;
 }
 
-static sky_status locate_one(struct sky_locator *locator, struct following *following, const struct sky_frame *frame, bool json, struct totals *totals)
+static sky_status locate_one(struct sky_locator *locator, struct pictures *pictures, const struct sky_frame *frame)
 {
     struct sky_located located;
     struct sky_track_fix fix;
     SKY_TRY(sky_locate_frame(locator, frame, &located));
-    if (following->track && follow(locator, following, frame, &fix) != SKY_OK) return SKY_USAGE; /* not the picture's fault */
-    totals->located++;
-    totals->decode += located.embed.decode, totals->network += located.embed.network, totals->search += located.search;
-    return sky_located_print(locator, frame->name, &located, following->track ? &fix : NULL, json);
+    if (pictures->track && follow(locator, pictures, frame, &fix) != SKY_OK) return SKY_USAGE; /* not the picture's fault */
+    pictures->located++;
+    pictures->decode += located.embed.decode, pictures->network += located.embed.network, pictures->search += located.search;
+    SKY_TRY(sky_located_print(locator, frame->name, &located, pictures->track ? &fix : NULL, pictures->asked->json));
+    return pictures->asked->sheet ? sky_locate_sheet_add(&pictures->sheet, locator, frame->name, &located) : SKY_OK;
 }
 
-static sky_status locate_all(struct sky_locator *locator, struct sky_frames *frames, struct following *following, bool json, bool skip, int64_t most,
-                             struct totals *totals)
+static sky_status locate_all(struct sky_locator *locator, struct pictures *pictures)
 {
+    const int64_t most = pictures->asked->most;
     struct sky_frame frame;
-    while (!most || totals->located + totals->skipped < most) {
-        SKY_TRY(sky_frames_next(frames, &frame));
+    while (!most || pictures->located + pictures->skipped < most) {
+        SKY_TRY(sky_frames_next(pictures->frames, &frame));
         if (!frame.name) break;
-        const sky_status status = locate_one(locator, following, &frame, json, totals);
+        const sky_status status = locate_one(locator, pictures, &frame);
         if (status == SKY_OK) continue;
-        if (!skip || !sky_is_bad_picture(status)) return status;
+        if (!pictures->asked->skip_bad || !sky_is_bad_picture(status)) return status;
         sky_log(SKY_LOG_WARNING, "left out: %s: %s", frame.name, sky_error_last()->what);
-        if (json) SKY_TRY(sky_located_print_error(frame.name, sky_error_last()));
-        totals->skipped++;
+        if (pictures->asked->json) SKY_TRY(sky_located_print_error(frame.name, sky_error_last()));
+        pictures->skipped++;
     }
     return SKY_OK;
 }
 
-static sky_status run_pictures(const struct sky_args *args, struct sky_locator *locator)
+static sky_status run_pictures(const struct sky_args *args, struct sky_locator *locator, struct pictures *pictures)
 {
-    struct sky_frames *frames = NULL;
-    struct following following = {.track = NULL};
-    struct totals totals = {0};
-    int64_t most = 0;
-    bool skip = false;
-    sky_status status = SKY_OK;
-    SKY_TRY_DONE(sky_args_int(args, "count", 0, INT64_MAX, &most));
-    SKY_TRY_DONE(sky_frames_open(&frames, args, sky_args_text(args, "list"), sky_args_text(args, "watch")));
-    skip = sky_frames_are_stream(frames);
-    if (sky_args_given(args, "on-bad-image")) SKY_TRY_DONE(sky_read_bad_image(args, &skip));
-    SKY_TRY_DONE(open_following(args, locator, &following));
+    const struct sky_locate_options *asked = pictures->asked;
+    const struct sky_track_options track = {.metres_per_second = asked->metres_per_second};
+    if (asked->metres_per_second > 0) SKY_TRY(sky_track_open(&pictures->track, locator->index, &track));
     if (!sky_index_info(locator->index)->calibrated)
         sky_log(SKY_LOG_INFO, "%s has no calibration: the margin to the next place is all that can be said; --calibrate PHOTOS.csv makes a confidence of it",
                 args->operands[0]);
-    SKY_TRY_DONE(locate_all(locator, frames, &following, sky_args_given(args, "json"), skip, most, &totals));
-    if (totals.located > 1)
-        sky_log(SKY_LOG_INFO, "%lld pictures; on average %.1f ms decode, %.1f network, %.1f search", (long long)totals.located,
-                1e3 * totals.decode / (double)totals.located, 1e3 * totals.network / (double)totals.located, 1e3 * totals.search / (double)totals.located);
-    status = sky_skipped_status(totals.skipped, totals.located + totals.skipped);
-done:
-    sky_track_close(following.track);
-    sky_frames_close(frames);
-    return status;
+    SKY_TRY(locate_all(locator, pictures));
+    const double n = (double)pictures->located;
+    if (pictures->located > 1)
+        sky_log(SKY_LOG_INFO, "%lld pictures; on average %.1f ms decode, %.1f network, %.1f search", (long long)pictures->located, 1e3 * pictures->decode / n,
+                1e3 * pictures->network / n, 1e3 * pictures->search / n);
+    if (asked->sheet) SKY_TRY(sky_locate_sheet_write(&pictures->sheet, locator, asked->sheet));
+    return sky_skipped_status(pictures->skipped, pictures->located + pictures->skipped);
 }
 
 /* ---- the command ---- */
 
-static sky_status run_known(const struct sky_args *args, struct sky_locator *locator)
+static sky_status run_rank(const struct sky_args *args, struct sky_locator *locator, struct pictures *pictures)
 {
-    const bool fit = sky_args_given(args, "calibrate");
-    double within = 0;
-    bool skip = false;
-    if (args->operand_count > 1 || (fit && sky_args_given(args, "truth")))
-        return sky_fail(SKY_USAGE, args->path, "--calibrate or --truth takes its pictures from the table alone");
-    if (sky_args_given(args, "on-bad-image")) SKY_TRY(sky_read_bad_image(args, &skip));
-    SKY_TRY(sky_args_double(args, "within", 0, 1e7, &within));
-    return sky_locate_known(locator, args->operands[0], sky_args_text(args, fit ? "calibrate" : "truth"), within, fit, skip, sky_args_given(args, "json"));
-}
-
-static sky_status run_rank(const struct sky_args *args, struct sky_locator *locator)
-{
-    int64_t k = 5;
-    SKY_TRY(sky_args_int(args, "top", 1, MOST_TILES, &k));
-    SKY_TRY(sky_read_exif(args, &locator->exif));
-    SKY_TRY(sky_comm_agree(locator->comm, open_locator(args, k, locator), "opening the index"));
+    const struct sky_locate_options *asked = pictures->asked;
+    sky_status status = sky_comm_rank(locator->comm) == 0 ? open_pictures(args, pictures) : SKY_OK;
+    if (status == SKY_OK) status = open_locator(args, asked, locator);
+    SKY_TRY(sky_comm_agree(locator->comm, status, "opening the index"));
     if (sky_comm_rank(locator->comm) > 0) return sky_shards_serve(locator->shards);
-    const bool known = sky_args_given(args, "calibrate") || sky_args_given(args, "truth");
-    const sky_status status = known ? run_known(args, locator) : run_pictures(args, locator);
+    status = asked->known ? sky_locate_known(locator, args->operands[0], &pictures->known, asked) : run_pictures(args, locator, pictures);
     if (status != SKY_OK && !sky_is_bad_picture(status)) return status;
     const struct sky_error bad = *sky_error_last(); /* a bad picture is no reason to leave the others alone */
     SKY_TRY(sky_shards_end(locator->shards));
@@ -220,13 +204,19 @@ static sky_status run_rank(const struct sky_args *args, struct sky_locator *loca
 
 static sky_status run_locate(const struct sky_args *args)
 {
-    struct sky_locator locator = {.index = NULL};
+    struct sky_locate_options asked;
     struct sky_comm_place place;
+    SKY_TRY(sky_locate_options_read(args, &asked));
     SKY_TRY(sky_place_find(&place, patience));
+    if (place.size > 1 && asked.metres_per_second > 0)
+        return sky_fail(SKY_USAGE, "--track", "needs every tile's similarity, which ranks do not share: search with one process");
+    struct sky_locator locator = {.exif = asked.exif};
+    struct pictures pictures = {.asked = &asked};
     SKY_TRY(sky_signals_install());
     if (place.size > 1) SKY_TRY(sky_comm_open(&locator.comm, &place));
-    sky_status status = run_rank(args, &locator);
+    sky_status status = run_rank(args, &locator, &pictures);
     if (locator.comm) status = sky_place_end(locator.comm, status);
+    close_pictures(&pictures);
     close_locator(&locator);
     return status;
 }

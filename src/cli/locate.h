@@ -5,6 +5,7 @@
 #define SKY_CLI_LOCATE_H
 
 #include "frames.h"
+#include "locate_options.h"
 #include "retrieve/encoder.h"
 #include "retrieve/shard.h"
 #include "retrieve/track.h"
@@ -34,10 +35,10 @@ sky_status sky_located_print(const struct sky_locator *locator, const char *name
 sky_status sky_located_print_error(const char *name, const struct sky_error *error); /* JSON only */
 
 /*
- * Photos whose place is known, from a CSV (path,lat,lon or path,tile; paths relative to the CSV): how many are found, how far off, how good the confidence is,
- * as a table on stdout. fit: the index at `path` gets the calibration that fits them. A photo counts as right within `within` metres of the truth, or at the
- * tile that is nearest to it.
+ * Photos whose place is known, `rows` of the CSV asked->known (path,lat,lon or path,tile; paths relative to it): how many are found, how far off, how good the
+ * confidence is, as a table on stdout. asked->fit: the index at `path` gets the calibration that fits them. A photo counts as right within asked->within metres
+ * of the truth, or at the tile that is nearest to it.
  */
-sky_status sky_locate_known(struct sky_locator *locator, const char *path, const char *table, double within, bool fit, bool skip_bad, bool json);
+sky_status sky_locate_known(struct sky_locator *locator, const char *path, const struct sky_geo_table *rows, const struct sky_locate_options *asked);
 
 #endif

@@ -85,28 +85,28 @@ static void count_photo(struct known *known, const struct truth *truth, const st
     known->count++;
 }
 
-static sky_status locate_rows(struct known *known, const struct sky_geo_table *rows, const char *table, double within, bool skip_bad)
+static sky_status locate_rows(struct known *known, const struct sky_geo_table *rows, const struct sky_locate_options *asked)
 {
     struct sky_progress progress;
     char *folder = NULL;
     sky_status status = SKY_OK;
-    SKY_TRY(sky_path_folder(&folder, table));
+    SKY_TRY(sky_path_folder(&folder, asked->known));
     sky_progress_begin(&progress, "locating", "img", rows->count, 0);
     for (int64_t i = 0; i < rows->count && status == SKY_OK; i++) {
         struct truth truth;
         struct sky_located located;
         char *path = NULL;
         if (sky_signal_received()) {
-            status = sky_fail(SKY_INTERRUPTED, table, "stopped after %lld of %lld photos", (long long)i, (long long)rows->count);
+            status = sky_fail(SKY_INTERRUPTED, asked->known, "stopped after %lld of %lld photos", (long long)i, (long long)rows->count);
             break;
         }
-        status = find_truth(known->locator->index, &rows->rows[i], table, within, &truth);
+        status = find_truth(known->locator->index, &rows->rows[i], asked->known, asked->within, &truth);
         if (status == SKY_OK) status = sky_path_join(&path, folder, rows->rows[i].path);
         if (status == SKY_OK) {
             const struct sky_frame frame = {.name = path, .modified = NAN};
             status = sky_locate_frame(known->locator, &frame, &located);
             if (status == SKY_OK) count_photo(known, &truth, &located.answer);
-            else if (skip_bad && sky_is_bad_picture(status)) {
+            else if (asked->skip_bad && sky_is_bad_picture(status)) {
                 sky_log(SKY_LOG_WARNING, "left out: %s: %s", path, sky_error_last()->what);
                 known->skipped++;
                 status = SKY_OK;
@@ -202,24 +202,21 @@ static sky_status fit(struct known *known, const char *path, struct sky_calibrat
     return SKY_OK;
 }
 
-sky_status sky_locate_known(struct sky_locator *locator, const char *path, const char *table, double within, bool fits, bool skip_bad, bool json)
+sky_status sky_locate_known(struct sky_locator *locator, const char *path, const struct sky_geo_table *rows, const struct sky_locate_options *asked)
 {
-    struct sky_geo_table rows = {0};
     struct known known = {.locator = locator};
     struct sky_calibration calibration = {locator->index->info.offset, locator->index->info.slope};
     sky_status status = SKY_OK;
-    SKY_TRY(sky_geo_table_read(&rows, table));
-    SKY_TRY_DONE(sky_alloc(&known.margins, (size_t)rows.count, sizeof *known.margins, "photos"));
-    SKY_TRY_DONE(sky_alloc(&known.metres, (size_t)rows.count, sizeof *known.metres, "photos"));
-    SKY_TRY_DONE(sky_alloc(&known.right, (size_t)rows.count, sizeof *known.right, "photos"));
-    SKY_TRY_DONE(locate_rows(&known, &rows, table, within, skip_bad));
-    if (!known.count) SKY_TRY_DONE(sky_fail(SKY_DATA, table, "names no photo that can be read"));
+    SKY_TRY_DONE(sky_alloc(&known.margins, (size_t)rows->count, sizeof *known.margins, "photos"));
+    SKY_TRY_DONE(sky_alloc(&known.metres, (size_t)rows->count, sizeof *known.metres, "photos"));
+    SKY_TRY_DONE(sky_alloc(&known.right, (size_t)rows->count, sizeof *known.right, "photos"));
+    SKY_TRY_DONE(locate_rows(&known, rows, asked));
+    if (!known.count) SKY_TRY_DONE(sky_fail(SKY_DATA, asked->known, "names no photo that can be read"));
     if (isnan(known.margins[0])) SKY_TRY_DONE(sky_fail(SKY_DATA, path, "all its tiles are one place: there is nothing to tell apart"));
-    if (fits) SKY_TRY_DONE(fit(&known, path, &calibration));
-    SKY_TRY_DONE(print(&known, fits || locator->index->info.calibrated ? &calibration : NULL, json));
+    if (asked->fit) SKY_TRY_DONE(fit(&known, path, &calibration));
+    SKY_TRY_DONE(print(&known, asked->fit || locator->index->info.calibrated ? &calibration : NULL, asked->json));
     status = sky_skipped_status(known.skipped, known.count + known.skipped);
 done:
-    sky_geo_table_free(&rows);
     free(known.margins);
     free(known.metres);
     free(known.right);

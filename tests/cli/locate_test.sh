@@ -90,6 +90,45 @@ expect [ "$(plain "$(grep -v error "$work/seen")" | sed -E 's|"image": "[^"]*"|"
 expect grep -q "\"image\": \"$work/watched/2.jpg\", \"error\"" "$work/seen"
 expect [ "$(wc -l <"$work/seen")" -eq 3 ]
 
+# ---- a sheet: a picture of what was found ----
+png_size() { printf '%d x %d' $((16#$(od -An -tx1 -j16 -N4 "$1" | tr -d ' '))) $((16#$(od -An -tx1 -j20 -N4 "$1" | tr -d ' '))); }
+locate "$tiles/$first" "$tiles/$second" -k 3 --json --sheet "$work/sheet.png"
+expect_code 0; expect_err "$work/sheet.png: 2 pictures, each with the 3 tiles it is most like"; expect [ "$(wc -l <<<"$out")" -eq 2 ]
+expect [ "$(png_size "$work/sheet.png")" = '1094 x 744' ]
+if [[ $err == *'cannot be read'* ]]; then fail "tiles that are there are said to be missing: $err"; else pass; fi
+locate "$tiles/$first" "$tiles/$second" -k 99 --quiet --sheet "$work/wide.png"
+expect_code 0; expect [ "$(png_size "$work/wide.png")" = '2998 x 744' ] # ten tiles at most
+for i in $(seq 27); do echo "$tiles/$first"; done >"$work/long"
+locate --list "$work/long" -k 1 --quiet --sheet "$work/long.png"
+expect_code 0; expect_err "$work/long.png: 2 pictures more are left out of the sheet"; expect [ "$(png_size "$work/long.png")" = '550 x 9300' ]
+cp "$work/sheet.png" "$work/before.png"
+mv "$tiles" "$tiles-moved"
+locate "$tiles-moved/$first" -k 3 --quiet --sheet "$work/sheet.png"
+expect_code 0; expect_err "3 of 3 tiles cannot be read below $tiles; if they have moved: skygem index"
+expect [ "$(stat -c %s "$work/sheet.png")" -lt "$(($(stat -c %s "$work/before.png") / 2))" ] # frames that say so
+mv "$tiles-moved" "$tiles"
+locate "$work/cut.jpg" --on-bad-image skip --sheet "$work/none.png"
+expect_code 3; expect_err "$work/none.png is not written: no picture was located"; expect [ ! -e "$work/none.png" ]
+
+# ---- what cannot be together is said before anything is loaded: the index here does not exist ----
+before() { fails_with 2 "$1" "$program" locate "$work/none" "${@:2}"; }
+before '--sheet: is drawn when the last picture' - --sheet s.png
+before '--sheet: is drawn when the last picture' --watch "$work" --sheet s.png
+before "there is no folder '$work/nowhere'" a.jpg --sheet "$work/nowhere/s.png"
+before '--fps: is of use with --track only' a.jpg --fps 2
+before '--within: is of use with --calibrate and --truth only' a.jpg --within 5
+for more in '--track 5' '--count 1' '--sheet s.png'; do before "${more% *}: is of use without --calibrate" --truth "$work/list" $more; done
+before 'takes its pictures from the table alone' a.jpg --truth "$work/list"
+before 'takes its pictures from the table alone' --list "$work/list" --truth "$work/list"
+before 'takes its pictures from the table alone' --calibrate "$work/list" --truth "$work/list"
+before "there is no file '$work/nowhere'" --truth "$work/nowhere"
+before 'from one place' a.jpg --list "$work/list"
+before 'needs pictures'
+before "there is no folder '$work/nowhere'" --watch "$work/nowhere"
+before 'from 1 to 10000' a.jpg -k 0
+before '--exif' a.jpg --exif sideways
+fails_with 3 'known.csv:1' bash -c "echo x,y >'$work/known.csv'; '$program' locate '$work/none' --truth '$work/known.csv'"
+
 # ---- tracking ----
 locate --list "$work/list" --track 20 --fps 1 --json --quiet
 expect_code 0
@@ -100,7 +139,6 @@ run bash -c "cat '$tiles/$first' | '$program' locate '$work/index' - --track 20 
 expect_code 2; expect_err 'nobody says when'
 run "$program" index --weights "$weights" -o "$work/nowhere" "$tiles" --quiet
 fails_with 3 'nothing can be followed' "$program" locate "$work/nowhere" "$tiles/$first" --track 20 --quiet
-fails_with 2 'with --track only' "$program" locate "$work/index" "$tiles/$first" --fps 2 --quiet
 
 # ---- photos of known place ----
 queries=$world/test/query_drone
@@ -152,13 +190,10 @@ run "$program" bench search --tiles 4000000000 --dimensions 1000000 --queries 1
 expect [ "$code" -ne 0 ]
 
 # ---- other models, lost weights, usage ----
-fails_with 2 'needs pictures' "$program" locate "$work/index"
-fails_with 2 'from one place' "$program" locate "$work/index" a.jpg --list b
 mv "$weights" "$work/moved.safetensors"
 fails_with 2 'are not there any more' "$program" locate "$work/index" "$tiles/$first" --quiet
 locate "$tiles/$first" --json --quiet --weights "$work/moved.safetensors"
 expect_code 0; expect [ "$(plain "$out")" = "$(head -n 1 <<<"$one")" ]
 fails_with 2 'another model' "$program" locate "$work/index" "$tiles/$first" --quiet --weights "$work/moved.safetensors" --set data.image_size=48
 fails_with 2 'there is no such index' "$program" locate "$work/none" a.jpg
-fails_with 2 'from 1 to 10000' "$program" locate "$work/index" a.jpg -k 0
 world_done
