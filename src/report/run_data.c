@@ -32,7 +32,7 @@ static void add_step(struct sky_run_data *run, const struct sky_json *line)
     static const char *const names[SKY_CURVE_COUNT] = {"loss", "loss_ce", "loss_kl", NULL, "grad_norm", "img_per_s"};
     const int64_t at = run->step_count++;
     const double milliseconds = sky_json_number(line, "step_ms");
-    run->steps[at] = sky_json_number(line, "step");
+    run->steps[at] = sky_json_number(line, "step"), run->last_epoch = whole(line, "epoch");
     for (int c = 0; c < SKY_CURVE_COUNT; c++) run->curves[c][at] = c == SKY_CURVE_LR ? sky_json_number(sky_json_get(line, "lr"), "head") : sky_json_number(line, names[c]);
     if (milliseconds > 0) run->seconds += milliseconds / 1e3;
     run->skipped_updates = whole(line, "skipped"), run->skipped_images = whole(line, "skipped_images");
@@ -94,8 +94,8 @@ static sky_status read_evaluation(struct sky_run_data *run, int64_t step, const 
     struct sky_json_document *document = NULL;
     sky_status status = sky_json_read(path, MOST_BYTES, &document);
     const struct sky_json *root = document ? sky_json_root(document) : NULL;
-    if (status == SKY_OK && root->kind != SKY_JSON_ARRAY) status = sky_fail(SKY_FORMAT, path, "is not a list of scores");
-    for (const struct sky_json *item = root && root->kind == SKY_JSON_ARRAY ? root->first : NULL; item && status == SKY_OK; item = item->next) status = add_score(run, step, item);
+    if (status == SKY_OK && (root->kind != SKY_JSON_ARRAY || !root->first)) status = sky_fail(SKY_FORMAT, path, "is not a list of scores");
+    for (const struct sky_json *item = root ? root->first : NULL; item && status == SKY_OK; item = item->next) status = add_score(run, step, item);
     sky_json_free(document);
     return status;
 }

@@ -25,7 +25,7 @@ struct sky_run_data {
     char *path, *name;   /* name: the folder's */
     double *steps;       /* [step_count] */
     double *curves[SKY_CURVE_COUNT]; /* [step_count] each; NaN where a line lacks it */
-    int64_t step_count, damaged_lines;
+    int64_t step_count, last_epoch, damaged_lines;
     int64_t skipped_updates, skipped_images;
     double seconds;      /* of all steps together */
     struct sky_run_score *scores; /* by step, then in the order of the file */

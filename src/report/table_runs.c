@@ -1,14 +1,13 @@
 /*
  * The runs behind one row of a table: finds them, reads each one's last scores and settings, and sums them up. Owns what it reads while it runs; results go into the row.
  */
+#include "run_data.h"
 #include "table_row.h"
 
 #include "base/fs.h"
-#include "base/json.h"
 #include "skygem/config.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,79 +18,23 @@ struct gathered {
     bool has_first;
 };
 
-/* eval/step-N.json with the largest N; *step = -1 without any. */
-static sky_status newest_scores(const char *run, char **path, int64_t *step)
+/* A run is over when its newest scores are those of its last step, and that step ends its last epoch. */
+static bool is_finished(const struct sky_run_data *run, const struct sky_config *config)
 {
-    struct sky_listing listing = {0};
-    char *folder = NULL;
-    sky_status status = SKY_OK;
-    *step = -1;
-    SKY_TRY(sky_path_join(&folder, run, "eval"));
-    if (sky_path_is_folder(folder)) status = sky_folder_list(folder, &listing);
-    for (int64_t i = listing.count - 1; i >= 0 && *step < 0 && status == SKY_OK; i--) {
-        long long number = 0;
-        char end[8] = "";
-        if (sscanf(listing.entries[i].name, "step-%lld.%7s", &number, end) != 2 || strcmp(end, "json")) continue;
-        *step = number;
-        status = sky_path_join(path, folder, listing.entries[i].name);
-    }
-    sky_listing_free(&listing);
-    free(folder);
-    return status;
-}
-
-/* A run is over when its scores are those of its last step, and that step ends its last epoch. */
-static sky_status is_finished(const char *run, const struct sky_config *config, int64_t scored, bool *finished)
-{
-    char *path = NULL, *text = NULL;
-    size_t bytes = 0;
-    SKY_TRY(sky_path_join(&path, run, "metrics.jsonl"));
-    sky_status status = sky_file_read(path, (size_t)4 << 30, &text, &bytes);
-    struct sky_json_document *line = NULL;
-    if (status == SKY_OK) {
-        size_t end = bytes;
-        while (end > 0 && text[end - 1] == '\n') end--;
-        size_t start = end;
-        while (start > 0 && text[start - 1] != '\n') start--;
-        status = sky_json_parse(text + start, end - start, path, &line);
-    }
-    if (status == SKY_OK) {
-        const struct sky_json *step = sky_json_get(sky_json_root(line), "step"), *epoch = sky_json_get(sky_json_root(line), "epoch");
-        *finished = step && epoch && step->integer + 1 == scored && epoch->integer + 1 == config->train.epochs;
-    }
-    sky_json_free(line);
-    free(text);
-    free(path);
-    return status;
-}
-
-static bool is_text(const struct sky_json *object, const char *name, const char *wanted)
-{
-    const char *text = sky_json_text(object, name);
-    return text && !strcmp(text, wanted);
+    const int64_t scored = run->score_count ? run->scores[run->score_count - 1].step : -1;
+    return run->step_count > 0 && run->steps[run->step_count - 1] + 1 == (double)scored && run->last_epoch + 1 == config->train.epochs;
 }
 
 /* The paper's numbers rank the whole gallery; the mirrored pass counts where the run has it. */
-static sky_status read_scores(const char *path, double scores[SKY_TABLE_SCORES], bool *plain)
+static sky_status read_scores(const struct sky_run_data *run, double scores[SKY_TABLE_SCORES], bool *plain)
 {
     static const char *const directions[2] = {"drone2satellite", "satellite2drone"};
-    struct sky_json_document *document = NULL;
-    SKY_TRY(sky_json_read(path, (size_t)64 << 20, &document));
-    sky_status status = SKY_OK;
-    for (int d = 0; d < 2 && status == SKY_OK; d++) {
-        const struct sky_json *best = NULL;
-        const struct sky_json *root = sky_json_root(document);
-        for (const struct sky_json *item = root->kind == SKY_JSON_ARRAY ? root->first : NULL; item; item = item->next) {
-            const struct sky_json *flip = sky_json_get(item, "flip");
-            if (!is_text(item, "direction", directions[d]) || !is_text(item, "protocol", "full") || !flip) continue;
-            if (sky_json_get(item, "condition") && !is_text(item, "condition", "plain")) continue;
-            if (!best || flip->boolean) best = item, *plain = !flip->boolean;
-        }
-        scores[2 * d] = sky_json_number(best, "r1"), scores[2 * d + 1] = sky_json_number(best, "ap");
-        if (!(scores[2 * d] >= 0) || !(scores[2 * d + 1] >= 0)) status = sky_fail(SKY_DATA, path, "has no r1 and ap of %s over the full gallery", directions[d]);
+    for (int d = 0; d < 2; d++) {
+        const struct sky_run_score *score = sky_run_data_score(run, run->scores[run->score_count - 1].step, directions[d], "full");
+        if (!score || !(score->r1 >= 0) || !(score->ap >= 0)) return sky_fail(SKY_DATA, run->path, "its newest evaluation has no r1 and ap of %s over the full gallery", directions[d]);
+        scores[2 * d] = score->r1, scores[2 * d + 1] = score->ap, *plain = !score->flip;
     }
-    sky_json_free(document);
-    return status;
+    return SKY_OK;
 }
 
 static sky_status read_settings(const char *run, struct sky_config *config)
@@ -117,28 +60,26 @@ static sky_status compare_settings(struct sky_table_row *row, struct gathered *a
     return sky_config_differences(config, &all->first, &row->mixed);
 }
 
-static sky_status add_run(struct sky_table_row *row, struct gathered *all, const char *run, const struct sky_config *experiment)
+static sky_status add_run(struct sky_table_row *row, struct gathered *all, const char *folder, const struct sky_config *experiment)
 {
     struct sky_config config = {0};
+    struct sky_run_data run = {0};
     double scores[SKY_TABLE_SCORES];
-    char *path = NULL;
-    int64_t step = -1;
-    bool finished = false, plain = false;
+    bool plain = false;
     sky_status status = SKY_OK;
-    SKY_TRY_DONE(read_settings(run, &config));
-    SKY_TRY_DONE(newest_scores(run, &path, &step));
-    if (step >= 0) SKY_TRY_DONE(is_finished(run, &config, step, &finished));
-    if (!finished) {
+    SKY_TRY_DONE(read_settings(folder, &config));
+    SKY_TRY_DONE(sky_run_data_read(&run, folder));
+    if (!is_finished(&run, &config)) {
         row->unfinished++;
         goto done;
     }
-    SKY_TRY_DONE(read_scores(path, scores, &plain));
+    SKY_TRY_DONE(read_scores(&run, scores, &plain));
     SKY_TRY_DONE(compare_settings(row, all, &config, experiment));
     for (int k = 0; k < SKY_TABLE_SCORES; k++) all->sum[k] += scores[k], all->squares[k] += scores[k] * scores[k];
     row->runs++, row->plain += plain;
 done:
     sky_config_free(&config);
-    free(path);
+    sky_run_data_free(&run);
     return status;
 }
 
