@@ -9,11 +9,19 @@
 
 #include <stdint.h>
 
-typedef float lanes __attribute__((vector_size(64)));
+/* As wide as the processor's registers: wider ones would be kept in memory. */
+#if defined(__AVX512F__)
+enum { LANES = 16 };
+#elif defined(__AVX__)
+enum { LANES = 8 };
+#else
+enum { LANES = 4 };
+#endif
+typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
 
 enum { CHAINS = 12, ROUNDS = 400000, RUNS = 5 };
 
-/* 12 chains of 16 lanes: enough to hide the latency of two FMA units. Returns a value so that nothing is optimised away. */
+/* 12 chains: enough to hide the latency of two FMA units. Returns a value so that nothing is optimised away. */
 static __attribute__((noinline)) float multiply_in_registers(float seed)
 {
     lanes sum[CHAINS], scale = {0}, shift = {0};
@@ -24,7 +32,7 @@ static __attribute__((noinline)) float multiply_in_registers(float seed)
     lanes all = sum[0];
     for (int c = 1; c < CHAINS; c++) all += sum[c];
     float result = 0;
-    for (int i = 0; i < 16; i++) result += all[i];
+    for (int i = 0; i < LANES; i++) result += all[i];
     return result;
 }
 
@@ -36,7 +44,7 @@ static double measure_arithmetic(int threads)
         const double start = sky_now();
 #pragma omp parallel num_threads(threads) reduction(+ : sink)
         sink += multiply_in_registers((float)run);
-        const double rate = (double)threads * ROUNDS * CHAINS * 16 / (sky_now() - start);
+        const double rate = (double)threads * ROUNDS * CHAINS * LANES / (sky_now() - start);
         if (rate > best && sink != 0) best = rate; /* sink is never zero; reading it keeps the work */
     }
     return best;

@@ -219,7 +219,7 @@ static bool describe_backends(struct report *r)
     char text[SYSTEM_BYTES], device[160];
     const char *driver = read_system_file("/proc/driver/nvidia/version", text);
     const bool works = try_backend(r, &sky_backend_cpu);
-    add_fact(r, "back ends", "Winograd", "%s", sky_cpu_has_winograd() ? "works on the CPU (device.winograd = yes)" : "not in this build: it needs AVX-512 and SKY_NATIVE=ON");
+    add_fact(r, "back ends", "Winograd", "%s", sky_cpu_has_winograd() ? "works on the CPU (device.winograd = yes)" : "not in this build: it needs AVX2 or AVX-512, and SKY_NATIVE=ON");
     if (!*driver) driver = "none (there is no /proc/driver/nvidia/version)";
     if (*SKY_BUILD_CUDA) add_fact(r, "back ends", "cuda", "not in this program: %s", SKY_BUILD_CUDA);
     else try_backend(r, sky_cuda_backend());

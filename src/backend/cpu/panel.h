@@ -9,12 +9,14 @@
 #include <stdint.h>
 #include <string.h>
 
-#ifdef __AVX512F__
-enum { SKY_PANEL_LANES = 16, SKY_PANEL_IS_FAST = 1 };
+#if defined(__AVX512F__)
+enum { SKY_PANEL_LANES = 16, SKY_PANEL_ROWS = 8, SKY_PANEL_IS_FAST = 1 };
+#elif defined(__AVX2__) && defined(__FMA__)
+enum { SKY_PANEL_LANES = 8, SKY_PANEL_ROWS = 6, SKY_PANEL_IS_FAST = 1 }; /* 12 sums, 2 columns and a factor: all but one of 16 registers */
 #else
-enum { SKY_PANEL_LANES = 8, SKY_PANEL_IS_FAST = 0 }; /* too few registers for the tile: right, but slower than a library */
+enum { SKY_PANEL_LANES = 8, SKY_PANEL_ROWS = 6, SKY_PANEL_IS_FAST = 0 }; /* too few registers for the tile: right, but slower than a library */
 #endif
-enum { SKY_PANEL_ROWS = 8, SKY_PANEL_VECTORS = 2, SKY_PANEL_COLUMNS = SKY_PANEL_LANES * SKY_PANEL_VECTORS };
+enum { SKY_PANEL_VECTORS = 2, SKY_PANEL_COLUMNS = SKY_PANEL_LANES * SKY_PANEL_VECTORS };
 
 typedef float sky_lanes __attribute__((vector_size(SKY_PANEL_LANES * sizeof(float)), may_alias));
 typedef float sky_lanes_at __attribute__((vector_size(SKY_PANEL_LANES * sizeof(float)), aligned(sizeof(float)), may_alias)); /* at any float's address */

@@ -102,7 +102,7 @@ struct forward_plan {
 static struct forward_plan forward_plan_of(const struct sky_winograd *shape)
 {
     /* Of v and m: what a core's second-level cache holds beside the filters of one product. */
-    enum { FEW_FLOATS = 1 << 18, MANY_FLOATS = 1 << 19, FEWEST_ROWS = 56 };
+    enum { FEW_FLOATS = 1 << 18, MANY_FLOATS = 1 << 19, FEWEST_ROWS = 7 * SKY_PANEL_ROWS };
     struct forward_plan plan = {.tiling = tiling_of(shape)};
     plan.v_stride = round_up(shape->channels, LANES), plan.m_stride = round_up(shape->filters, SKY_PANEL_COLUMNS);
     plan.panels = plan.m_stride / SKY_PANEL_COLUMNS;
@@ -279,8 +279,8 @@ static struct wgrad_plan wgrad_plan_of(const struct sky_winograd *shape)
     /* Few rows load and store the sums more often: when these stay in the caches. */
     enum { BLOCK_FLOATS = 340 << 10, CACHED_SUMS = 1 << 20, FEW_ROWS = 64, MANY_ROWS = 256 };
     struct wgrad_plan plan = {.tiling = tiling_of(shape)};
-    plan.panels = round_up(shape->channels, SKY_PANEL_COLUMNS) / SKY_PANEL_COLUMNS, plan.groups = round_up(shape->filters, LANES) / SKY_PANEL_ROWS;
-    plan.stride = plan.panels * SKY_PANEL_COLUMNS, plan.g_stride = plan.groups * SKY_PANEL_ROWS + PLANE_PAD;
+    plan.panels = round_up(shape->channels, SKY_PANEL_COLUMNS) / SKY_PANEL_COLUMNS, plan.groups = (shape->filters + SKY_PANEL_ROWS - 1) / SKY_PANEL_ROWS;
+    plan.stride = plan.panels * SKY_PANEL_COLUMNS, plan.g_stride = round_up(plan.groups * SKY_PANEL_ROWS, LANES) + PLANE_PAD;
     plan.rows = BLOCK_FLOATS / (POINTS * (plan.stride + plan.g_stride));
     const int64_t fewest = POINTS * plan.groups * SKY_PANEL_ROWS * plan.stride > CACHED_SUMS ? MANY_ROWS : FEW_ROWS;
     if (plan.rows < fewest) plan.rows = fewest;
