@@ -16,6 +16,7 @@ struct sky_device_options {
     bool tf32;          /* matrix products of f32 tensors may round their inputs to 10 bits (tensor cores) */
     bool capture;       /* a run of nodes may be recorded and replayed, where the back end can */
     bool wait;          /* wait for each node and blame it for a failure of the device: slow, for finding faults */
+    const char *description;  /* JSON of a GPU that is only described (sky_backend_describe); NULL: a device of this machine */
     bool constant_parameters; /* inference: filters may be packed once per ONCE phase */
 };
 

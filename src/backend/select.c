@@ -18,17 +18,32 @@ static sky_status choose_backend(const struct sky_config *config, const struct s
     }
 }
 
+static struct sky_device_options options_of(const struct sky_config *config, int precision)
+{
+    return (struct sky_device_options){.index = (int)config->device.index,
+                                       .threads = config->device.threads ? (int)config->device.threads : sky_thread_count_default(),
+                                       .winograd = config->device.winograd,
+                                       .deterministic = config->device.deterministic,
+                                       .tf32 = precision != SKY_PRECISION_FP32,
+                                       .capture = config->device.cuda_graph,
+                                       .wait = config->debug.sync};
+}
+
+sky_status sky_backend_describe(const struct sky_config *config, int precision, const char *description, const struct sky_backend **backend, struct sky_device_options *options)
+{
+    *options = options_of(config, precision);
+    options->description = description;
+    *backend = sky_cuda_described_backend();
+    if (*backend) return SKY_OK;
+    sky_fail(SKY_DEVICE, "a described GPU", "this program was built without the CUDA back end");
+    return sky_hint("build where the CUDA toolkit and cuDNN are found; no GPU is needed for this");
+}
+
 sky_status sky_backend_choose(const struct sky_config *config, int precision, const struct sky_backend **backend, struct sky_device_options *options)
 {
-    *options = (struct sky_device_options){.index = (int)config->device.index,
-                                           .threads = config->device.threads ? (int)config->device.threads : sky_thread_count_default(),
-                                           .winograd = config->device.winograd,
-                                           .deterministic = config->device.deterministic,
-                                           .tf32 = precision != SKY_PRECISION_FP32,
-                                           .capture = config->device.cuda_graph,
-                                           .wait = config->debug.sync};
+    *options = options_of(config, precision);
     SKY_TRY(choose_backend(config, backend));
     if (precision == SKY_PRECISION_FP32 || *backend != &sky_backend_cpu) return SKY_OK;
     sky_fail(SKY_CONFIG, "precision", "the CPU back end computes in fp32 only");
-    return sky_hint("set [train] precision = fp32 ([eval] precision for evaluation), or run on a machine with a GPU; `skygem doctor` tells why none is used here");
+    return sky_hint("set [train] precision = fp32 ([eval] precision for evaluation), or run on a machine with a GPU (`skygem doctor` tells why none is used here, `skygem info --gpu` plans for one)");
 }

@@ -13,4 +13,10 @@
  */
 sky_status sky_backend_choose(const struct sky_config *config, int precision, const struct sky_backend **backend, struct sky_device_options *options);
 
+/*
+ * The CUDA back end on a GPU that is only described, in cuDNN's JSON form (tests/plans/h200.json; borrowed until the devices opened with it are closed): graphs can be planned and prepared, not run.
+ * SKY_DEVICE in a program without CUDA.
+ */
+sky_status sky_backend_describe(const struct sky_config *config, int precision, const char *description, const struct sky_backend **backend, struct sky_device_options *options);
+
 #endif

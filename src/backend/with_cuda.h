@@ -8,6 +8,8 @@
 
 /* NULL in a program built without CUDA. */
 const struct sky_backend *sky_cuda_backend(void);
+/* The same for a GPU that is only described (options.description): graphs are prepared, nothing can run. */
+const struct sky_backend *sky_cuda_described_backend(void);
 
 /* SKY_OK when device `index` can be used now; else SKY_DEVICE with the reason: not compiled in, no driver, an older driver, no such device, one too old. */
 sky_status sky_cuda_find(int index);

@@ -8,6 +8,11 @@ const struct sky_backend *sky_cuda_backend(void)
     return NULL;
 }
 
+const struct sky_backend *sky_cuda_described_backend(void)
+{
+    return NULL;
+}
+
 sky_status sky_cuda_find(int index)
 {
     (void)index;

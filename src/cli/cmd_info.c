@@ -4,7 +4,8 @@
 #include "commands.h"
 
 #include "backend/select.h"
-#include "base/str.h"
+#include "base/fs.h"
+#include "base/json.h"
 #include "run_folder.h"
 #include "summary.h"
 #include "train/bind.h"
@@ -13,13 +14,32 @@
 #include <stdlib.h>
 
 enum { PUBLISHED_CLASSES = 701 }; /* University-1652's training set, assumed when no data is there */
+static const size_t MOST_DESCRIPTION_BYTES = (size_t)1 << 20;
 
 static const struct sky_option options[] = {
     {"set", 's', "KEY=VALUE", NULL, "override a key", true},
     {"infer", 0, NULL, NULL, "the inference graph (batch norm folded) instead of the training graph", false},
+    {"gpu", 0, "FILE", NULL, "plan for the GPU that FILE describes (tests/plans/h200.json, a100.json), which need not be here", false},
     {"totals", 0, NULL, NULL, "no layer table", false},
     {NULL, 0, NULL, NULL, NULL, false},
 };
+
+/* Reads a GPU's description and says whose it is. */
+static sky_status read_gpu(const char *path, char **json, struct sky_text *text)
+{
+    struct sky_json_document *document = NULL;
+    size_t bytes = 0;
+    sky_status status = SKY_OK;
+    SKY_TRY(sky_file_read(path, MOST_DESCRIPTION_BYTES, json, &bytes));
+    SKY_TRY(sky_json_parse(*json, bytes, path, &document));
+    const char *name = sky_json_text(sky_json_root(document), "deviceName");
+    const double memory = sky_json_number(sky_json_root(document), "totalGlobalMem");
+    if (name && memory > 0) sky_text_format(text, "device             %s with %.1f GiB, described by %s; it need not be here\n", name, memory / (1 << 30), path);
+    else status = sky_fail(SKY_FORMAT, path, "does not describe a GPU: deviceName or totalGlobalMem is missing");
+    if (status != SKY_OK) status = sky_hint("tests/plans/h200.json is such a description");
+    sky_json_free(document);
+    return status;
+}
 
 static sky_status run_info(const struct sky_args *args)
 {
@@ -30,7 +50,7 @@ static sky_status run_info(const struct sky_args *args)
     const struct sky_backend *backend = NULL;
     struct sky_device_options device;
     const char **overrides = NULL;
-    char *path = NULL;
+    char *path = NULL, *gpu = NULL;
     int override_count = 0;
     int64_t classes = 0;
     bool assumed = false;
@@ -39,7 +59,13 @@ static sky_status run_info(const struct sky_args *args)
     SKY_TRY_DONE(sky_args_list(args, "set", &overrides, &override_count));
     SKY_TRY_DONE(sky_experiment_path(args->operands[0], &path));
     SKY_TRY_DONE(sky_config_read(&config, path, overrides, override_count));
-    SKY_TRY_DONE(sky_backend_choose(&config, infer ? config.eval.precision : config.train.precision, &backend, &device));
+    const int precision = (int)(infer ? config.eval.precision : config.train.precision);
+    if (sky_args_given(args, "gpu")) {
+        SKY_TRY_DONE(read_gpu(sky_args_text(args, "gpu"), &gpu, &text));
+        SKY_TRY_DONE(sky_backend_describe(&config, precision, gpu, &backend, &device));
+    } else {
+        SKY_TRY_DONE(sky_backend_choose(&config, precision, &backend, &device));
+    }
     SKY_TRY_DONE(sky_summary_classes(&config, PUBLISHED_CLASSES, &classes, &assumed));
     if (infer) {
         SKY_TRY_DONE(sky_model_build(&model, &config, SKY_MODEL_INFER, config.eval.batch_size, 0, 0, SKY_F32, NULL));
@@ -62,6 +88,7 @@ done:
     sky_text_free(&text);
     free(overrides);
     free(path);
+    free(gpu);
     return status;
 }
 

@@ -54,7 +54,7 @@ size_t sky_summary_planned_bytes(const struct sky_executor *executor)
     return bytes;
 }
 
-static const char no_winograd[] = "device.winograd = yes, but this program has no Winograd code for this processor (it needs AVX-512 and SKY_NATIVE=ON): 3x3 convolutions are direct";
+static const char no_winograd[] = "device.winograd = yes, but this program has no Winograd code for this processor (it needs AVX2 or AVX-512, and SKY_NATIVE=ON): 3x3 convolutions are direct";
 
 bool sky_summary_lacks_winograd(const struct sky_executor *executor)
 {
@@ -81,7 +81,7 @@ void sky_summary_totals(const struct sky_model *model, const struct sky_executor
     for (int64_t n = 0; n < graph->node_count; n++) {
         const double count = sky_node_cost(graph, &graph->nodes[n]).multiply_adds / (double)model->rows;
         multiply_adds[graph->nodes[n].phase] += count;
-        if (graph->nodes[n].op == SKY_OP_CONV) convolution += count;
+        if (graph->nodes[n].op == SKY_OP_CONV || graph->nodes[n].op == SKY_OP_BN_CONV) convolution += count;
     }
     char text[32];
     sky_text_format(out, "parameters         %lld (trunk %lld, heads %lld, GeM %lld)\n", (long long)sky_model_parameter_count(model, ""), (long long)sky_model_parameter_count(model, "backbone"),

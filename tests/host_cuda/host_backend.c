@@ -16,7 +16,7 @@ static sky_status host_open(struct sky_device *device)
     static unsigned opened;
     struct sky_cuda *cuda = calloc(1, sizeof *cuda);
     if (!cuda) return sky_fail(SKY_NOMEM, "cuda-host", "no memory");
-    *cuda = (struct sky_cuda){.multiprocessors = 4, .workspace_cap = (size_t)1 << 30};
+    *cuda = (struct sky_cuda){.workspace_cap = (size_t)1 << 30};
     device->state = cuda;
     host_exec_order(opened++); /* the first in natural order */
     return SKY_OK;

@@ -26,7 +26,6 @@ struct sky_cuda {
     struct sky_plan_cache *plans; /* convolutions planned so far */
     bool tf32;                    /* f32 products may round their factors to 10 bits */
     size_t workspace_cap;         /* most scratch that a convolution or a product may ask for */
-    int multiprocessors;
     struct CUevent_st **marks; /* [mark_count] cudaEvent_t, made when first wanted */
     int64_t mark_count;
 };
@@ -42,6 +41,9 @@ static inline const struct sky_tensor *sky_cuda_out(const struct sky_kernel *ker
 
 /* A launcher's result as a status that names the node. */
 sky_status sky_cuda_launched(const struct sky_kernel *kernel, int error);
+
+/* The whole table (operations.c). */
+extern const struct sky_operation sky_cuda_operations[SKY_OP_COUNT];
 
 /* One row an operation of ops.def, each in its family's file. */
 #define SKY_OP(name, inputs, outputs, file, doc) extern const struct sky_operation sky_cuda_##name;

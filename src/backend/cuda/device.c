@@ -1,6 +1,6 @@
 /*
- * The CUDA back end: finding and opening a device, arenas, copies, recordings (CUDA graphs), and the table of operations. One stream, everything in order; a
- * run of an operation only enqueues. Owns streams, library handles and workspaces; arenas belong to the executor that asked for them.
+ * The CUDA back end: finding and opening a device, arenas, copies, recordings (CUDA graphs). One stream, everything in order; a run of an operation only
+ * enqueues. Owns streams, library handles and workspaces; arenas belong to the executor that asked for them.
  */
 #include "backend/with_cuda.h"
 #include "bind_ranking.h"
@@ -11,7 +11,6 @@
 #include "base/memory.h"
 
 #include <cuda_runtime.h>
-#include <nvtx3/nvToolsExt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,7 +117,6 @@ static sky_status cuda_open(struct sky_device *device)
     SKY_TRY(sky_alloc(&cuda, 1, sizeof *cuda, "the CUDA back end"));
     device->state = cuda;
     cuda->workspace_cap = SKY_PLAN_WORKSPACE_CAP;
-    SKY_TRY_DONE(check(cudaDeviceGetAttribute(&cuda->multiprocessors, cudaDevAttrMultiProcessorCount, index), "cuda", "asking the device"));
     SKY_TRY_DONE(check(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking), "cuda", "a stream"));
     SKY_TRY_DONE(check(cudaStreamCreateWithFlags(&cuda->copies, cudaStreamNonBlocking), "cuda", "a stream"));
     for (int slot = 0; slot < 2; slot++) {
@@ -353,45 +351,6 @@ done:
     return status;
 }
 
-/* ---- the table ---- */
-
-static const struct sky_operation *const rows[SKY_OP_COUNT] = {
-#define SKY_OP(name, inputs, outputs, file, doc) &sky_cuda_##name,
-#include "ops/ops.def"
-#undef SKY_OP
-};
-
-static const char *cuda_supports(const struct sky_graph *graph, const struct sky_node *node)
-{
-    if (graph->dtype != SKY_F32) return "it computes in f32, with f32, bf16 or f16 maps";
-    return rows[node->op]->supports ? rows[node->op]->supports(graph, node) : NULL;
-}
-
-static sky_status cuda_prepare(struct sky_kernel *kernel) { return rows[kernel->node->op]->prepare ? rows[kernel->node->op]->prepare(kernel) : SKY_OK; }
-
-/* Each node is a range for profilers; options.wait blames a fault of the device on its node. */
-static sky_status cuda_run(const struct sky_kernel *kernel, const struct sky_run *run)
-{
-    nvtxRangePushA(kernel->node->name);
-    sky_status status = rows[kernel->node->op]->run(kernel, run);
-    nvtxRangePop();
-    if (status == SKY_OK && kernel->device->options.wait)
-        status = check(cudaStreamSynchronize(sky_cuda_of(kernel)->stream), kernel->node->name, sky_op_name(kernel->node->op));
-    return status;
-}
-
-static void cuda_destroy(struct sky_kernel *kernel)
-{
-    if (rows[kernel->node->op]->destroy) rows[kernel->node->op]->destroy(kernel);
-}
-
-static const struct sky_operation operations[SKY_OP_COUNT] = {
-#define SKY_OP(name, inputs, outputs, file, doc)                                                                                                               \
-    [SKY_OP_##name] = {.supports = cuda_supports, .prepare = cuda_prepare, .run = cuda_run, .destroy = cuda_destroy},
-#include "ops/ops.def"
-#undef SKY_OP
-};
-
 static const struct sky_backend backend = {
     .name = "cuda",
     .description = "cuDNN for convolutions, cuBLAS for heads, own kernels for the rest; f32, tf32, bf16, fp16",
@@ -414,7 +373,7 @@ static const struct sky_backend backend = {
     .staging = &staging,
     .count_keys = sky_cuda_rank,
     .top_keys = sky_cuda_top,
-    .operations = operations,
+    .operations = sky_cuda_operations,
 };
 
 const struct sky_backend *sky_cuda_backend(void) { return &backend; }
