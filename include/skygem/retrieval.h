@@ -53,7 +53,7 @@ const char *sky_encoder_model(
  */
 sky_status sky_encoder_embed(struct sky_encoder *encoder, const uint8_t *rgb, int width, int height, size_t stride, float *out);
 
-/* The same for a JPEG or PNG file, turned upright as its EXIF says; allocates while it decodes. */
+/* The same for a JPEG, PNG or (built with libtiff) TIFF file, turned upright as its EXIF says; allocates while it decodes. */
 sky_status sky_encoder_embed_file(struct sky_encoder *encoder, const char *path, float *out);
 
 /* count <= batch pictures that have the network's size already: [count][S][S][3] to [count][dimensions]. */

@@ -145,12 +145,14 @@ static void add_library(struct report *r, const struct sky_library *library, con
 
 static void describe_libraries(struct report *r)
 {
-    struct sky_library jpeg, png, onednn, inih = {"libinih", SKY_BUILD_INIH, ""}, openmp = {"OpenMP", SKY_BUILD_OPENMP, ""};
+    struct sky_library jpeg, png, tiff, onednn, inih = {"libinih", SKY_BUILD_INIH, ""}, openmp = {"OpenMP", SKY_BUILD_OPENMP, ""};
     char path[256];
     sky_image_libraries(&jpeg, &png);
     sky_cpu_library(&onednn);
     add_library(r, &jpeg, "libjpeg");
     add_library(r, &png, "libpng");
+    if (sky_tiff_library(&tiff)) add_library(r, &tiff, "libtiff");
+    else add_fact(r, "libraries", "libtiff", "not in this program: %s; TIFF files are not read", SKY_BUILD_TIFF);
     add_library(r, &inih, "libinih");
     add_library(r, &onednn, "libdnnl");
     add_library(r, &openmp, sky_library_path("libomp", path, sizeof path) ? "libomp" : "libgomp");

@@ -18,7 +18,8 @@ enum { BATCH = 16 };
 static const struct sky_option options[] = {
     SKY_WEIGHTS_OPTION,
     {"output", 'o', "INDEX", NULL, "the file to make", false},
-    {"geo", 0, "WHERE", "auto", "a CSV of path,lat,lon[,metres_per_pixel]; xyz or tms: from names ZOOM/X/Y.jpg; none; auto: xyz where every name fits", false},
+    {"geo", 0, "WHERE", "auto",
+     "a CSV of path,lat,lon[,metres_per_pixel]; xyz or tms: from names ZOOM/X/Y.jpg; geotiff: from the tiles' own tags; none; auto: xyz where every name fits, else geotiff", false},
     {"store", 0, "TYPE", "float32", "how features are kept: float32, fp16 (half the memory) or int8 (a quarter)", false},
     {"place-radius", 0, "METRES", "0", "tiles no farther from each other are one place (overlapping tiles, several seasons)", false},
     {"update", 'u', NULL, NULL, "embed new and changed tiles, drop those that are gone, keep the rest (by size and time, else by content)", false},
@@ -51,7 +52,7 @@ static sky_status read_geo(const char *text, struct sky_index_build *build)
     build->geo = SKY_GEO_TABLE, build->table = text;
     if (sky_path_is_file(text)) return SKY_OK;
     sky_fail(SKY_USAGE, "--geo", "there is no file '%s'", text);
-    return sky_hint("give a CSV of path,lat,lon, or one of auto, none, xyz, tms. GeoTIFF is not read; gdalinfo tells its corners");
+    return sky_hint("give a CSV of path,lat,lon, or one of auto, none, xyz, tms, geotiff");
 }
 
 static sky_status read_store(const struct sky_args *args, enum sky_store *out)

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -183,10 +184,10 @@ static sky_status next_of_stream(struct sky_frames *frames, struct sky_frame *ou
 
 static bool is_picture_name(const char *name)
 {
-    static const char *const endings[] = {".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG"};
+    static const char *const endings[] = {".jpg", ".jpeg", ".png", ".tif", ".tiff"};
     const char *ending = strrchr(name, '.');
     for (size_t i = 0; ending && *name != '.' && i < sizeof endings / sizeof *endings; i++)
-        if (!strcmp(ending, endings[i])) return true;
+        if (!strcasecmp(ending, endings[i])) return true;
     return false;
 }
 

@@ -6,6 +6,7 @@
 #include "base/fs.h"
 #include "base/memory.h"
 #include "base/str.h"
+#include "image/image.h"
 #include "scan.h"
 #include "skygem/log.h"
 
@@ -44,8 +45,8 @@ static sky_status report_oddities(const struct sky_class_scan *scan, const char 
     snprintf(where, sizeof where, "%s/%s", root, part);
     if (scan->count > 0) {
         if (scan->unreadable > 0)
-            sky_log(SKY_LOG_WARNING, "%s: %lld images in formats that are not read (only JPEG and PNG are), like %s, are left out", where,
-                    (long long)scan->unreadable, scan->unreadable_example);
+            sky_log(SKY_LOG_WARNING, "%s: %lld images in formats that are not read, like %s, are left out; read are %s", where, (long long)scan->unreadable,
+                    scan->unreadable_example, sky_image_formats());
         if (scan->loose > 0)
             sky_log(SKY_LOG_WARNING, "%s: %lld images lie beside the class folders, like %s, and are left out", where, (long long)scan->loose,
                     scan->loose_example);
@@ -53,7 +54,7 @@ static sky_status report_oddities(const struct sky_class_scan *scan, const char 
     }
     if (scan->unreadable > 0) {
         sky_fail(SKY_DATA, where, "all %lld images are in formats that are not read, like %s", (long long)scan->unreadable, scan->unreadable_example);
-        return sky_hint("convert them to JPEG or PNG");
+        return sky_hint("convert them to PNG; read are %s", sky_image_formats());
     }
     if (scan->loose > 0) {
         sky_fail(SKY_DATA, where, "the images lie in this folder itself, like %s", scan->loose_example);
@@ -305,11 +306,11 @@ sky_status sky_image_set_scan(struct sky_image_set *set, const char *path)
         SKY_TRY_DONE(scan_below(&made, &capacity, "", 0, &unreadable));
         if (made.count == 0) {
             sky_fail(SKY_DATA, path, unreadable ? "its %lld images are in formats that are not read" : "no image in it or below", (long long)unreadable);
-            status = sky_hint("images are JPEG or PNG files that end in .jpg, .jpeg or .png");
+            status = sky_hint("their names end in .jpg, .jpeg, .png, .tif or .tiff; read are %s", sky_image_formats());
             goto done;
         }
         if (unreadable > 0)
-            sky_log(SKY_LOG_WARNING, "%s: %lld images in formats that are not read (only JPEG and PNG are) are left out", path, (long long)unreadable);
+            sky_log(SKY_LOG_WARNING, "%s: %lld images in formats that are not read are left out; read are %s", path, (long long)unreadable, sky_image_formats());
         qsort(made.paths, (size_t)made.count, sizeof *made.paths, compare_names);
     } else { /* a file named by hand is read whatever its name: the content decides */
         SKY_TRY_DONE(sky_path_folder(&made.folder, resolved));

@@ -10,7 +10,8 @@
 #include <stdint.h>
 
 enum sky_file_kind { SKY_FILE_IMAGE, SKY_FILE_UNREADABLE_IMAGE, SKY_FILE_OTHER };
-/* By the name's extension, upper or lower case: .jpg .jpeg .png are read; the data sets' other formats are known but not read. Hidden files are no images. */
+/* By the name's extension, upper or lower case: .jpg .jpeg .png, and .tif .tiff with libtiff, are read; the data sets' other formats are known but not read.
+ * Hidden files are no images. */
 enum sky_file_kind sky_file_kind(const char *name);
 
 struct sky_class_scan {

@@ -1,8 +1,8 @@
 /*
  * The pixel buffer, and the way from a file's bytes to a decoder: a file is what its first bytes say, whatever its name. A file that is no
- * JPEG and no PNG is refused with what it looks like, because "not an image" helps nobody to find out that a download went wrong.
+ * JPEG, PNG or TIFF is refused with what it looks like, because "not an image" helps nobody to find out that a download went wrong.
  *
- * Decoding itself is in jpeg.c and png.c. The caller owns every sky_image; a failed decode leaves it empty (0 x 0) with its memory kept for
+ * Decoding itself is in jpeg.c, png.c and tiff.c. The caller owns every sky_image; a failed decode leaves it empty (0 x 0) with its memory kept for
  * the next picture.
  */
 #include "image.h"
@@ -42,7 +42,7 @@ void sky_image_free(struct sky_image *image)
     memset(image, 0, sizeof *image);
 }
 
-enum kind { KIND_JPEG, KIND_PNG, KIND_OTHER };
+enum kind { KIND_JPEG, KIND_PNG, KIND_TIFF, KIND_OTHER };
 
 /* What a file may be instead of a picture we read. `magic` stands at `offset`. */
 static const struct lookalike {
@@ -58,8 +58,6 @@ static const struct lookalike {
     {"GIF8", 4, 0, "is a GIF", NULL},
     {"BM", 2, 0, "is a BMP", NULL},
     {"WEBP", 4, 8, "is a WebP", NULL},
-    {"II*\0", 4, 0, "is a TIFF", NULL},
-    {"MM\0*", 4, 0, "is a TIFF", NULL},
     {"ftyp", 4, 4, "is a HEIF, AVIF or video file", NULL},
     {"\0\0\0\x0cjP  ", 8, 0, "is a JPEG 2000", NULL},
     {"\xff\x0a", 2, 0, "is a JPEG XL", NULL},
@@ -74,6 +72,7 @@ static enum kind sniff(const uint8_t *bytes, size_t count)
 {
     if (count >= 2 && bytes[0] == 0xFF && bytes[1] == 0xD8) return KIND_JPEG;
     if (count >= 4 && memcmp(bytes, "\x89PNG", 4) == 0) return KIND_PNG;
+    if (count >= 4 && (!memcmp(bytes, "II*", 4) || !memcmp(bytes, "MM\0*", 4) || !memcmp(bytes, "II+", 4) || !memcmp(bytes, "MM\0+", 4))) return KIND_TIFF; /* +: BigTIFF */
     return KIND_OTHER;
 }
 
@@ -114,14 +113,14 @@ static sky_status refuse(const struct sky_codec_input *input)
         const struct lookalike *candidate = &lookalikes[i];
         if (count < candidate->offset + candidate->length || memcmp(bytes + candidate->offset, candidate->magic, candidate->length) != 0) continue;
         sky_fail(SKY_DATA, input->name, "%s", candidate->what);
-        return sky_hint("%s", candidate->hint ? candidate->hint : "JPEG and PNG are read: convert it");
+        return sky_hint("%s", candidate->hint ? candidate->hint : "convert it to JPEG or PNG");
     }
     const int length = text_length(bytes, count);
     if (length > 0) return sky_fail(SKY_DATA, input->name, "is a text file (\"%.*s\"), not a picture", length, (const char *)bytes);
     char shown[3 * 8 + 1] = "";
     for (size_t i = 0; i < 8 && i < count; i++) snprintf(shown + 3 * i, 4, " %02x", bytes[i]);
-    sky_fail(SKY_DATA, input->name, "is neither JPEG nor PNG (%zu bytes, beginning with%s)", count, shown);
-    return sky_hint("JPEG and PNG are read");
+    sky_fail(SKY_DATA, input->name, "is neither JPEG nor PNG nor TIFF (%zu bytes, beginning with%s)", count, shown);
+    return sky_hint("read are %s", sky_image_formats());
 }
 
 sky_status sky_codec_check_size(const struct sky_codec_input *input, int64_t width, int64_t height)
@@ -142,6 +141,7 @@ sky_status sky_image_decode(const uint8_t *bytes, size_t count, const char *name
     switch (sniff(bytes, count)) {
     case KIND_JPEG: status = sky_jpeg_decode(&input, out, &orientation); break;
     case KIND_PNG: status = sky_png_decode(&input, out, &orientation); break;
+    case KIND_TIFF: status = sky_tiff_decode(&input, out, &orientation); break;
     default: status = refuse(&input);
     }
     if (status == SKY_OK) status = sky_exif_apply(out, orientation);
@@ -170,6 +170,7 @@ sky_status sky_image_probe(const char *path, int *width, int *height)
     switch (sniff(input.bytes, count)) {
     case KIND_JPEG: status = sky_jpeg_probe(&input, width, height); break;
     case KIND_PNG: status = sky_png_probe(&input, width, height); break;
+    case KIND_TIFF: status = sky_tiff_probe(&input, width, height); break;
     default: status = refuse(&input);
     }
     free(bytes);

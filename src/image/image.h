@@ -1,5 +1,5 @@
 /*
- * Pictures as 8-bit RGB, rows from the top: decoding (JPEG, PNG) to the pixels that Pillow's convert("RGB") gives, Pillow's antialiased
+ * Pictures as 8-bit RGB, rows from the top: decoding (JPEG, PNG, and TIFF where libtiff is there) to the pixels that Pillow's convert("RGB") gives, Pillow's antialiased
  * bicubic resize bit for bit, and writing. Files are recognised by content, not by name. Nothing here knows data sets or tensors.
  */
 #ifndef SKY_IMAGE_IMAGE_H
@@ -7,6 +7,7 @@
 
 #include "skygem/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,8 +35,11 @@ struct sky_decode_options {
 sky_status sky_image_decode(const uint8_t *bytes, size_t count, const char *name, const struct sky_decode_options *options, struct sky_image *out);
 sky_status sky_image_read(const char *path, const struct sky_decode_options *options, struct sky_image *out);
 
-/* Width and height from the header alone, as stored (EXIF not applied). */
+/* Width and height from the header alone, as SKY_EXIF_IGNORE gives them. */
 sky_status sky_image_probe(const char *path, int *width, int *height);
+
+bool sky_image_reads_tiff(void); /* false: built without libtiff; TIFF files are then SKY_DATA */
+const char *sky_image_formats(void); /* what is read, for messages: "JPEG, PNG and TIFF" */
 
 /* Scratch for resizing: coefficient tables and the intermediate rows, kept between calls of equal shape. Zero-initialise. */
 struct sky_resizer {

@@ -33,12 +33,6 @@ struct work {
     struct sky_text paths;
 };
 
-const char *sky_geo_source_name(enum sky_geo_source source)
-{
-    static const char *const names[] = {"auto", "none", "xyz", "tms", "table"};
-    return names[source];
-}
-
 static sky_status allocate(struct work *w)
 {
     const size_t n = (size_t)w->set.count;
@@ -130,51 +124,6 @@ static sky_status find_new(struct work *w)
         SKY_TRY(status);
     }
     if (w->build->old) w->build->removed += w->build->old->info.tiles - old;
-    return SKY_OK;
-}
-
-/* ---- places ---- */
-
-static sky_status place_by_table(struct work *w)
-{
-    struct sky_geo_table table = {0};
-    int64_t without = 0;
-    const char *example = NULL;
-    SKY_TRY(sky_geo_table_read(&table, w->build->table));
-    for (int64_t i = 0; i < w->set.count; i++) {
-        const struct sky_geo_row *row = sky_geo_table_find(&table, w->set.paths[i]);
-        const struct sky_geo geo = row ? row->geo : (struct sky_geo){NAN, NAN, NAN};
-        w->latitude[i] = geo.latitude, w->longitude[i] = geo.longitude, w->metres[i] = geo.metres_per_pixel;
-        if (!row && !without++) example = w->set.paths[i];
-    }
-    if (without) sky_log(SKY_LOG_WARNING, "%s: %lld tiles have no line in it, such as %s", w->build->table, (long long)without, example);
-    if (table.count > w->set.count - without)
-        sky_log(SKY_LOG_WARNING, "%s: %lld of its %lld lines name no tile in %s", w->build->table, (long long)(table.count - (w->set.count - without)),
-                (long long)table.count, w->build->folder);
-    sky_geo_table_free(&table);
-    return SKY_OK;
-}
-
-static sky_status place_by_name(struct work *w, enum sky_geo_source source)
-{
-    const struct sky_geo nowhere = {NAN, NAN, NAN};
-    int64_t named = 0;
-    const char *example = NULL;
-    for (int64_t i = 0; i < w->set.count; i++) {
-        struct sky_geo geo = nowhere;
-        if (source != SKY_GEO_NONE && sky_geo_from_name(w->set.paths[i], source == SKY_GEO_TMS, &geo)) named++;
-        else if (!example) example = w->set.paths[i];
-        w->latitude[i] = geo.latitude, w->longitude[i] = geo.longitude, w->metres[i] = geo.metres_per_pixel;
-    }
-    if (source == SKY_GEO_NONE || named == w->set.count) return SKY_OK;
-    if (source == SKY_GEO_AUTO) return place_by_name(w, SKY_GEO_NONE);
-    sky_fail(SKY_DATA, example, "this is no web map tile's name: ZOOM/X/Y.jpg with numbers that such a tile can have");
-    return sky_hint("give the places in a table: --geo tiles.csv (path,lat,lon)");
-}
-
-static sky_status place(struct work *w)
-{
-    SKY_TRY(w->build->geo == SKY_GEO_TABLE ? place_by_table(w) : place_by_name(w, w->build->geo));
     return SKY_OK;
 }
 
@@ -316,7 +265,7 @@ sky_status sky_index_build(struct sky_index_build *build)
     build->tiles = build->located = build->kept = build->embedded = build->removed = build->skipped = 0;
     if (!sky_path_is_folder(build->folder)) {
         sky_fail(SKY_DATA, build->folder, "there is no such folder of tiles");
-        return sky_hint("give a folder that holds JPEG or PNG tiles, at any depth");
+        return sky_hint("give a folder that holds pictures, at any depth");
     }
     SKY_TRY(sky_image_set_scan(&w.set, build->folder));
     w.row_bytes = sky_store_row_bytes(build->store, w.dimensions);
@@ -326,7 +275,8 @@ sky_status sky_index_build(struct sky_index_build *build)
             sky_store_name(build->store), bytes);
     SKY_TRY_DONE(sky_index_check_memory(build->output, memory));
     SKY_TRY_DONE(allocate(&w));
-    SKY_TRY_DONE(place(&w)); /* before the long part: a wrong table is said at once */
+    const struct sky_places places = {build->folder, w.set.paths, w.set.count, w.latitude, w.longitude, w.metres};
+    SKY_TRY_DONE(sky_places_find(&places, build->geo, build->table)); /* before the long part: a wrong table is said at once */
     SKY_TRY_DONE(find_new(&w));
     SKY_TRY_DONE(embed_new(&w));
     SKY_TRY_DONE(compact(&w));

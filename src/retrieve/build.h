@@ -6,9 +6,7 @@
 
 #include "encoder.h"
 #include "index.h"
-
-/* Where places come from. AUTO: names, if every one is a web map tile's (z/x/y); else none. */
-enum sky_geo_source { SKY_GEO_AUTO, SKY_GEO_NONE, SKY_GEO_XYZ, SKY_GEO_TMS, SKY_GEO_TABLE };
+#include "places.h"
 
 struct sky_index_build {
     struct sky_encoder *encoder;
@@ -27,8 +25,5 @@ struct sky_index_build {
     bool unchanged; /* nothing had to be written */
 };
 sky_status sky_index_build(struct sky_index_build *build);
-
-/* The source's name as an index keeps it, and back: "auto", "none", "xyz", "tms", or the table's absolute path. */
-const char *sky_geo_source_name(enum sky_geo_source source);
 
 #endif

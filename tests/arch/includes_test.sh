@@ -38,7 +38,7 @@ only() {
     found=$(grep -rnE "$2" . --include='*.[ch]' | sed 's|^\./||' | grep -vE "^($1)") || true
     if [ -z "$found" ]; then pass; else fail "$3: $found"; fi
 }
-only 'image/' '^ *# *include <(jpeglib|png|jerror|turbojpeg|setjmp)' 'image libraries outside src/image'
+only 'image/' '^ *# *include <(jpeglib|png|jerror|turbojpeg|setjmp|tiff)' 'image libraries outside src/image'
 only 'io/' '^ *# *include <zlib\.h>' 'zlib outside src/io'
 only 'config/ini_read\.c' '^ *# *include <ini\.h>' 'libinih outside src/config/ini_read.c'
 only 'backend/cpu/' '^ *# *include [<"](oneapi/|dnnl|cblas|openblas)[^_]' 'oneDNN or OpenBLAS outside src/backend/cpu'

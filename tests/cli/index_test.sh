@@ -49,7 +49,37 @@ expect_code 0; expect_err "warning: $work/part.csv: 1 tiles have no line in it, 
 echo 'x,91,0' >"$work/wrong.csv"
 fails_with 3 "$work/wrong.csv:1" "$program" index --weights "$weights" -o "$work/c3" "$tiles" --geo "$work/wrong.csv" --quiet
 fails_with 2 "there is no file 'tiles.csb'" "$program" index --weights "$weights" -o "$work/c3" "$tiles" --geo tiles.csb
-expect_err 'GeoTIFF'
+expect_err 'geotiff'
+
+# ---- GeoTIFF: places from the tiles' own tags ----
+if "$program" doctor | grep -q 'libtiff.*loaded'; then
+    geotiff=$source_dir/tests/golden/geotiff geo=$work/geo
+    mkdir -p "$geo/sub" && cp "$geotiff/utm32n.tif" "$geotiff/mercator.tif" "$geo" && cp "$geotiff/degrees.tif" "$geo/sub/d.TIFF"
+    index g "$geo"
+    expect_code 0; expect_err '3 of them with a place'
+    if [[ $err == *warning* ]]; then fail "$err"; else pass; fi
+    run "$program" locate "$work/g" "$geo/utm32n.tif" --json --quiet -k 3
+    expect_out '"path": "utm32n.tif", "lat": 49.04025487'; expect_out '"lon": 8.40876435'; expect_out '"path": "sub/d.TIFF", "lat": 49.00999'
+    cp "$geotiff/none.tif" "$geo" && cp "$tile" "$geo/a.jpg"
+    index g2 "$geo"
+    expect_code 0; expect_err 'warning: 2 tiles have no place, such as a.jpg: it has no geo tags; --geo tiles.csv gives them one'; expect_err '3 of them with a place'
+    cp "$geotiff/swiss.tif" "$geo"
+    index g3 "$geo"
+    expect_code 0; expect_err 'warning: 3 tiles have no place, such as swiss.tif: its coordinate system is EPSG 2056'; expect_err '3 of them with a place'
+    fails_with 3 "$geo/swiss.tif: its coordinate system is EPSG 2056" "$program" index --weights "$weights" -o "$work/g4" "$geo" --geo geotiff --quiet
+    expect_err '--geo tiles.csv'; expect [ ! -e "$work/g4" ]
+    rm "$geo/swiss.tif"
+    run "$program" index -o "$work/g3" --update --geo geotiff
+    expect_code 0; expect_err '5 tiles'; run "$program" index -o "$work/g3" --update; expect_err 'is up to date'
+    (cd "$geo" && printf '%s,1,2\n' *.tif) >"$work/geo.csv"
+    index g5 "$geo" --geo "$work/geo.csv" --quiet
+    run "$program" locate "$work/g5" "$geo/utm32n.tif" --json --quiet -k 1
+    expect_out '"lat": 1, "lon": 2' # a table goes before the tags
+else
+    mkdir "$work/geo" && cp "$source_dir/tests/golden/geotiff/utm32n.tif" "$work/geo"
+    fails_with 3 'built without libtiff' "$program" index --weights "$weights" -o "$work/g" "$work/geo" --quiet
+    skip 'index of GeoTIFF' 'this program is built without libtiff'
+fi
 
 # ---- updates ----
 live=$work/live

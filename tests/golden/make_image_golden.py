@@ -146,13 +146,93 @@ def make_pngs():
     add_png("square.png", photo(48, 48, 9).astype(int), 2, 8)
 
 
+def add_tiff(name, pixels, bits, photometric, order="<", compression=1, tile=None, rows=None, separate=False, big=False, more=()):
+    """pixels: [height][width][bands] numbers below 2**bits. compression 1 (none) or 8 (deflate); tile: (width, height), else strips of `rows` rows; more: (tag, type, values)."""
+    height, width, bands = pixels.shape
+    planes = [pixels[..., c : c + 1] for c in range(bands)] if separate else [pixels]
+    wide = order + "u2"
+    blocks = []
+    for plane in planes:
+        if tile:
+            padded = np.zeros((-(-height // tile[1]) * tile[1], -(-width // tile[0]) * tile[0], plane.shape[2]), int)
+            padded[:height, :width] = plane
+            parts = [padded[y : y + tile[1], x : x + tile[0]] for y in range(0, height, tile[1]) for x in range(0, width, tile[0])]
+        else:
+            parts = [plane[y : y + (rows or height)] for y in range(0, height, rows or height)]
+        for part in parts:
+            data = b"".join(row.astype(wide).tobytes() if bits == 16 else pack_row(row.reshape(-1), bits) for row in part)
+            blocks.append(zlib.compress(data, 9) if compression == 8 else data)
+    start = 16 if big else 8
+    offsets = [start + sum(map(len, blocks[:i])) for i in range(len(blocks))]
+    sizes = list(map(len, blocks))
+    tags = [(256, 4, [width]), (257, 4, [height]), (258, 3, [bits] * bands), (259, 3, [compression]), (262, 3, [photometric]), (277, 3, [bands])]
+    tags += [(322, 4, [tile[0]]), (323, 4, [tile[1]]), (324, 4, offsets), (325, 4, sizes)] if tile else [(273, 4, offsets), (278, 4, [rows or height]), (279, 4, sizes)]
+    tags += [(284, 3, [2 if separate else 1])] + list(more)
+    body = b"".join(blocks)
+    body += b"\0" * (-len(body) % 8)
+    place = start + len(body)
+    room, count_code, offset_code, entry = (8, "Q", "Q", 20) if big else (4, "I", "I", 12)
+    after = place + (8 if big else 2) + entry * len(tags) + room
+    directory, behind = struct.pack(order + ("Q" if big else "H"), len(tags)), b""
+    for tag, kind, values in sorted(tags):
+        data = struct.pack(order + "%d%s" % (len(values), {3: "H", 4: "I", 12: "d"}[kind]), *values)
+        directory += struct.pack(order + "HH" + count_code, tag, kind, len(values))
+        if len(data) <= room:
+            directory += data + b"\0" * (room - len(data))
+        else:
+            directory += struct.pack(order + offset_code, after + len(behind))
+            behind += data + b"\0" * (-len(data) % 8)
+    mark = b"II" if order == "<" else b"MM"
+    head = mark + (struct.pack(order + "HHHQ", 43, 8, 0, place) if big else struct.pack(order + "HI", 42, place))
+    save(name, head + body + directory + b"\0" * room + behind)
+
+
+def make_tiffs():
+    random = np.random.RandomState(13)
+    rgb = photo(33, 21, 14).astype(int)
+    gray, alpha = rgb[..., :1], random.randint(0, 256, (21, 33, 1))
+    alpha[:5], alpha[5:8] = 255, 0
+    wide = lambda pixels: pixels * 256 + random.randint(0, 256, pixels.shape)
+    colors = random.randint(0, 65536, (3, 256))
+    palette = lambda bits: [(320, 3, list(colors[:, : 2**bits].reshape(-1)))]
+    indices = lambda bits: random.randint(0, 2**bits, (21, 33, 1))
+    add_tiff("rgb8.tif", rgb, 8, 2, rows=4)
+    add_tiff("rgb8_big_endian.tif", rgb, 8, 2, order=">")
+    add_tiff("rgb8_deflate_tiles.tif", rgb, 8, 2, compression=8, tile=(16, 16))
+    add_tiff("rgb8_separate.tif", rgb, 8, 2, separate=True, rows=8, compression=8)
+    add_tiff("rgb8_bigtiff.tif", rgb, 8, 2, big=True, compression=8, rows=5)
+    add_tiff("rgb8_two_more_bands.tif", np.dstack([rgb, alpha, alpha]), 8, 2, more=[(338, 3, [0, 0])])
+    add_tiff("rgba8.tif", np.dstack([rgb, alpha]), 8, 2, more=[(338, 3, [2])])
+    add_tiff("rgba8_premultiplied.tif", np.dstack([rgb * alpha // 255, alpha]), 8, 2, compression=8, more=[(338, 3, [1])])
+    add_tiff("rgb16.tif", wide(rgb), 16, 2, compression=8, rows=6)
+    add_tiff("rgb16_big_endian_tiles.tif", wide(rgb), 16, 2, order=">", compression=8, tile=(16, 32))
+    add_tiff("rgba16_premultiplied.tif", wide(np.dstack([rgb * alpha // 255, alpha])), 16, 2, compression=8, more=[(338, 3, [1])])
+    for bits in (1, 2, 4, 8):
+        add_tiff("gray%d.tif" % bits, gray >> (8 - bits), bits, 1, compression=8)
+        add_tiff("gray%d_white_is_zero.tif" % bits, gray >> (8 - bits), bits, 0, rows=7)
+        add_tiff("palette%d.tif" % bits, indices(bits), bits, 3, compression=8, more=palette(bits))
+    dark = wide(gray)
+    dark[:10] = random.randint(0, 300, dark[:10].shape)  # around the place where 9.4 cuts off
+    add_tiff("gray16.tif", dark, 16, 1, compression=8)
+    add_tiff("gray16_big_endian.tif", dark, 16, 1, order=">")
+    add_tiff("gray_alpha8.tif", np.dstack([gray, alpha]), 8, 1, more=[(338, 3, [2])])
+    for orientation in range(2, 9):
+        add_tiff("orientation_%d.tif" % orientation, photo(9, 7, 15).astype(int), 8, 2, more=[(274, 3, [orientation])])
+    image = Image.fromarray(rgb.astype(np.uint8))
+    for compression in ("tiff_lzw", "packbits", "jpeg"):
+        image.save(os.path.join(FOLDER, "rgb8_%s.tif" % compression), compression=compression)
+    image.convert("1").save(os.path.join(FOLDER, "fax.tif"), compression="group4")
+
+
 def record_decoding():
     for name in sorted(os.listdir(FOLDER)):
-        if not name.endswith((".jpg", ".png")):
+        if not name.endswith((".jpg", ".png", ".tif")):
             continue
         with Image.open(os.path.join(FOLDER, name)) as image:
-            turned = ImageOps.exif_transpose(image)
+            # Pillow turns a TIFF upright as soon as its pixels are read: no other way to see it.
+            turned = image.convert("RGB") if name.endswith(".tif") else ImageOps.exif_transpose(image)
             for how, shown in (("ignore", image), ("apply", turned)):
+                shown = shown.convert("RGB")
                 lines.append("decode\t%s\t%s\t%d\t%d\t%d" % (name, how, shown.width, shown.height, crc(shown)))
 
 
@@ -211,6 +291,7 @@ def main():
     os.makedirs(FOLDER, exist_ok=True)
     make_jpegs()
     make_pngs()
+    make_tiffs()
     record_decoding()
     record_resizing()
     record_jitter()

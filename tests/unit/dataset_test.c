@@ -23,7 +23,7 @@ static void make_tree(void)
     tree_picture("odd/train/drone/0841/image-01.png", 7);
     tree_picture("odd/train/drone/0842/image-01.jpeg", 8);
     CHECK_OK(sky_folder_make(in_folder("odd/train/drone/0840")));
-    tree_write("odd/train/drone/0842/H80.TIF", "II*", 3);
+    tree_write("odd/train/drone/0842/H80.BMP", "BM", 2);
     tree_write("odd/train/drone/0842/._image-01.jpeg", "resource fork", 13);
     tree_write("odd/train/drone/0842/Thumbs.db", "x", 1);
     tree_picture("odd/train/drone/stray.jpg", 9);
@@ -89,8 +89,8 @@ static void test_wrong_trees(void)
     CHECK_FAILS(sky_train_set_open(&train, in_folder("above")), SKY_DATA, "University-Release");
     tree_picture("flat/train/satellite/0001.jpg", 1);
     CHECK_FAILS(sky_train_set_open(&train, in_folder("flat")), SKY_DATA, "folder of its own");
-    tree_write("tiff/train/satellite/0001/H80.tif", "II*", 3);
-    CHECK_FAILS(sky_train_set_open(&train, in_folder("tiff")), SKY_DATA, "formats that are not read");
+    tree_write("bitmaps/train/satellite/0001/H80.bmp", "BM", 2);
+    CHECK_FAILS(sky_train_set_open(&train, in_folder("bitmaps")), SKY_DATA, "formats that are not read");
     CHECK_OK(sky_folder_make(in_folder("empty/train/satellite/0001")));
     CHECK_FAILS(sky_train_set_open(&train, in_folder("empty")), SKY_DATA, "no image");
     tree_picture("case/train/satellite/Abbey/a.jpg", 1);
@@ -223,7 +223,7 @@ static void test_check(void)
     CHECK(report.survey.part_count == 6 && report.published_count == 0);
     CHECK(report.queries_in_gallery == 2 && report.queries_differing == 1 && report.queries_absent == 0);
     CHECK((finding = finding_about(&report, "0841")) && !finding->problem);
-    CHECK((finding = finding_about(&report, "H80.TIF")) && !finding->problem);
+    CHECK((finding = finding_about(&report, "H80.BMP")) && !finding->problem);
     CHECK((finding = finding_about(&report, "stray.jpg")) && !finding->problem);
     CHECK(report.problem_count == 0);
     sky_check_report_free(&report);

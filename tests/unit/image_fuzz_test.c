@@ -10,7 +10,7 @@
 
 #include <time.h>
 
-enum { ROUNDS = 12000, MAX_SEEDS = 100, MAX_SECONDS = 2 };
+enum { ROUNDS = 18000, MAX_SEEDS = 120, MAX_SECONDS = 2 };
 
 struct file {
     char *bytes;
@@ -33,7 +33,7 @@ static int load_seeds(struct file *seeds)
     for (int64_t i = 0; i < listing.count && count < MAX_SEEDS; i++) {
         char path[4096];
         const char *ending = strrchr(listing.entries[i].name, '.');
-        if (!ending || (strcmp(ending, ".jpg") != 0 && strcmp(ending, ".png") != 0)) continue;
+        if (!ending || (strcmp(ending, ".jpg") != 0 && strcmp(ending, ".png") != 0 && (strcmp(ending, ".tif") != 0 || !sky_image_reads_tiff()))) continue;
         snprintf(path, sizeof path, "%s/%s", folder, listing.entries[i].name);
         if (CHECK_OK(sky_file_read(path, 1 << 20, &seeds[count].bytes, &seeds[count].count))) count++;
     }
