@@ -91,7 +91,7 @@ int sky_cuda_dropout(sky_stream stream, const float *x, float *y, int64_t count,
 /* loss.cu */
 struct sky_cuda_loss {
     int64_t heads, rows, classes; /* of logits [P,N,K] */
-    int groups;
+    int groups, satellite, drone; /* the last two are groups: of the divergence */
     bool mean, detach, drone_is_target, satellite_is_target;
     double weight, smoothing, temperature;
     const float *logits;

@@ -67,15 +67,21 @@ int sky_cuda_loss_ce(sky_stream stream, const struct sky_cuda_loss *p, const int
     return (int)cudaGetLastError();
 }
 
+/* The views' groups, among how many. */
+struct kl_groups {
+    int count, satellite, drone;
+};
+
 /* which: bit 0, the drone's prediction is a target; bit 1, the satellite's is. */
 __global__ void __launch_bounds__(THREADS)
-    kl_kernel(const float *logits, float *terms /* [P,N/2] */, float *dlogits, int64_t pair_count, int pairs, int classes, float per_temperature, int which,
-              bool attached, float share, float weight, const sky_scalars *scalars)
+    kl_kernel(const float *logits, float *terms /* [P,N/G] */, float *dlogits, int64_t pair_count, int pairs, kl_groups groups, int classes,
+              float per_temperature, int which, bool attached, float share, float weight, const sky_scalars *scalars)
 {
     const int64_t pair = (int64_t)blockIdx.x * (THREADS / 32) + threadIdx.x / 32;
     const int lane = threadIdx.x % 32;
     if (pair >= pair_count) return;
-    const int64_t satellite = (pair / pairs * 2 * pairs + pair % pairs) * classes, drone = satellite + (int64_t)pairs * classes; /* the rows' first elements */
+    const int64_t first = (pair / pairs * groups.count * pairs + pair % pairs) * classes, group = (int64_t)pairs * classes; /* the first group's row, the way to the next */
+    const int64_t satellite = first + groups.satellite * group, drone = first + groups.drone * group;                       /* the rows' first elements */
     const log_softmax of_satellite = log_softmax_of(logits + satellite, classes, per_temperature),
                       of_drone = log_softmax_of(logits + drone, classes, per_temperature);
     float from_drone = 0, from_satellite = 0; /* KL(drone || satellite), KL(satellite || drone) */
@@ -93,14 +99,17 @@ __global__ void __launch_bounds__(THREADS)
         const float as_d = attached ? drone_target * expf(log_d) * (log_d - log_s - from_drone) : 0.0f;
         dlogits[satellite + k] = scale * (drone_target * difference + as_s);
         dlogits[drone + k] = scale * (as_d - satellite_target * difference);
+        for (int g = 0; g < groups.count; g++)
+            if (g != groups.satellite && g != groups.drone) dlogits[first + g * group + k] = 0;
     }
 }
 
 int sky_cuda_loss_kl(sky_stream stream, const struct sky_cuda_loss *p)
 {
-    const int64_t pairs = p->rows / 2, count = p->heads * pairs;
+    const int64_t pairs = p->rows / p->groups, count = p->heads * pairs;
+    const kl_groups groups = {(int)p->groups, p->satellite, p->drone};
     const double share = p->temperature * p->temperature / (double)pairs / (p->mean ? (double)p->heads : 1);
-    SKY_LAUNCH(kl_kernel, (unsigned)div_up(count, THREADS / 32), THREADS, 0, stream, p->logits, p->scratch, p->dlogits, count, (int)pairs, (int)p->classes,
+    SKY_LAUNCH(kl_kernel, (unsigned)div_up(count, THREADS / 32), THREADS, 0, stream, p->logits, p->scratch, p->dlogits, count, (int)pairs, groups, (int)p->classes,
                (float)(1 / p->temperature), (p->drone_is_target ? 1 : 0) | (p->satellite_is_target ? 2 : 0), !p->detach, (float)share, (float)p->weight,
                p->scalars);
     sum_terms(stream, p->scratch, p->loss, count, share);

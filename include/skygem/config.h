@@ -18,9 +18,16 @@ extern "C" {
 
 #define SKY_MAX_LIST 16
 
-/* The two views, in the order of a batch's rows. */
-enum sky_view { SKY_VIEW_SATELLITE, SKY_VIEW_DRONE, SKY_VIEW_COUNT };
-const char *sky_view_name(int view); /* "satellite", "drone" */
+/* From where a picture was taken; google: found on the web under the place's name, taken from the street for the most part. */
+enum sky_view { SKY_VIEW_SATELLITE, SKY_VIEW_DRONE, SKY_VIEW_STREET, SKY_VIEW_GOOGLE, SKY_VIEW_COUNT };
+const char *sky_view_name(int view); /* "satellite", "drone", "street", "google" */
+
+/* The views that something has, each once, in the order of enum sky_view: that of a batch's rows, of batch norm's groups and of the updates of running statistics. */
+struct sky_views {
+    int list[SKY_VIEW_COUNT]; /* [count] enum sky_view */
+    int count;
+};
+int sky_views_index(const struct sky_views *views, int view); /* where `view` stands in the list, -1: it does not */
 
 enum sky_data_format { SKY_FORMAT_UNIVERSITY1652, SKY_FORMAT_SUES200, SKY_FORMAT_DENSEUAV };
 enum sky_sampler_kind { SKY_SAMPLER_PAIRED, SKY_SAMPLER_UNPAIRED };
@@ -33,7 +40,7 @@ enum sky_partition { SKY_PARTITION_NONE, SKY_PARTITION_LPN, SKY_PARTITION_MSBA, 
 enum sky_ring_norm { SKY_RING_SQUARE, SKY_RING_RING };
 enum sky_global_branch { SKY_GLOBAL_NONE, SKY_GLOBAL_LAYER4, SKY_GLOBAL_LAYER3_LAYER4 };
 enum sky_kl_direction { SKY_KL_DRONE_SATELLITE, SKY_KL_SATELLITE_DRONE, SKY_KL_SYMMETRIC }; /* first named = target p */
-/* Losses on cosines between the two views' features. */
+/* Losses on cosines between satellite's and drone's features. */
 enum sky_pair_loss { SKY_PAIR_CONTRASTIVE, SKY_PAIR_TRIPLET, SKY_PAIR_SOFT_MARGIN, SKY_PAIR_INFO_NCE, SKY_PAIR_LOSS_COUNT };
 const char *sky_pair_loss_name(int loss); /* "contrastive", "triplet", "soft_margin", "info_nce" */
 enum sky_pair_features { SKY_PAIR_BY_PART, SKY_PAIR_JOINT };
@@ -41,7 +48,23 @@ enum sky_reduction { SKY_REDUCE_SUM, SKY_REDUCE_MEAN };
 enum sky_schedule_kind { SKY_SCHEDULE_STEP, SKY_SCHEDULE_MULTISTEP, SKY_SCHEDULE_COSINE, SKY_SCHEDULE_CONSTANT };
 enum sky_nonfinite_policy { SKY_NONFINITE_STOP, SKY_NONFINITE_SKIP };
 enum sky_precision { SKY_PRECISION_FP32, SKY_PRECISION_TF32, SKY_PRECISION_BF16, SKY_PRECISION_FP16 };
-enum sky_direction { SKY_DIRECTION_DRONE_TO_SATELLITE, SKY_DIRECTION_SATELLITE_TO_DRONE, SKY_DIRECTION_BOTH };
+/* Which view asks which. The first ones are single directions; both: the first two; all: the four. */
+enum sky_direction {
+    SKY_DIRECTION_DRONE_TO_SATELLITE,
+    SKY_DIRECTION_SATELLITE_TO_DRONE,
+    SKY_DIRECTION_STREET_TO_SATELLITE,
+    SKY_DIRECTION_SATELLITE_TO_STREET,
+    SKY_DIRECTION_BOTH,
+    SKY_DIRECTION_ALL,
+    SKY_DIRECTION_COUNT
+};
+enum { SKY_SINGLE_DIRECTIONS = SKY_DIRECTION_BOTH };
+const char *sky_direction_name(int direction); /* "drone2satellite" ... "both", "all" */
+/* Whether `single` (0 .. SKY_SINGLE_DIRECTIONS - 1) is `direction` or a part of it. */
+bool sky_direction_has(int direction, int single);
+/* The view that asks in a single direction, and the one that is asked. */
+int sky_direction_query(int single);
+int sky_direction_gallery(int single);
 enum sky_protocol { SKY_PROTOCOL_FULL, SKY_PROTOCOL_NO_DISTRACTORS };
 enum sky_gradient_precision { SKY_GRADIENTS_FP32, SKY_GRADIENTS_BF16 };
 enum sky_fusion_choice { SKY_FUSION_AUTO, SKY_FUSION_YES, SKY_FUSION_NO };
@@ -59,6 +82,7 @@ struct sky_config {
         int format;     /* enum sky_data_format */
         int64_t height; /* SUES-200: metres; 0 = every one (evaluation only) */
         int64_t image_size;
+        struct sky_views views; /* of a training */
         int sampler; /* enum sky_sampler_kind; likewise below: every enum is stored as int */
         int64_t samples_per_class;
         int64_t workers; /* 0 = cores */
@@ -71,7 +95,7 @@ struct sky_config {
         bool crop;
         double flip;
         double satellite_rotation, drone_rotation; /* degrees */
-        double erasing;                            /* drone only, as in the references */
+        double erasing;                            /* of every view but the satellite's, as in the references */
         double brightness, contrast, saturation;
     } augment;
     struct {
@@ -122,7 +146,7 @@ struct sky_config {
         double warmup_epochs;
     } schedule;
     struct {
-        int64_t epochs, batch_size /* places (pairs) a step */, accumulate;
+        int64_t epochs, batch_size /* places a step, an image of each view */, accumulate;
         int precision;
         double ema; /* 0 = off */
         int64_t checkpoint_every /* epochs */, keep_checkpoints, eval_every /* epochs, 0 = only at the end */;
@@ -196,6 +220,12 @@ sky_status sky_config_differences(const struct sky_config *config, const struct 
 
 /* 32-bit hash of what a feature depends on beside the parameters: [model] without weights and dropout, data.image_size, eval.flip. */
 sky_status sky_config_feature_hash(const struct sky_config *config, uint32_t *out);
+
+/*
+ * The name of the trunk that sees a view, as parameters start with it; NULL when a training on [data] views has none. With model.share_views satellite and drone share `backbone`, otherwise each
+ * has its own; street and google, which look from the ground, share `backbone_ground` either way.
+ */
+const char *sky_trunk_name(const struct sky_config *config, int view);
 
 /* The weight of a loss on pairs (enum sky_pair_loss). */
 double sky_pair_loss_weight(const struct sky_config *config, int loss);

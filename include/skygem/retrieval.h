@@ -31,6 +31,7 @@ struct sky_encoder_options {
     const char *const *overrides; /* [override_count] "section.key=value": device.threads=2, eval.flip=no ... */
     int override_count;
     bool gallery;  /* with model.share_views = no: the satellite view's trunk instead of the drone's */
+    bool ground;   /* pictures from the street: the trunk of a training with street images (data.views) */
     int64_t batch; /* pictures that sky_encoder_embed_many takes at once; 0: 1 */
 };
 

@@ -21,7 +21,7 @@ struct sky_step_report {
     double gradient_norm;
     double step_seconds, data_seconds; /* whole step; of which waiting for images */
     double exchange_seconds;           /* of which waiting for other ranks' gradients */
-    int64_t images;                    /* both views, of all ranks */
+    int64_t images;                    /* all views, of all ranks */
     bool update_skipped;               /* gradients were not finite and on_nonfinite = skip */
     int64_t skipped_updates, skipped_images, clamped; /* totals so far; clamped: GeM exponents held in [1,16], and the temperature of InfoNCE */
     bool stop_asked; /* SIGINT or SIGTERM has reached this process, or that of another rank */

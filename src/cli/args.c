@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "base/str.h"
+#include "skygem/config.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -237,6 +238,13 @@ sky_status sky_args_choice(const struct sky_args *args, const char *name, const 
     if (!text) return SKY_OK;
     snprintf(what, sizeof what, "--%s", name);
     return sky_choose(text, what, choices, count, out);
+}
+
+sky_status sky_args_view(const struct sky_args *args, int *view)
+{
+    const char *names[SKY_VIEW_COUNT];
+    for (int v = 0; v < SKY_VIEW_COUNT; v++) names[v] = sky_view_name(v);
+    return sky_args_choice(args, "view", names, SKY_VIEW_COUNT, view);
 }
 
 sky_status sky_args_list(const struct sky_args *args, const char *name, const char ***out, int *count)

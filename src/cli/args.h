@@ -61,6 +61,7 @@ const char *sky_args_text(const struct sky_args *args, const char *name); /* the
 sky_status sky_args_int(const struct sky_args *args, const char *name, int64_t low, int64_t high, int64_t *out); /* *out untouched without value or default */
 sky_status sky_args_double(const struct sky_args *args, const char *name, double low, double high, double *out);
 sky_status sky_args_choice(const struct sky_args *args, const char *name, const char *const *choices, int count, int *out); /* index of the choice */
+sky_status sky_args_view(const struct sky_args *args, int *view); /* --view: enum sky_view */
 
 /* All values of a repeatable option, in order. Heap array of borrowed texts in *out (NULL when none), caller frees the array. */
 sky_status sky_args_list(const struct sky_args *args, const char *name, const char ***out, int *count);

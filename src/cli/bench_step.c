@@ -53,10 +53,12 @@ static sky_status fill_inputs(struct subject *s)
 {
     struct sky_rng rng = sky_rng_make(1, SKY_RNG_TEST, 0, 0);
     const struct sky_scalars scalars = {.seed = 1, .lr = {1e-5f, 1e-4f, 1e-4f}, .gradient_scale = 1, .loss_scale = 1};
-    const int64_t image_bytes = s->model.graph.tensors[s->model.images[0]].count;
+    int64_t image_bytes = 0; /* of the trunk with most */
     uint8_t *images = NULL;
     int32_t *labels = NULL;
     sky_status status = SKY_OK;
+    for (int t = 0; t < s->model.trunks; t++)
+        if (s->model.graph.tensors[s->model.images[t]].count > image_bytes) image_bytes = s->model.graph.tensors[s->model.images[t]].count;
     SKY_TRY_DONE(sky_executor_write(&s->executor, s->model.graph.scalars, &scalars));
     SKY_TRY_DONE(sky_alloc(&images, (size_t)image_bytes, 1, "benchmark images"));
     SKY_TRY_DONE(sky_alloc(&labels, (size_t)s->model.rows, sizeof *labels, "benchmark labels"));
@@ -65,7 +67,7 @@ static sky_status fill_inputs(struct subject *s)
         SKY_TRY_DONE(sky_executor_write(&s->executor, s->model.images[t], images));
     }
     if (s->infer) goto done;
-    for (int64_t i = 0; i < s->model.rows; i++) labels[i] = (int32_t)(i % (s->model.rows / 2));
+    for (int64_t i = 0; i < s->model.rows; i++) labels[i] = (int32_t)(i % s->model.places);
     SKY_TRY_DONE(sky_executor_write(&s->executor, s->model.labels, labels));
 done:
     free(images);
@@ -103,7 +105,7 @@ static sky_status open_subject(struct subject *s, const struct sky_args *args)
     options.constant_parameters = s->infer;
     SKY_TRY(sky_alloc(&s->seconds, (size_t)s->runs, sizeof *s->seconds, "benchmark samples"));
     if (s->infer) {
-        SKY_TRY(sky_model_build(&s->model, &s->config, SKY_MODEL_INFER, s->config.eval.batch_size, CLASSES, 0, SKY_F32, NULL));
+        SKY_TRY(sky_model_build(&s->model, &s->config, SKY_MODEL_INFER, s->config.eval.batch_size, CLASSES, s->config.data.views.list[0], SKY_F32, NULL));
         SKY_TRY(sky_executor_create(&s->executor, backend, &options, &s->model.graph, NULL));
     } else {
         SKY_TRY(sky_train_bind(&s->model, &s->executor, &s->config, backend, &options, CLASSES));

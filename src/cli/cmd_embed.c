@@ -19,7 +19,7 @@ enum { BATCH = 16 };
 static const struct sky_option options[] = {
     SKY_WEIGHTS_OPTION,
     {"output", 'o', "OUT.npy", NULL, "float32 [pictures, dimensions], rows of length 1; the paths go to OUT.paths.txt", false},
-    {"view", 0, "WHICH", "drone", "drone or satellite: whose trunk, for a model with model.share_views = no", false},
+    SKY_VIEW_OPTION("drone"),
     SKY_EXIF_OPTION,
     SKY_BAD_IMAGE_OPTION("fail"),
     SKY_ENCODER_OPTIONS,
@@ -73,7 +73,6 @@ static sky_status write_files(const char *output, const struct table *table, con
 
 static sky_status run_embed(const struct sky_args *args)
 {
-    static const char *const views[] = {"satellite", "drone"}; /* order of enum sky_view */
     const char *output = sky_args_text(args, "output");
     struct sky_pictures pictures = {0};
     struct sky_encoder *encoder = NULL;
@@ -82,12 +81,12 @@ static sky_status run_embed(const struct sky_args *args)
     int view = SKY_VIEW_DRONE;
     sky_status status = SKY_OK;
     if (!output) return sky_fail(SKY_USAGE, args->path, "--output is missing: where the features go (OUT.npy)");
-    SKY_TRY(sky_args_choice(args, "view", views, 2, &view));
+    SKY_TRY(sky_args_view(args, &view));
     SKY_TRY(sky_read_exif(args, &gather.exif));
     SKY_TRY(sky_read_bad_image(args, &gather.skip_bad));
     SKY_TRY(sky_signals_install());
     for (int i = 0; i < args->operand_count; i++) SKY_TRY_DONE(sky_pictures_add(&pictures, args->operands[i]));
-    SKY_TRY_DONE(sky_open_encoder(args, view == SKY_VIEW_SATELLITE, pictures.count < BATCH ? pictures.count : BATCH, &encoder));
+    SKY_TRY_DONE(sky_open_encoder(args, view, pictures.count < BATCH ? pictures.count : BATCH, &encoder));
     table.dimensions = sky_encoder_dimensions(encoder);
     SKY_TRY_DONE(sky_alloc(&table.rows, (size_t)(pictures.count * table.dimensions), sizeof *table.rows, "features"));
     SKY_TRY_DONE(sky_alloc(&table.numbers, (size_t)pictures.count, sizeof *table.numbers, "features"));

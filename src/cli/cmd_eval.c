@@ -19,7 +19,7 @@
 static const struct sky_option options[] = {
     {"set", 's', "KEY=VALUE", NULL, "override a key", true},
     {"weights", 'w', "FILE", NULL, "checkpoint or weights (default: the run folder's newest checkpoint, else model.weights)", false},
-    {"direction", 'd', "WHICH", NULL, "drone2satellite, satellite2drone or both (default: the experiment's)", false},
+    {"direction", 'd', "WHICH", NULL, "drone2satellite, satellite2drone, both, street2satellite, satellite2street or all (default: the experiment's)", false},
     {"save-features", 0, "DIR", NULL, "write the features as .npy with labels and paths", false},
     {"save-mat", 0, "DIR", NULL, "write DIR/DIRECTION/pytorch_result.mat, which the references' evaluate_gpu.py scores", false},
     {"weather", 0, "NAME", NULL, "scores also with the drone's images in this weather: fog, rain ... or all (eval.weather)", true},
@@ -132,7 +132,7 @@ done:
 
 static sky_status run_eval(const struct sky_args *args)
 {
-    static const char *const directions[] = {"drone2satellite", "satellite2drone", "both"}; /* order of enum sky_direction */
+    const char *directions[SKY_DIRECTION_COUNT];
     struct sky_config config = {0};
     struct sky_evaluation evaluation;
     struct sky_text retrievals = {0};
@@ -142,10 +142,11 @@ static sky_status run_eval(const struct sky_args *args)
     char *path = NULL, *weights = NULL;
     int override_count = 0;
     sky_status status = SKY_OK;
+    for (int d = 0; d < SKY_DIRECTION_COUNT; d++) directions[d] = sky_direction_name(d);
     SKY_TRY_DONE(sky_args_list(args, "set", &overrides, &override_count));
     SKY_TRY_DONE(sky_experiment_path(args->operands[0], &path));
     SKY_TRY_DONE(sky_config_read(&config, path, overrides, override_count));
-    if (sky_args_given(args, "direction")) SKY_TRY_DONE(sky_args_choice(args, "direction", directions, 3, &config.eval.direction));
+    if (sky_args_given(args, "direction")) SKY_TRY_DONE(sky_args_choice(args, "direction", directions, SKY_DIRECTION_COUNT, &config.eval.direction));
     if (sky_args_given(args, "rerank")) config.eval.rerank = true;
     SKY_TRY_DONE(choose_weather(args, &config));
     SKY_TRY_DONE(choose_weights(args, &config, &weights));

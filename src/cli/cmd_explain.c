@@ -17,7 +17,7 @@
 static const struct sky_option options[] = {
     SKY_WEIGHTS_OPTION,
     {"output", 'o', "DIR", ".", "folder of the PNG files: PLACE-NAME-explained.png of each PLACE/NAME.jpg", false},
-    {"view", 0, "WHICH", "drone", "drone or satellite: whose trunk, for a model with model.share_views = no", false},
+    SKY_VIEW_OPTION("drone"),
     SKY_EXIF_OPTION,
     SKY_ENCODER_OPTIONS,
     {NULL, 0, NULL, NULL, NULL, false},
@@ -68,17 +68,16 @@ static sky_status explain(struct sky_encoder *encoder, const char *picture, enum
 
 static sky_status run_explain(const struct sky_args *args)
 {
-    static const char *const views[] = {"satellite", "drone"}; /* order of enum sky_view */
     const char *folder = sky_args_text(args, "output");
     struct sky_encoder *encoder = NULL;
     enum sky_exif exif = SKY_EXIF_APPLY;
     int view = SKY_VIEW_DRONE;
     sky_status status = SKY_OK;
-    SKY_TRY(sky_args_choice(args, "view", views, 2, &view));
+    SKY_TRY(sky_args_view(args, &view));
     SKY_TRY(sky_read_exif(args, &exif));
     SKY_TRY(sky_signals_install());
     SKY_TRY(sky_folder_make(folder));
-    SKY_TRY(sky_open_encoder(args, view == SKY_VIEW_SATELLITE, 1, &encoder));
+    SKY_TRY(sky_open_encoder(args, view, 1, &encoder));
     for (int i = 0; i < args->operand_count && status == SKY_OK; i++)
         status = sky_signal_received() ? sky_fail(SKY_INTERRUPTED, args->operands[i], "stopped before this picture") : explain(encoder, args->operands[i], exif, folder);
     sky_encoder_close(encoder);

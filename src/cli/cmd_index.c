@@ -126,7 +126,7 @@ static sky_status run_index(const struct sky_args *args)
         if (!build.folder) build.folder = old->texts.root;
     } else {
         if (!build.folder) SKY_TRY_DONE(sky_fail(SKY_USAGE, args->path, "needs the folder of tiles"));
-        SKY_TRY_DONE(sky_open_encoder(args, true, BATCH, &build.encoder));
+        SKY_TRY_DONE(sky_open_encoder(args, SKY_VIEW_SATELLITE, BATCH, &build.encoder));
     }
     build.old = old;
     SKY_TRY_DONE(sky_index_build(&build));

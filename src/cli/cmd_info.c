@@ -68,7 +68,7 @@ static sky_status run_info(const struct sky_args *args)
     }
     SKY_TRY_DONE(sky_summary_classes(&config, PUBLISHED_CLASSES, &classes, &assumed));
     if (infer) {
-        SKY_TRY_DONE(sky_model_build(&model, &config, SKY_MODEL_INFER, config.eval.batch_size, 0, 0, SKY_F32, NULL));
+        SKY_TRY_DONE(sky_model_build(&model, &config, SKY_MODEL_INFER, config.eval.batch_size, 0, config.data.views.list[0], SKY_F32, NULL));
         SKY_TRY_DONE(sky_executor_create(&executor, backend, &device, &model.graph, NULL));
     } else {
         SKY_TRY_DONE(sky_train_bind(&model, &executor, &config, backend, &device, classes));

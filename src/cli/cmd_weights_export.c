@@ -24,8 +24,8 @@ static const struct sky_option options[] = {
     {"output", 'o', "FILE", NULL, "the file to write", false},
     {"format", 'f', "WHICH", NULL, "safetensors, pth or onnx (default: by the output's ending)", false},
     {"layout", 0, "WHICH", "reference", "reference (University-1652, LPN, MSBA), torchvision, timm or legacy (the trunk alone), or skygem", false},
-    {"views", 0, "N", "3", "of the reference layout: 3 (satellite, street, drone: the street's is the satellite's) or 2", false},
-    {"view", 0, "WHICH", "satellite", "satellite or drone: whose trunk an ONNX model has when each view has its own", false},
+    {"views", 0, "N", "3", "of the reference layout: 3 (satellite, street, drone; without street images in training the street's is the satellite's) or 2 (satellite, drone)", false},
+    {"view", 0, "WHICH", "satellite", "satellite, drone, street or google: whose trunk an ONNX model has, of a model that has several", false},
     {"experiment", 'e', "FILE", NULL, "the experiment or run folder that the weights are of (default: the one they carry: checkpoints do)", false},
     {NULL, 0, NULL, NULL, NULL, false},
 };
@@ -79,11 +79,10 @@ done:
 /* The inference network; the experiment says what it is. */
 static sky_status export_onnx(const struct sky_args *args, const struct sky_safetensors *weights, const char *output)
 {
-    static const char *const views[] = {"satellite", "drone"}; /* order of enum sky_view */
     struct sky_config config = {0};
     bool found = false;
     int view = SKY_VIEW_SATELLITE;
-    SKY_TRY(sky_args_choice(args, "view", views, SKY_VIEW_COUNT, &view));
+    SKY_TRY(sky_args_view(args, &view));
     SKY_TRY(read_experiment(args, weights, &config, &found));
     if (!found) {
         sky_fail(SKY_USAGE, args->operands[0], "an ONNX model needs the experiment that the weights are of");

@@ -61,8 +61,9 @@ static sky_status config_of_keys(const struct sky_key_map *map, const char *path
     snprintf(se_layout, sizeof se_layout, "model.se_layout=%s", map->legacy ? "legacy" : "timm");
     snprintf(share, sizeof share, "model.share_views=%s", map->two_trunks ? "no" : "yes");
     const char *branch = strcmp(map->backbone, "vgg16") == 0 ? "model.global_branch=none" : "model.global_branch=layer3+layer4"; /* only the trunk is compared */
-    const char *overrides[] = {backbone, share, branch, se_layout};
-    return sky_config_read(config, NULL, overrides, map->squeeze && map->layout != SKY_LAYOUT_SKYGEM ? 4 : 3);
+    const char *views = map->ground ? "data.views=satellite,drone,street" : "data.views=satellite,drone";
+    const char *overrides[] = {backbone, share, branch, views, se_layout};
+    return sky_config_read(config, NULL, overrides, map->squeeze && map->layout != SKY_LAYOUT_SKYGEM ? 5 : 4);
 }
 
 /* Names alone do not tell the two SE networks apart once they are ours, so their file's layout must be the experiment's. */
@@ -186,8 +187,8 @@ static void print_report(const struct work *work, const char *output, struct sky
     const struct sky_key_map *map = &work->import.map;
     sky_text_format(text, "file               %s: %s, sha256 %.16s...%s\n", work->import.file.path, sky_tensor_format_name(work->import.file.format),
                     work->digest, work->digits ? " as its name says" : "");
-    sky_text_format(text, "layout             %s, %s%s\n", sky_layout_names[map->layout], *map->backbone ? map->backbone : "no known backbone",
-                    map->two_trunks ? ", a trunk for each view" : "");
+    sky_text_format(text, "layout             %s, %s%s%s\n", sky_layout_names[map->layout], *map->backbone ? map->backbone : "no known backbone",
+                    map->two_trunks ? ", a trunk for each view" : "", map->ground ? ", a trunk for street images" : "");
     sky_text_format(text, "taken              %lld tensors%s%s\n", (long long)report->taken, output ? " -> " : "", output ? output : "");
     for (int fate = SKY_KEY_CLASSIFIER; fate < SKY_KEY_UNKNOWN; fate++)
         if (report->left_out[fate])

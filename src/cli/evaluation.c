@@ -36,21 +36,42 @@ static bool show(void *context, const char *what, int64_t done, int64_t total)
     return !sky_signal_received();
 }
 
-static sky_status open_embedders(struct sky_embedder embedders[SKY_VIEW_COUNT], const struct sky_config *config, struct sky_trainer *trainer, const char *weights)
+/* From the trainer's parameters, or a weights file's. */
+static sky_status open_embedder(struct sky_embedder *embedder, const struct sky_config *config, struct sky_trainer *trainer, const struct sky_safetensors *file, int view)
 {
-    const int count = config->model.share_views ? 1 : SKY_VIEW_COUNT;
+    const struct sky_executor *executor = trainer ? sky_trainer_executor(trainer) : NULL;
+    SKY_TRY(sky_embedder_open(embedder, config, trainer ? sky_trainer_model(trainer) : NULL, executor, config->train.ema > 0, view));
+    if (trainer) return SKY_OK;
+    const bool averaged = config->train.ema > 0 && sky_safetensors_text(file, "format");
+    SKY_TRY(sky_parameters_read(&embedder->model, &embedder->executor, file, SKY_ARENA_PARAMS, ""));
+    if (averaged) SKY_TRY(sky_parameters_overlay(&embedder->model, &embedder->executor, file, "ema/"));
+    return sky_embedder_refresh(embedder);
+}
+
+/* Whether a direction that is scored names the view. */
+static bool is_scored(const struct sky_config *config, int view)
+{
+    bool scored = false;
+    for (int d = 0; d < SKY_SINGLE_DIRECTIONS; d++)
+        scored = scored || (sky_direction_has(config->eval.direction, d) && (sky_direction_query(d) == view || sky_direction_gallery(d) == view));
+    return scored;
+}
+
+/* One a trunk: views that share it share the embedder. by_view[view] points into `embedders`, or is NULL. */
+static sky_status open_embedders(struct sky_embedder embedders[SKY_VIEW_COUNT], struct sky_embedder *by_view[SKY_VIEW_COUNT], const struct sky_config *config, struct sky_trainer *trainer,
+                                 const char *weights)
+{
     struct sky_safetensors file = {0};
     sky_status status = SKY_OK;
     if (!trainer) SKY_TRY(sky_weights_open(&file, weights));
-    for (int view = 0; view < count && status == SKY_OK; view++) {
-        struct sky_embedder *embedder = &embedders[view];
-        const struct sky_executor *executor = trainer ? sky_trainer_executor(trainer) : NULL;
-        status = sky_embedder_open(embedder, config, trainer ? sky_trainer_model(trainer) : NULL, executor, config->train.ema > 0, view);
-        if (status != SKY_OK || trainer) continue;
-        const bool averaged = config->train.ema > 0 && sky_safetensors_text(&file, "format");
-        status = sky_parameters_read(&embedder->model, &embedder->executor, &file, SKY_ARENA_PARAMS, "");
-        if (status == SKY_OK && averaged) status = sky_parameters_overlay(&embedder->model, &embedder->executor, &file, "ema/");
-        if (status == SKY_OK) status = sky_embedder_refresh(embedder);
+    for (int view = 0; view < SKY_VIEW_COUNT && status == SKY_OK; view++) {
+        const char *trunk = sky_trunk_name(config, view);
+        if (!is_scored(config, view)) continue;
+        for (int other = 0; other < view && trunk && !by_view[view]; other++)
+            if (by_view[other] && strcmp(sky_trunk_name(config, other), trunk) == 0) by_view[view] = by_view[other];
+        if (by_view[view]) continue;
+        by_view[view] = &embedders[view];
+        status = open_embedder(&embedders[view], config, trainer, &file, view);
     }
     sky_safetensors_close(&file);
     return status;
@@ -124,9 +145,8 @@ static sky_status evaluate(const struct sky_config *config, struct sky_comm *com
     memset(trees, 0, sizeof trees);
     memset(out, 0, sizeof *out);
     sky_status status = open_trees(trees, config, &count);
-    if (status == SKY_OK) status = open_embedders(embedders, config, trainer, weights);
+    if (status == SKY_OK) status = open_embedders(embedders, options.embedders, config, trainer, weights);
     status = sky_comm_settle(comm, status, "opening the test images and the model");
-    for (int view = 0; view < SKY_VIEW_COUNT; view++) options.embedders[view] = &embedders[config->model.share_views ? 0 : view];
     if (retrievals && status == SKY_OK) sky_json_begin_array(&lists, NULL);
     for (int i = 0; i < count && status == SKY_OK; i++) {
         options.retrievals = retrievals && i == 0 ? &lists : NULL; /* the first height's: pictures of the same places */

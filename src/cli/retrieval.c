@@ -7,10 +7,11 @@
 
 #include <stdlib.h>
 
-sky_status sky_open_encoder(const struct sky_args *args, bool gallery, int64_t batch, struct sky_encoder **out)
+sky_status sky_open_encoder(const struct sky_args *args, int view, int64_t batch, struct sky_encoder **out)
 {
     const char *weights = sky_args_text(args, "weights"), **overrides = NULL;
-    struct sky_encoder_options options = {.experiment = sky_args_text(args, "experiment"), .gallery = gallery, .batch = batch};
+    struct sky_encoder_options options = {.experiment = sky_args_text(args, "experiment"), .batch = batch};
+    options.gallery = view == SKY_VIEW_SATELLITE, options.ground = view == SKY_VIEW_STREET || view == SKY_VIEW_GOOGLE;
     if (!weights) {
         sky_fail(SKY_USAGE, args->path, "--weights is missing");
         return sky_hint("give a checkpoint or best.safetensors of a run: --weights runs/NAME/best.safetensors");

@@ -176,8 +176,8 @@ static sky_status check_pack(const struct sky_config *config, const struct sky_t
     struct sky_pack *pack = NULL;
     if (!config->data.pack) return SKY_OK;
     sky_status status = sky_pack_open(&pack, config->data.pack);
-    for (int view = 0; view < SKY_VIEW_COUNT && status == SKY_OK; view++)
-        status = sky_pack_check(pack, &set->views[view], set->root, (int)config->data.image_size, (enum sky_exif)config->data.exif);
+    for (int v = 0; v < set->active.count && status == SKY_OK; v++)
+        status = sky_pack_check(pack, &set->views[set->active.list[v]], set->root, (int)config->data.image_size, (enum sky_exif)config->data.exif);
     sky_pack_close(pack);
     return status;
 }
@@ -193,8 +193,12 @@ static sky_status describe_data(const struct sky_config *config, int64_t *classe
     if (status == SKY_OK) {
         const int64_t steps = sky_sampler_steps_per_epoch(sampler);
         *classes = set.class_count;
-        sky_text_format(out, "data               %s: %lld classes, %lld satellite and %lld drone images\n", set.root, (long long)set.class_count,
-                        (long long)set.views[SKY_VIEW_SATELLITE].count, (long long)set.views[SKY_VIEW_DRONE].count);
+        sky_text_format(out, "data               %s: %lld classes, ", set.root, (long long)set.class_count);
+        for (int v = 0; v < set.active.count; v++) {
+            const int view = set.active.list[v];
+            sky_text_format(out, "%s%lld %s", !v ? "" : v + 1 < set.active.count ? ", " : " and ", (long long)set.views[view].count, sky_view_name(view));
+        }
+        sky_text_append(out, " images\n");
         status = check_pack(config, &set);
         sky_text_format(out, "steps              %lld epochs x %lld = %lld\n", (long long)config->train.epochs, (long long)steps, (long long)(steps * config->train.epochs));
     }

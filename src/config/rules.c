@@ -26,6 +26,52 @@ static void check_kl_sampler(const struct sky_config *c, struct sky_text *proble
         sky_text_append(problem, "compares the two views of one place, but data.sampler = unpaired gives different places; set kl = 0 or sampler = paired");
 }
 
+/* "satellite, street" */
+static void append_views(const struct sky_config *c, struct sky_text *out)
+{
+    for (int i = 0; i < c->data.views.count; i++) sky_text_format(out, "%s%s", i ? ", " : "", sky_view_name(c->data.views.list[i]));
+}
+
+static bool has_pair(const struct sky_config *c)
+{
+    return sky_views_index(&c->data.views, SKY_VIEW_SATELLITE) >= 0 && sky_views_index(&c->data.views, SKY_VIEW_DRONE) >= 0;
+}
+
+static void check_kl_views(const struct sky_config *c, struct sky_text *problem)
+{
+    if (c->loss.kl == 0 || has_pair(c)) return;
+    sky_text_append(problem, "is between drone and satellite, but data.views = ");
+    append_views(c, problem);
+    sky_text_append(problem, "; set kl = 0");
+}
+
+static void check_pair_views(const struct sky_config *c, struct sky_text *problem)
+{
+    for (int i = 0; i < SKY_PAIR_LOSS_COUNT && !has_pair(c); i++) {
+        if (sky_pair_loss_weight(c, i) == 0) continue;
+        sky_text_append(problem, "= ");
+        append_views(c, problem);
+        sky_text_format(problem, " leaves loss.%s nothing to compare: it is between drone and satellite", sky_pair_loss_name(i));
+        return;
+    }
+}
+
+/* Scores want a trunk for each view that asks or is asked. */
+static void check_direction(const struct sky_config *c, struct sky_text *problem)
+{
+    for (int d = 0; d < SKY_SINGLE_DIRECTIONS; d++) {
+        const int sides[2] = {sky_direction_query(d), sky_direction_gallery(d)};
+        for (int s = 0; s < 2 && sky_direction_has(c->eval.direction, d); s++) {
+            if (sky_trunk_name(c, sides[s])) continue;
+            sky_text_format(problem, "= %s scores %s images, which no trunk sees with data.views = ", sky_direction_name(c->eval.direction), sky_view_name(sides[s]));
+            append_views(c, problem);
+            if (c->model.share_views || sides[s] > SKY_VIEW_DRONE) return;
+            sky_text_append(problem, " and model.share_views = no");
+            return;
+        }
+    }
+}
+
 static void check_pair_sampler(const struct sky_config *c, struct sky_text *problem)
 {
     for (int i = 0; i < SKY_PAIR_LOSS_COUNT && c->data.sampler == SKY_SAMPLER_UNPAIRED; i++) {
@@ -144,6 +190,9 @@ const struct sky_config_rule sky_config_rules[] = {
     {{"experiment.name"}, check_name},
     {{"data.image_size"}, check_image_size},
     {{"loss.kl", "data.sampler"}, check_kl_sampler},
+    {{"loss.kl", "data.views"}, check_kl_views},
+    {{"data.views", "loss.contrastive", "loss.triplet", "loss.soft_margin", "loss.info_nce"}, check_pair_views},
+    {{"eval.direction", "data.views", "model.share_views"}, check_direction},
     {{"data.sampler", "loss.contrastive", "loss.triplet", "loss.soft_margin", "loss.info_nce"}, check_pair_sampler},
     {{"loss.ce", "loss.kl", "loss.contrastive", "loss.triplet", "loss.soft_margin", "loss.info_nce"}, check_some_loss},
     {{"model.blocks", "model.partition"}, check_msba},

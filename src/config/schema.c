@@ -9,6 +9,7 @@
 
 /* In the order of the enums in skygem/config.h. */
 static const char *const data_formats[] = {"university1652", "sues200", "denseuav", NULL};
+static const char *const views[] = {"satellite", "drone", "street", "google", NULL};
 static const char *const samplers[] = {"paired", "unpaired", NULL};
 static const char *const bad_image_policies[] = {"fail", "skip", NULL};
 static const char *const exif_policies[] = {"ignore", "apply", NULL};
@@ -23,7 +24,7 @@ static const char *const pair_features[] = {"part", "joint", NULL};
 static const char *const reductions[] = {"sum", "mean", NULL};
 static const char *const schedules[] = {"step", "multistep", "cosine", "constant", NULL};
 static const char *const nonfinite_policies[] = {"stop", "skip", NULL};
-static const char *const directions[] = {"drone2satellite", "satellite2drone", "both", NULL};
+static const char *const directions[] = {"drone2satellite", "satellite2drone", "street2satellite", "satellite2street", "both", "all", NULL};
 static const char *const protocols[] = {"full", "no-distractors", NULL};
 static const char *const weathers[] = {"none", "fog", "rain", "snow", "fog+rain", "fog+snow", "rain+snow", "dark", "over-exposure", "wind", NULL};
 static const char *const shift_fills[] = {"black", "mirror", NULL};
@@ -67,8 +68,11 @@ const struct sky_key sky_schema[] = {
      .doc = "how the folder is laid out: University-1652, SUES-200 (a flight height in data.height), DenseUAV (with geo-tags)"},
     {AT(data, height), SKY_KEY_INT, "0", "m", RANGE(0, 10000), .doc = "SUES-200: the flight height to train on and to score; 0 = scores of every height, one after the other"},
     {AT(data, image_size), SKY_KEY_INT, "256", "pixels", RANGE(32, 2048), HASHED, .doc = "side of the square network input; a multiple of 16"},
+    {"data", "views", offsetof(struct sky_config, data.views.list), SKY_KEY_CHOICES, "satellite, drone", "", .choices = views,
+     .count_offset = offsetof(struct sky_config, data.views.count), .limit = SKY_VIEW_COUNT, .is_set = true, HASHED,
+     .doc = "the views to train on, an image of each a place and step; street and google, which look from the ground, share a trunk of their own"},
     {AT(data, sampler), SKY_KEY_CHOICE, "paired", "", .choices = samplers, HASHED,
-     .doc = "paired: each place gives both views; unpaired: each view is shuffled by itself"},
+     .doc = "paired: each place gives all views; unpaired: each view is shuffled by itself"},
     {AT(data, samples_per_class), SKY_KEY_INT, "1", "", RANGE(1, 1000), HASHED, .doc = "times each place comes in an epoch"},
     {AT(data, workers), SKY_KEY_INT, "0", "threads", RANGE(0, 1024), .doc = "threads that decode and augment images; 0 = one a core"},
     {AT(data, pack), SKY_KEY_PATH, "none", "", .doc = "decoded cache of the data set, made by skygem data pack"},
@@ -82,7 +86,7 @@ const struct sky_key sky_schema[] = {
     {AT(augment, flip), SKY_KEY_NUMBER, "0.5", "probability", RANGE(0, 1), HASHED, .doc = "mirror image"},
     {AT(augment, satellite_rotation), SKY_KEY_NUMBER, "90", "degrees", RANGE(0, 180), HASHED, .doc = "satellite images turn by up to this, both ways"},
     {AT(augment, drone_rotation), SKY_KEY_NUMBER, "0", "degrees", RANGE(0, 180), HASHED, .doc = "drone images turn by up to this, both ways"},
-    {AT(augment, erasing), SKY_KEY_NUMBER, "0", "probability", RANGE(0, 1), HASHED, .doc = "a random rectangle of the drone image is erased"},
+    {AT(augment, erasing), SKY_KEY_NUMBER, "0", "probability", RANGE(0, 1), HASHED, .doc = "a random rectangle of every image but the satellite's is erased"},
     {AT(augment, brightness), SKY_KEY_NUMBER, "0", "factor", RANGE(0, 1), HASHED, .doc = "jitter between 1 - x and 1 + x"},
     {AT(augment, contrast), SKY_KEY_NUMBER, "0", "factor", RANGE(0, 1), HASHED, .doc = "jitter between 1 - x and 1 + x"},
     {AT(augment, saturation), SKY_KEY_NUMBER, "0", "factor", RANGE(0, 1), HASHED, .doc = "jitter between 1 - x and 1 + x"},
@@ -108,10 +112,10 @@ const struct sky_key sky_schema[] = {
      .doc = "one more head on the max-pooled maps of these layers"},
     {AT(model, embedding), SKY_KEY_INT, "512", "", RANGE(1, 8192), HASHED, .doc = "length of each head's feature"},
     {AT(model, dropout), SKY_KEY_NUMBER, "0.75", "probability", BELOW(0, 1), HASHED, .doc = "of a feature before the classifier"},
-    {AT(model, share_views), SKY_KEY_BOOL, "yes", "", HASHED, .doc = "one trunk for both views, or one each"},
+    {AT(model, share_views), SKY_KEY_BOOL, "yes", "", HASHED, .doc = "one trunk for satellite and drone, or one each"},
 
     {AT(loss, ce), SKY_KEY_NUMBER, "1", "weight", RANGE(0, 1000), HASHED, .doc = "cross entropy over the places"},
-    {AT(loss, kl), SKY_KEY_NUMBER, "1", "weight", RANGE(0, 1000), HASHED, .doc = "divergence between the two views' predictions; needs paired samples"},
+    {AT(loss, kl), SKY_KEY_NUMBER, "1", "weight", RANGE(0, 1000), HASHED, .doc = "divergence between the predictions of drone and satellite; needs paired samples"},
     {AT(loss, kl_direction), SKY_KEY_CHOICE, "drone||satellite", "", .choices = kl_directions, HASHED,
      .doc = "the first named view gives the target; symmetric is the sum of both"},
     {AT(loss, kl_detach), SKY_KEY_BOOL, "no", "", HASHED, .doc = "no gradient into the target"},
@@ -119,7 +123,7 @@ const struct sky_key sky_schema[] = {
     {AT(loss, reduction), SKY_KEY_CHOICE, "sum", "", .choices = reductions, HASHED, .doc = "over the heads"},
     {AT(loss, label_smoothing), SKY_KEY_NUMBER, "0", "", BELOW(0, 1), HASHED, .doc = "share of the target spread over all places"},
     {AT(loss, contrastive), SKY_KEY_NUMBER, "0", "weight", RANGE(0, 1000), HASHED,
-     .doc = "contrastive loss: features of one place draw together, others keep a distance; needs paired samples, as the three below"},
+     .doc = "contrastive loss: drone and satellite features of one place draw together, others keep a distance; needs paired samples, as the three below"},
     {AT(loss, contrastive_margin), SKY_KEY_NUMBER, "0.7", "distance", ABOVE(0, 2), HASHED, .doc = "that distance, between unit vectors"},
     {AT(loss, triplet), SKY_KEY_NUMBER, "0", "weight", RANGE(0, 1000), HASHED, .doc = "triplet loss on the farthest of the same place and the nearest of others in the batch"},
     {AT(loss, triplet_margin), SKY_KEY_NUMBER, "0.3", "distance", RANGE(0, 2), HASHED, .doc = "by how much the second is to be farther away"},
@@ -149,7 +153,7 @@ const struct sky_key sky_schema[] = {
     {AT(schedule, warmup_epochs), SKY_KEY_NUMBER, "0", "epochs", RANGE(0, 1000000), HASHED, .doc = "the learning rate rises linearly over so many; 0 = off"},
 
     {AT(train, epochs), SKY_KEY_INT, "120", "epochs", RANGE(1, 1000000), HASHED, .doc = "length of the training"},
-    {AT(train, batch_size), SKY_KEY_INT, "8", "places", RANGE(2, 65536), HASHED, .doc = "places in a step, two images each; batch norm needs at least 2"},
+    {AT(train, batch_size), SKY_KEY_INT, "8", "places", RANGE(2, 65536), HASHED, .doc = "places in a step, an image of each view; batch norm needs at least 2"},
     {AT(train, accumulate), SKY_KEY_INT, "1", "steps", RANGE(1, 65536), HASHED, .doc = "gradients of so many batches are added up for one update"},
     {AT(train, precision), SKY_KEY_CHOICE, "fp32", "", .choices = precisions, HASHED,
      .doc = "of maps and convolutions; tf32, bf16 and fp16 need the CUDA back end (weights, statistics, losses and update stay fp32)"},
@@ -163,7 +167,8 @@ const struct sky_key sky_schema[] = {
     {AT(eval, batch_size), SKY_KEY_INT, "32", "images", RANGE(1, 65536), .doc = "images at a time"},
     {AT(eval, precision), SKY_KEY_CHOICE, "fp32", "", .choices = precisions, .doc = "of the evaluation: fp32 gives the same features on every back end, the others are faster on CUDA"},
     {AT(eval, flip), SKY_KEY_BOOL, "yes", "", .doc = "features are the sum over image and mirror image; both scores are reported"},
-    {AT(eval, direction), SKY_KEY_CHOICE, "both", "", .choices = directions, .doc = "which view asks"},
+    {AT(eval, direction), SKY_KEY_CHOICE, "both", "", .choices = directions,
+     .doc = "which view asks: both is drone and satellite, all is street and satellite too"},
     {"eval", "protocol", offsetof(struct sky_config, eval.protocols), SKY_KEY_CHOICES, "full, no-distractors", "", .choices = protocols,
      .count_offset = offsetof(struct sky_config, eval.protocol_count), .limit = 2, .doc = "rank the whole gallery, or only places that some query has"},
     {AT(eval, multi_query), SKY_KEY_INTS, "none", "images", RANGE(2, 1000000), .count_offset = offsetof(struct sky_config, eval.multi_query_count), .limit = SKY_MAX_LIST,
@@ -227,8 +232,41 @@ double sky_pair_loss_weight(const struct sky_config *config, int loss)
     return loss >= 0 && loss < SKY_PAIR_LOSS_COUNT ? weights[loss] : 0;
 }
 
-const char *sky_view_name(int view)
+const char *sky_view_name(int view) { return view >= 0 && view < SKY_VIEW_COUNT ? views[view] : "unknown"; }
+
+int sky_views_index(const struct sky_views *list, int view)
 {
-    static const char *const names[SKY_VIEW_COUNT] = {"satellite", "drone"};
-    return view >= 0 && view < SKY_VIEW_COUNT ? names[view] : "unknown";
+    for (int i = 0; i < list->count; i++)
+        if (list->list[i] == view) return i;
+    return -1;
+}
+
+const char *sky_direction_name(int direction) { return direction >= 0 && direction < SKY_DIRECTION_COUNT ? directions[direction] : "unknown"; }
+
+bool sky_direction_has(int direction, int single)
+{
+    return direction == single || direction == SKY_DIRECTION_ALL ||
+           (direction == SKY_DIRECTION_BOTH && (single == SKY_DIRECTION_DRONE_TO_SATELLITE || single == SKY_DIRECTION_SATELLITE_TO_DRONE));
+}
+
+int sky_direction_query(int single)
+{
+    static const int asks[SKY_SINGLE_DIRECTIONS] = {SKY_VIEW_DRONE, SKY_VIEW_SATELLITE, SKY_VIEW_STREET, SKY_VIEW_SATELLITE};
+    return asks[single];
+}
+
+int sky_direction_gallery(int single)
+{
+    static const int asked[SKY_SINGLE_DIRECTIONS] = {SKY_VIEW_SATELLITE, SKY_VIEW_DRONE, SKY_VIEW_SATELLITE, SKY_VIEW_STREET};
+    return asked[single];
+}
+
+const char *sky_trunk_name(const struct sky_config *config, int view)
+{
+    const struct sky_views *trained = &config->data.views;
+    const bool here = sky_views_index(trained, view) >= 0;
+    if (view == SKY_VIEW_STREET || view == SKY_VIEW_GOOGLE)
+        return sky_views_index(trained, SKY_VIEW_STREET) >= 0 || sky_views_index(trained, SKY_VIEW_GOOGLE) >= 0 ? "backbone_ground" : NULL;
+    if (!config->model.share_views) return !here ? NULL : view == SKY_VIEW_SATELLITE ? "backbone_satellite" : "backbone_drone";
+    return sky_views_index(trained, SKY_VIEW_SATELLITE) >= 0 || sky_views_index(trained, SKY_VIEW_DRONE) >= 0 ? "backbone" : NULL;
 }

@@ -34,6 +34,7 @@ struct sky_key {
     const char *const *choices; /* NULL at the end */
     size_t count_offset;        /* lists: of their int count */
     int limit;                  /* lists: the most items */
+    bool is_set;                /* choices: kept in their own order, whatever the file's */
     bool in_hash;               /* changes the numbers of a run */
     const char *doc;            /* one line */
 };

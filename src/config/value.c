@@ -48,6 +48,17 @@ static int find_choice(const struct sky_key *key, const char *text)
     return -1;
 }
 
+/* Cuts the next item off *list (blanks around it dropped); false at the end. An empty item, or one too long, is "". */
+static bool next_item(const char **list, char item[ITEM_LIMIT])
+{
+    if (!*list) return false;
+    const char *start = *list + strspn(*list, " \t"), *end = start + strcspn(start, ",");
+    *list = *end ? end + 1 : NULL;
+    while (end > start && (end[-1] == ' ' || end[-1] == '\t')) end--;
+    snprintf(item, ITEM_LIMIT, "%.*s", end - start < ITEM_LIMIT ? (int)(end - start) : 0, start);
+    return true;
+}
+
 /* ---- in words ---- */
 
 static void append_number(struct sky_text *out, double value)
@@ -100,6 +111,28 @@ void sky_key_allowed(const struct sky_key *key, struct sky_text *out)
     }
 }
 
+/* Names the first item of a list that is no choice, or comes again. Returns what may have been meant by it, or NULL. */
+static const char *blame_item(const struct sky_key *key, const char *text, struct sky_text *problem)
+{
+    char item[ITEM_LIMIT];
+    bool seen[SKY_MAX_LIST] = {false};
+    for (const char *at = text; next_item(&at, item);) {
+        const int choice = find_choice(key, item);
+        if (choice >= 0 && seen[choice]) {
+            sky_text_format(problem, "; %s comes twice", item);
+            return NULL;
+        }
+        if (choice >= 0) {
+            seen[choice] = true;
+            continue;
+        }
+        const int nearest = sky_nearest(item, key->choices, choice_count(key));
+        if (strchr(text, ',')) sky_text_format(problem, "; '%s' is none of them", item);
+        return nearest >= 0 ? key->choices[nearest] : NULL;
+    }
+    return NULL;
+}
+
 /* "'x' is not allowed; allowed: ...", and what may have been meant. Always SKY_OK: the problem is the message. */
 static sky_status refuse(const struct sky_key *key, const char *text, struct sky_text *problem)
 {
@@ -113,6 +146,8 @@ static sky_status refuse(const struct sky_key *key, const char *text, struct sky
         for (char *c = word; *c; c++) *c = (char)tolower((unsigned char)*c);
         for (size_t i = 0; i < sizeof yes / sizeof *yes; i++) meant = !strcmp(word, yes[i]) ? "yes" : !strcmp(word, no[i]) ? "no" : meant;
         if (!meant && (!strcmp(word, "yes") || !strcmp(word, "no"))) meant = word[0] == 'y' ? "yes" : "no";
+    } else if (key->kind == SKY_KEY_CHOICES) {
+        meant = blame_item(key, text, problem);
     } else if (key->choices) {
         const int nearest = sky_nearest(text, key->choices, choice_count(key));
         if (nearest >= 0) meant = key->choices[nearest];
@@ -136,17 +171,6 @@ static bool read_int(const struct sky_key *key, const char *text, int64_t *out)
     int64_t value;
     if (!sky_parse_int(text, &value) || !in_range(key, (double)value)) return false;
     *out = value;
-    return true;
-}
-
-/* Cuts the next item off *list (blanks around it dropped); false at the end. An empty item, or one too long, is "". */
-static bool next_item(const char **list, char item[ITEM_LIMIT])
-{
-    if (!*list) return false;
-    const char *start = *list + strspn(*list, " \t"), *end = start + strcspn(start, ",");
-    *list = *end ? end + 1 : NULL;
-    while (end > start && (end[-1] == ' ' || end[-1] == '\t')) end--;
-    snprintf(item, ITEM_LIMIT, "%.*s", end - start < ITEM_LIMIT ? (int)(end - start) : 0, start);
     return true;
 }
 
@@ -174,6 +198,11 @@ static bool read_choices(struct sky_config *config, const struct sky_key *key, c
             if (values[i] == values[count]) return false;
         }
     }
+    for (int i = 1; key->is_set && i < count; i++)
+        for (int k = i; k > 0 && values[k - 1] > values[k]; k--) {
+            const int later = values[k - 1];
+            values[k - 1] = values[k], values[k] = later;
+        }
     memcpy(field_of(config, key), values, (size_t)count * sizeof *values);
     *count_of(config, key) = count;
     return true;

@@ -73,19 +73,19 @@ static int64_t find_name(char *const *names, int64_t count, const char *name)
     return found ? found - names : -1;
 }
 
-/* A place of the second view that the first does not have has no index: refused, since its images would be lost unseen. */
+/* A place of another view that the first does not have has no index: refused, since its images would be lost unseen. */
 static sky_status foreign_class(const struct sky_train_set *set, const struct parts *parts, int view, const char *name)
 {
     char where[900];
-    const char *part = parts->train[view];
+    const char *part = parts->train[view], *first = parts->train[set->active.list[0]];
     snprintf(where, sizeof where, "%s/%s/%s", set->root, part, name);
     for (int64_t i = 0; i < set->class_count; i++) {
         if (strcasecmp(set->class_names[i], name)) continue;
-        sky_fail(SKY_DATA, where, "differs only in case from %s in %s", set->class_names[i], parts->train[0]);
-        return sky_hint("give the place's folder one spelling in both views");
+        sky_fail(SKY_DATA, where, "differs only in case from %s in %s", set->class_names[i], first);
+        return sky_hint("give the place's folder one spelling in all views");
     }
-    sky_fail(SKY_DATA, where, "%s has no folder of this name", parts->train[0]);
-    return sky_hint("every place needs a folder in %s and in %s; it may be empty", parts->train[0], parts->train[1]);
+    sky_fail(SKY_DATA, where, "%s has no folder of this name", first);
+    return sky_hint("every place of %s needs a folder in %s too; it may be empty", part, first);
 }
 
 /* Moves a view's scan into the set: images grouped by the set's class index. */
@@ -112,56 +112,74 @@ static sky_status fill_view(struct sky_train_set *set, const struct parts *parts
     return SKY_OK;
 }
 
-static void count_empty(struct sky_train_set *set, const struct sky_layout *layout)
+/* A line a view that lacks places; how many lack any view. */
+static void count_empty(struct sky_train_set *set, const struct parts *parts)
 {
-    const char *example = NULL;
+    int64_t lacking[SKY_VIEW_COUNT] = {0};
+    const char *example[SKY_VIEW_COUNT] = {NULL};
     for (int64_t class = 0; class < set->class_count; class ++) {
         bool empty = false;
-        for (int view = 0; view < SKY_VIEW_COUNT; view++) empty |= set->first[view][class + 1] == set->first[view][class];
-        if (!empty) continue;
-        if (!example) example = set->class_names[class];
-        set->empty_class_count++;
+        for (int v = 0; v < set->active.count; v++) {
+            const int view = set->active.list[v];
+            if (set->first[view][class + 1] > set->first[view][class]) continue;
+            if (lacking[view]++ == 0) example[view] = set->class_names[class];
+            empty = true;
+        }
+        set->empty_class_count += empty;
     }
-    if (example)
-        sky_log(SKY_LOG_WARNING, "%s/%s: %lld of %lld places, %s the first, have no image in some view; they keep their class index and are never drawn",
-                set->root, layout->train, (long long)set->empty_class_count, (long long)set->class_count, example);
+    for (int view = 0; view < SKY_VIEW_COUNT; view++)
+        if (lacking[view])
+            sky_log(SKY_LOG_WARNING, "%s/%s: %lld of %lld places, %s the first, have no image in this view; they keep their class index", set->root,
+                    parts->train[view], (long long)lacking[view], (long long)set->class_count, example[view]);
 }
 
 sky_status sky_train_set_open(struct sky_train_set *set, const char *root)
 {
     const struct sky_layout layout = sky_layout_native();
-    return sky_train_set_open_at(set, root, &layout);
+    const struct sky_views views = {{SKY_VIEW_SATELLITE, SKY_VIEW_DRONE}, 2};
+    return sky_train_set_open_at(set, root, &layout, &views);
 }
 
 sky_status sky_train_set_open_for(struct sky_train_set *set, const struct sky_config *config)
 {
     struct sky_layout layout;
     SKY_TRY(sky_layout_for_training(config, &layout));
-    return sky_train_set_open_at(set, config->data.root, &layout);
+    return sky_train_set_open_at(set, config->data.root, &layout, &config->data.views);
 }
 
-sky_status sky_train_set_open_at(struct sky_train_set *set, const char *root, const struct sky_layout *layout)
+/* "train/satellite, train/drone" */
+static sky_status no_common_place(const struct sky_train_set *set, const struct parts *parts)
+{
+    char list[400] = "";
+    for (int v = 0; v < set->active.count; v++)
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", !v ? "" : v + 1 < set->active.count ? ", " : " and ", parts->train[set->active.list[v]]);
+    sky_fail(SKY_DATA, set->root, "no place has an image in %s%s", set->active.count == 2 ? "both " : "", list);
+    return sky_hint("a place's folder has the same name in every view");
+}
+
+sky_status sky_train_set_open_at(struct sky_train_set *set, const char *root, const struct sky_layout *layout, const struct sky_views *views)
 {
     struct parts parts;
     struct sky_class_scan scans[SKY_VIEW_COUNT] = {0};
-    struct sky_train_set made = {0};
+    struct sky_train_set made = {.active = *views};
     sky_status status = SKY_OK;
     name_parts(layout, &parts);
     SKY_TRY_DONE(sky_scan_root(&made.root, root));
-    for (int view = 0; view < SKY_VIEW_COUNT; view++) {
+    for (int v = 0; v < views->count; v++) {
+        const int view = views->list[v];
         SKY_TRY_DONE(sky_class_scan(&scans[view], made.root, parts.train[view]));
         SKY_TRY_DONE(report_oddities(&scans[view], made.root, parts.train[view]));
     }
-    SKY_TRY_DONE(sky_names_copy(scans[0].classes, scans[0].class_count, &made.class_names, &made.class_count)); /* a view without images failed above */
+    const struct sky_class_scan *first = &scans[views->list[0]]; /* a view without images failed above */
+    SKY_TRY_DONE(sky_names_copy(first->classes, first->class_count, &made.class_names, &made.class_count));
     if (made.class_count > INT32_MAX) {
         status = sky_fail(SKY_DATA, made.root, "%lld places are more than labels can count", (long long)made.class_count);
         goto done;
     }
-    for (int view = 0; view < SKY_VIEW_COUNT; view++) SKY_TRY_DONE(fill_view(&made, &parts, view, &scans[view]));
-    count_empty(&made, layout);
+    for (int v = 0; v < views->count; v++) SKY_TRY_DONE(fill_view(&made, &parts, views->list[v], &scans[views->list[v]]));
+    count_empty(&made, &parts);
     if (made.empty_class_count == made.class_count) {
-        sky_fail(SKY_DATA, made.root, "no place has an image in both %s and %s", parts.train[0], parts.train[1]);
-        status = sky_hint("a place's folder has the same name in every view");
+        status = no_common_place(&made, &parts);
         goto done;
     }
     *set = made;
@@ -223,17 +241,14 @@ sky_status sky_test_set_open_at(struct sky_test_set *set, const char *root, cons
 {
     struct parts parts;
     struct sky_test_set made = {0};
-    const bool from_drone = direction != SKY_DIRECTION_SATELLITE_TO_DRONE, from_satellite = direction != SKY_DIRECTION_DRONE_TO_SATELLITE;
     sky_status status = SKY_OK;
     name_parts(layout, &parts);
     SKY_TRY_DONE(sky_scan_root(&made.root, root));
-    if (from_drone) {
-        SKY_TRY_DONE(open_test_part(&made.query[SKY_VIEW_DRONE], made.root, parts.query[SKY_VIEW_DRONE]));
-        SKY_TRY_DONE(open_test_part(&made.gallery[SKY_VIEW_SATELLITE], made.root, parts.gallery[SKY_VIEW_SATELLITE]));
-    }
-    if (from_satellite) {
-        SKY_TRY_DONE(open_test_part(&made.query[SKY_VIEW_SATELLITE], made.root, parts.query[SKY_VIEW_SATELLITE]));
-        SKY_TRY_DONE(open_test_part(&made.gallery[SKY_VIEW_DRONE], made.root, parts.gallery[SKY_VIEW_DRONE]));
+    for (int d = 0; d < SKY_SINGLE_DIRECTIONS; d++) {
+        const int query = sky_direction_query(d), gallery = sky_direction_gallery(d);
+        if (!sky_direction_has(direction, d)) continue;
+        if (!made.query[query].folder) SKY_TRY_DONE(open_test_part(&made.query[query], made.root, parts.query[query]));
+        if (!made.gallery[gallery].folder) SKY_TRY_DONE(open_test_part(&made.gallery[gallery], made.root, parts.gallery[gallery]));
     }
     *set = made;
     memset(&made, 0, sizeof made);

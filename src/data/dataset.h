@@ -22,9 +22,10 @@ struct sky_train_set {
     char *root;
     int64_t class_count;
     char **class_names; /* [class_count], sorted; an empty class keeps its index */
+    struct sky_views active;        /* those that were opened; the arrays below go by enum sky_view, and the others' rows are zero */
     struct sky_image_set views[SKY_VIEW_COUNT];
     int64_t *first[SKY_VIEW_COUNT]; /* [class_count + 1]: images of class c are first[c] .. first[c + 1] - 1 */
-    int64_t empty_class_count;      /* classes without an image in some view: never sampled, warned of once */
+    int64_t empty_class_count;      /* classes without an image in some active view, warned of once */
 };
 
 struct sky_test_set {
@@ -33,9 +34,9 @@ struct sky_test_set {
 };
 
 /* SKY_DATA: missing folder, no image, test folder names that are no integers, names that differ between views only in case ... */
-sky_status sky_train_set_open(struct sky_train_set *set, const char *root);
-sky_status sky_train_set_open_at(struct sky_train_set *set, const char *root, const struct sky_layout *layout);
-sky_status sky_train_set_open_for(struct sky_train_set *set, const struct sky_config *config); /* as [data] format and height say */
+sky_status sky_train_set_open(struct sky_train_set *set, const char *root); /* satellite and drone, in the native layout */
+sky_status sky_train_set_open_at(struct sky_train_set *set, const char *root, const struct sky_layout *layout, const struct sky_views *views);
+sky_status sky_train_set_open_for(struct sky_train_set *set, const struct sky_config *config); /* as [data] format, height and views say */
 void sky_train_set_close(struct sky_train_set *set);
 
 /* Opens only the folders that `direction` (enum sky_direction) needs. */

@@ -2,7 +2,7 @@
  * Where the data sets that are read keep their images (domain of [data] format). All have one folder a place below one folder a view; they differ in what lies
  * above:
  *
- *   university1652   train/{satellite,drone}                test/{query,gallery}_{satellite,drone}
+ *   university1652   train/{satellite,drone,street,google}  test/{query,gallery}_{satellite,drone,street}
  *   denseuav         the same, several satellite tiles a place, and a file of geo-tags beside them (geo_tags.h)
  *   sues200          Training/HEIGHT/{satellite,drone}      Testing/HEIGHT/{query,gallery}_{satellite,drone}, or train/HEIGHT and test/HEIGHT
  */

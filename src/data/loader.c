@@ -104,7 +104,9 @@ static sky_status make_image(void *context, int worker, int64_t job, int pool_sl
     struct sky_loader *loader = context;
     (void)pool_slot;
     const int64_t step = job / loader->rows, row = job % loader->rows, batch_size = loader->options.batch_size;
-    const int view = (int)(row / batch_size);
+    const struct sky_views *active = &loader->options.set->active;
+    const int64_t v = row / batch_size;
+    const int view = active->list[v];
     struct slot *slot = &loader->slots[step % AHEAD];
     struct scratch *scratch = &loader->scratch[worker];
     struct sky_pick pick;
@@ -113,7 +115,7 @@ static sky_status make_image(void *context, int worker, int64_t job, int pool_sl
     SKY_TRY(step_picks(loader, step, &pick, row));
     SKY_TRY(fetch_or_replace(loader, view, &pick, scratch, &image, &taken, &slot->skipped[row]));
     const struct sky_rng rng =
-        sky_rng_make(loader->options.seed, SKY_RNG_AUGMENT, (uint32_t)(step / loader->steps_per_epoch), (uint32_t)(pick.item * SKY_VIEW_COUNT + view));
+        sky_rng_make(loader->options.seed, SKY_RNG_AUGMENT, (uint32_t)(step / loader->steps_per_epoch), (uint32_t)(pick.item * active->count + v));
     slot->labels[row] = pick.label;
     slot->paths[row] = loader->options.set->views[view].paths[taken];
     return sky_augment_apply(&loader->options.augment[view], rng, &image, &scratch->augment, slot->images + (size_t)row * loader->image_bytes,
@@ -145,15 +147,16 @@ sky_status sky_loader_create(struct sky_loader **out, const struct sky_loader_op
 {
     struct sky_loader *loader = NULL;
     sky_status status = SKY_OK;
-    const int side = options->augment[0].size;
+    const struct sky_views *active = &options->set->active;
+    const int side = options->augment[active->list[0]].size;
     SKY_TRY(sky_alloc(&loader, 1, sizeof *loader, "the loader"));
     pthread_mutex_init(&loader->lock, NULL);
     loader->options = *options;
-    loader->rows = SKY_VIEW_COUNT * options->batch_size;
+    loader->rows = active->count * options->batch_size;
     loader->steps_per_epoch = sky_sampler_steps_per_epoch(options->sampler);
     loader->image_bytes = (size_t)side * (size_t)side * 3;
-    for (int view = 0; options->pack && view < SKY_VIEW_COUNT; view++)
-        SKY_TRY_DONE(sky_pack_check(options->pack, &options->set->views[view], options->set->root, side, options->exif));
+    for (int v = 0; options->pack && v < active->count; v++)
+        SKY_TRY_DONE(sky_pack_check(options->pack, &options->set->views[active->list[v]], options->set->root, side, options->exif));
     SKY_TRY_DONE(allocate(loader));
     SKY_TRY_DONE(sky_pool_create(&loader->pool, options->workers, (int)(AHEAD * loader->rows), options->first_step * loader->rows,
                                  (options->last_step - options->first_step) * loader->rows, make_image, loader));

@@ -15,7 +15,7 @@ struct sky_loader_options {
     const struct sky_train_set *set;
     struct sky_sampler *sampler;
     const struct sky_pack *pack; /* NULL: decode files */
-    struct sky_augment augment[SKY_VIEW_COUNT];
+    struct sky_augment augment[SKY_VIEW_COUNT]; /* by enum sky_view, of the set's active views; all of one size */
     enum sky_exif exif;
     enum sky_bad_image_policy on_bad_image;
     int64_t batch_size;
@@ -24,13 +24,13 @@ struct sky_loader_options {
     int64_t first_step, last_step; /* global steps [first, last): epoch = step / steps_per_epoch */
 };
 
-/* One step's images: rows 0 .. B-1 satellite, B .. 2B-1 drone. Borrowed from the loader until sky_loader_release. */
+/* One step's images: rows v*B .. v*B + B-1 are of the set's active view number v, of V. Borrowed from the loader until sky_loader_release. */
 struct sky_batch {
     int64_t step;                 /* global */
-    uint8_t *images;              /* [2B][S][S][3] */
-    struct sky_rectangle *erased; /* [2B] */
-    int32_t *labels;              /* [2B] */
-    const char **paths;           /* [2B], relative to the root */
+    uint8_t *images;              /* [V*B][S][S][3] */
+    struct sky_rectangle *erased; /* [V*B] */
+    int32_t *labels;              /* [V*B] */
+    const char **paths;           /* [V*B], relative to the root */
     int64_t skipped;              /* images replaced by another of their class under on_bad_image = skip, so far */
     int slot;
 };

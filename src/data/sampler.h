@@ -1,9 +1,9 @@
 /*
  * Which classes and images make up each step: pure functions of (seed, epoch), so any step of any epoch can be made without the ones before it.
  *
- * paired (FSRA, domain.md 3): an epoch is the classes that have an image in every view, each samples_per_class times, shuffled; an item is a class with one
- * random image of each view. unpaired (University-1652 baseline): each view has its own permutation of all classes, so rows of the views are different
- * places. The last partial batch is dropped.
+ * paired (FSRA, domain.md 3): an epoch is the classes that have an image in every active view, each samples_per_class times, shuffled; an item is a class with
+ * one random image of each view. unpaired (University-1652 baseline): each view has its own permutation of the classes it has, so rows of the views are
+ * different places, and an epoch ends with the view that has fewest. The last partial batch is dropped.
  */
 #ifndef SKY_DATA_SAMPLER_H
 #define SKY_DATA_SAMPLER_H
@@ -30,8 +30,8 @@ struct sky_pick {
     int64_t image; /* index into set->views[view] */
     int32_t label;
 };
-/* Fills picks[view * batch_size + row] for one step (0 .. steps_per_epoch - 1) of an epoch. Thread-safe; allocates an epoch's permutation when the epoch
+/* Fills picks[v * batch_size + row], v counting the set's active views, for one step (0 .. steps_per_epoch - 1) of an epoch. Thread-safe; allocates an epoch's permutation when the epoch
  * changes. */
-sky_status sky_sampler_step(struct sky_sampler *sampler, int64_t epoch, int64_t step, struct sky_pick *picks /* [SKY_VIEW_COUNT * batch_size] */);
+sky_status sky_sampler_step(struct sky_sampler *sampler, int64_t epoch, int64_t step, struct sky_pick *picks /* [set->active.count * batch_size] */);
 
 #endif

@@ -42,8 +42,9 @@ static void add_heights(const struct sky_config *config, struct sky_condition *l
     }
 }
 
-int sky_conditions_list(const struct sky_config *config, bool drone_asks, struct sky_condition out[SKY_MAX_CONDITIONS])
+int sky_conditions_list(const struct sky_config *config, enum sky_drone_part drone, struct sky_condition out[SKY_MAX_CONDITIONS])
 {
+    const bool drone_asks = drone == SKY_DRONE_ASKS;
     int count = 0;
     add(out, &count, SKY_CONDITION_PLAIN);
     if (config->eval.rerank) {
@@ -61,14 +62,14 @@ int sky_conditions_list(const struct sky_config *config, bool drone_asks, struct
         c->first_frame = c->last_frame = config->eval.single_frame;
         snprintf(c->detail, sizeof c->detail, "%lld", (long long)config->eval.single_frame);
     }
-    add_heights(config, out, &count);
+    if (drone != SKY_DRONE_ABSENT) add_heights(config, out, &count);
     for (int i = 0; i < config->eval.query_shift_count; i++) {
         struct sky_condition *c = add(out, &count, SKY_CONDITION_SHIFT);
         c->alteration = (struct sky_alteration){.shift = (int)config->eval.query_shift[i], .fill = (enum sky_shift_fill)config->eval.shift_fill};
         snprintf(c->detail, sizeof c->detail, "%lld px, %s", (long long)config->eval.query_shift[i],
                  config->eval.shift_fill == SKY_SHIFT_BLACK ? "black" : "mirror");
     }
-    for (int i = 0; i < config->eval.weather_count; i++) {
+    for (int i = 0; drone != SKY_DRONE_ABSENT && i < config->eval.weather_count; i++) {
         struct sky_condition *c = NULL;
         if (config->eval.weather[i] == SKY_WEATHER_NONE) continue; /* the plain rows */
         c = add(out, &count, SKY_CONDITION_WEATHER);

@@ -34,8 +34,11 @@ enum { SKY_MAX_CONDITIONS = 96 };
 /* "plain", "rerank", "multi_query", "single_frame", "height", "query_shift", "weather" */
 const char *sky_condition_name(enum sky_condition_kind kind);
 
-/* The plain condition first, then those that the experiment asks for and that mean something when the drone asks, or is asked for. Returns how many. */
-int sky_conditions_list(const struct sky_config *config, bool drone_asks, struct sky_condition out[SKY_MAX_CONDITIONS]);
+/* The drone's part in a direction. */
+enum sky_drone_part { SKY_DRONE_ABSENT, SKY_DRONE_ASKS, SKY_DRONE_IS_ASKED };
+
+/* The plain condition first, then those that the experiment asks for and that mean something with the drone in this part. Returns how many. */
+int sky_conditions_list(const struct sky_config *config, enum sky_drone_part drone, struct sky_condition out[SKY_MAX_CONDITIONS]);
 
 /* Conditions that take some of the drone images: which. The others: SKY_INTERNAL. */
 bool sky_condition_picks(enum sky_condition_kind kind);

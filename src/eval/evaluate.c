@@ -196,10 +196,13 @@ static sky_status score(struct task *task, const struct sky_condition *condition
     return SKY_OK;
 }
 
+/* Of a task between drone and satellite. */
 static enum role drone_role(const struct task *task)
 {
     return task->views[QUERY] == SKY_VIEW_DRONE ? QUERY : GALLERY;
 }
+
+static bool has_drone(const struct task *task) { return task->views[QUERY] == SKY_VIEW_DRONE || task->views[GALLERY] == SKY_VIEW_DRONE; }
 
 static sky_status embed_timed(struct task *task, enum role role, const struct sky_condition *condition, struct embedded *out)
 {
@@ -315,7 +318,8 @@ static void add_weather_means(struct sky_evaluation *out, const char *direction,
 static sky_status run_direction(struct task *task)
 {
     struct sky_condition conditions[SKY_MAX_CONDITIONS];
-    const int count = sky_conditions_list(task->options->config, drone_role(task) == QUERY, conditions);
+    const enum sky_drone_part part = !has_drone(task) ? SKY_DRONE_ABSENT : drone_role(task) == QUERY ? SKY_DRONE_ASKS : SKY_DRONE_IS_ASKED;
+    const int count = sky_conditions_list(task->options->config, part, conditions);
     sky_status status = SKY_OK;
     for (int i = 0; i < count; i++) { /* before hours of embedding: are the images there? */
         struct sky_picks picks = {0};
@@ -340,15 +344,9 @@ done:
 
 sky_status sky_evaluate(const struct sky_evaluate_options *options, struct sky_evaluation *out)
 {
-    static const struct {
-        int direction, query_view, gallery_view;
-        const char *name;
-    } directions[] = {{SKY_DIRECTION_DRONE_TO_SATELLITE, SKY_VIEW_DRONE, SKY_VIEW_SATELLITE, "drone2satellite"},
-                      {SKY_DIRECTION_SATELLITE_TO_DRONE, SKY_VIEW_SATELLITE, SKY_VIEW_DRONE, "satellite2drone"}};
-    const int wanted = options->config->eval.direction;
-    for (int d = 0; d < 2; d++) {
-        struct task task = {.options = options, .name = directions[d].name, .views = {directions[d].query_view, directions[d].gallery_view}, .out = out};
-        if (wanted == SKY_DIRECTION_BOTH || wanted == directions[d].direction) SKY_TRY(run_direction(&task));
+    for (int d = 0; d < SKY_SINGLE_DIRECTIONS; d++) {
+        struct task task = {.options = options, .name = sky_direction_name(d), .views = {sky_direction_query(d), sky_direction_gallery(d)}, .out = out};
+        if (sky_direction_has(options->config->eval.direction, d)) SKY_TRY(run_direction(&task));
     }
     return SKY_OK;
 }

@@ -10,10 +10,10 @@
 #include "geo_scores.h"
 #include "metrics.h"
 
-enum { SKY_MAX_RESULTS = 2 * 2 * 2 * SKY_MAX_CONDITIONS }; /* directions x protocols x flip x conditions */
+enum { SKY_MAX_RESULTS = SKY_SINGLE_DIRECTIONS * 2 * 2 * SKY_MAX_CONDITIONS }; /* directions x protocols x flip x conditions */
 
 struct sky_result {
-    const char *direction; /* "drone2satellite", "satellite2drone" */
+    const char *direction; /* sky_direction_name */
     bool flip;             /* the mirror image's features added */
     struct sky_scores scores;
     double chance; /* percent: R@1 of a ranking by dice */
@@ -33,7 +33,7 @@ struct sky_evaluation {
 
 /*
  * Several ranks each embed a share of the images; rank 0 gets all features, scores them and saves, so its digits are those of a run alone. Collective. The others get no results.
- * embedders[view]: both entries may be the same. save_folder (may be NULL): features go there as .npy, .labels.npy and .paths.txt. mat_folder (may be NULL): as
+ * embedders[view]: those of the views that eval.direction names; entries may be the same. save_folder (may be NULL): features go there as .npy, .labels.npy and .paths.txt. mat_folder (may be NULL): as
  * MAT_FOLDER/DIRECTION/pytorch_result.mat, what the references' evaluate_gpu.py reads. Both are the plain condition's, the mirror image's added where eval.flip has it.
  */
 struct sky_evaluate_options {

@@ -10,7 +10,8 @@ struct sky_builder {
     struct sky_graph *graph;
     const struct sky_config *config;
     bool infer;
-    const char *prefix; /* of trunk parameters: "backbone", "backbone_satellite", "backbone_drone" */
+    int views;          /* in the batch that reaches the heads */
+    const char *prefix; /* of trunk parameters: "backbone", "backbone_satellite", "backbone_drone", "backbone_ground" */
     int groups;         /* views in the batch that reaches the trunk */
 };
 

@@ -133,25 +133,32 @@ static sky_status add_reference(struct sky_export *list, const struct sky_safete
 {
     const bool shared = has_trunk(weights, "backbone");
     const char *satellite = shared ? "backbone" : "backbone_satellite", *drone = shared ? "backbone" : "backbone_drone";
+    if (!has_trunk(weights, satellite) || !has_trunk(weights, drone)) {
+        sky_fail(SKY_UNSUPPORTED, weights->path, "has no trunk for satellite images, or none for the drone's: the reference layout wants both");
+        return sky_hint("--layout skygem holds what is there");
+    }
+    const char *street = has_trunk(weights, "backbone_ground") ? "backbone_ground" : satellite; /* not trained on: never asked for */
     SKY_TRY(add_trunk(list, weights, options, satellite, "model_1.model.", true));
-    const char *second = options->views == 2 ? drone : satellite; /* of three, the street view's: never asked for here */
-    SKY_TRY(add_trunk(list, weights, options, second, "model_2.model.", true));
+    SKY_TRY(add_trunk(list, weights, options, options->views == 2 ? drone : street, "model_2.model.", true));
     if (options->views == 3) SKY_TRY(add_trunk(list, weights, options, drone, "model_3.model.", true));
     return add_heads(list, weights);
 }
 
 static sky_status add_all(struct sky_export *list, const struct sky_safetensors *weights, const struct sky_export_options *options)
 {
-    const bool shared = has_trunk(weights, "backbone");
-    if (!shared && !has_trunk(weights, "backbone_satellite")) {
+    static const char *const trunks[] = {"backbone", "backbone_satellite", "backbone_drone", "backbone_ground"};
+    int found = 0;
+    for (size_t t = 0; t < sizeof trunks / sizeof *trunks; t++) found += has_trunk(weights, trunks[t]);
+    if (!found) {
         sky_fail(SKY_FORMAT, weights->path, "holds no trunk under skygem's names");
         return sky_hint("weights of others first become skygem's: skygem weights import FILE -o WEIGHTS.safetensors");
     }
     if (options->layout == SKY_LAYOUT_SKYGEM) return add_own(list, weights);
     if (options->layout == SKY_LAYOUT_REFERENCE) return add_reference(list, weights, options);
-    if (shared) return add_trunk(list, weights, options, "backbone", "", false);
-    sky_fail(SKY_UNSUPPORTED, weights->path, "has a trunk for each view, layout %s holds one", sky_layout_names[options->layout]);
-    return sky_hint("--layout reference holds both");
+    for (size_t t = 0; found == 1 && t < sizeof trunks / sizeof *trunks; t++)
+        if (has_trunk(weights, trunks[t])) return add_trunk(list, weights, options, trunks[t], "", false);
+    sky_fail(SKY_UNSUPPORTED, weights->path, "has %d trunks, layout %s holds one", found, sky_layout_names[options->layout]);
+    return sky_hint("--layout reference holds them all");
 }
 
 sky_status sky_export_make(struct sky_export *list, const struct sky_safetensors *weights, const struct sky_export_options *options)

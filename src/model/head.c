@@ -105,7 +105,7 @@ static sky_value normalise(struct sky_builder *b, const struct head_layer *all, 
     const sky_value beta = head_parameter(b, all, "add_block.1.bias", SKY_INIT_CONSTANT, 0, 0, false, width, 0);
     const sky_value mean = head_parameter(b, all, "add_block.1.running_mean", SKY_INIT_CONSTANT, 0, 0, true, width, 0);
     const sky_value var = head_parameter(b, all, "add_block.1.running_var", SKY_INIT_CONSTANT, 1, 0, true, width, 0);
-    const union sky_attributes bn = {.bn = {.groups = b->infer ? 1 : 2, .epsilon = 1e-5, .momentum = 0.1, .update = true, .across = b->config->distributed.bn_sync}};
+    const union sky_attributes bn = {.bn = {.groups = b->views, .epsilon = 1e-5, .momentum = 0.1, .update = true, .across = b->config->distributed.bn_sync}};
     return sky_graph_out(b->graph, sky_graph_node(b->graph, b->infer ? SKY_OP_HEAD_BN_INFER : SKY_OP_HEAD_BN, SKY_PHASE_FORWARD, "heads.norm", &bn,
                                                   (const sky_value[]){x, gamma, beta, mean, var}, 5), 0);
 }

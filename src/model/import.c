@@ -102,10 +102,10 @@ static const struct sky_file_tensor *find_exact(const struct sky_file_tensor *te
 
 const struct sky_file_tensor *sky_import_find(const struct sky_file_tensor *tensors, int64_t count, const char *name)
 {
-    static const char *const trunks[] = {"backbone_satellite.", "backbone_drone."};
+    static const char *const trunks[] = {"backbone_satellite.", "backbone_drone.", "backbone_ground."};
     char shared[320];
     const struct sky_file_tensor *found = find_exact(tensors, count, name);
-    for (int t = 0; t < 2 && !found; t++) {
+    for (size_t t = 0; t < sizeof trunks / sizeof *trunks && !found; t++) {
         if (strncmp(name, trunks[t], strlen(trunks[t])) != 0) continue;
         snprintf(shared, sizeof shared, "backbone.%s", name + strlen(trunks[t]));
         found = find_exact(tensors, count, shared);
@@ -175,8 +175,16 @@ static bool model_has(const struct sky_model *model, const char *name)
     return false;
 }
 
+/* What the street view has in the file is left out where the model has no trunk for it, and must fit where it has one. */
+static enum sky_key_fate fate_in(const struct sky_key *key, bool ground)
+{
+    if (!ground && key->fate == SKY_KEY_TAKEN && strncmp(key->name, "backbone_ground.", 16) == 0) return SKY_KEY_STREET;
+    return ground && key->fate == SKY_KEY_STREET ? SKY_KEY_UNKNOWN : key->fate;
+}
+
 sky_status sky_import_compare(const struct sky_import *import, const struct sky_model *model, bool trunk_only, struct sky_import_report *report)
 {
+    const bool ground = sky_model_parameter_count(model, "backbone_ground.") > 0;
     memset(report, 0, sizeof *report);
     for (int64_t i = 0; i < sky_model_slice_count(model); i++) {
         const struct sky_slice slice = sky_model_slice(model, i);
@@ -185,17 +193,18 @@ sky_status sky_import_compare(const struct sky_import *import, const struct sky_
     for (int64_t i = 0; i < import->map.count; i++) {
         const struct sky_key *key = &import->map.keys[i];
         const bool trunk = strncmp(key->name, "backbone", 8) == 0;
-        const bool unexpected = key->fate == SKY_KEY_UNKNOWN || (key->fate == SKY_KEY_TAKEN && (trunk || !trunk_only) && !model_has(model, key->name));
-        report->left_out[key->fate]++;
+        const enum sky_key_fate fate = fate_in(key, ground);
+        const bool unexpected = fate == SKY_KEY_UNKNOWN || (fate == SKY_KEY_TAKEN && (trunk || !trunk_only) && !model_has(model, key->name));
+        report->left_out[fate]++;
         if (unexpected) {
             char shape[96], more[128];
             sky_import_print_shape(key->tensor->rank, key->tensor->dim, shape);
             snprintf(more, sizeof more, " %s", shape);
             note(&report->unexpected_names, key->tensor->name, more);
             report->unexpected++;
-        } else if (key->fate == SKY_KEY_TAKEN) {
+        } else if (fate == SKY_KEY_TAKEN) {
             report->taken += trunk_only && !trunk;
-        } else if (key->fate == SKY_KEY_CLASSIFIER) {
+        } else if (fate == SKY_KEY_CLASSIFIER) {
             note(&report->left_out_names, key->tensor->name, "");
         }
     }

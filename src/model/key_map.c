@@ -20,7 +20,7 @@ const char *sky_key_fate_text(enum sky_key_fate fate)
                                                           "counters (num_batches_tracked)",
                                                           "biases before a batch norm (in its running mean now)",
                                                           "the same tensors under the other view's name",
-                                                          "the street view's trunk",
+                                                          "the street view's, which has no place in the model",
                                                           "the optimiser's state",
                                                           "unexpected"};
     return texts[fate];
@@ -95,7 +95,8 @@ static enum sky_key_fate map_head(struct sky_key *key, const char *name)
 static enum sky_key_fate map_own(struct sky_key *key, const char *name)
 {
     if (starts(name, "momentum/") || starts(name, "ema/")) return SKY_KEY_OPTIMIZER;
-    if (starts(name, "backbone.") || starts(name, "backbone_satellite.") || starts(name, "backbone_drone.") || strcmp(name, "gem.p") == 0)
+    if (starts(name, "backbone.") || starts(name, "backbone_satellite.") || starts(name, "backbone_drone.") || starts(name, "backbone_ground.") ||
+        strcmp(name, "gem.p") == 0)
         return keep(key, name);
     return map_head(key, name);
 }
@@ -117,27 +118,30 @@ static bool same_values(const struct sky_file_tensor *a, const struct sky_file_t
     return a->dtype == b->dtype && a->bytes == b->bytes && (!a->bytes || memcmp(a->data, b->data, a->bytes) == 0);
 }
 
-/* Each view has its exponent in the reference, ours is one: the second must be the first's alias. */
+/* Each view has its exponent in the reference, ours is one: the others must be the first's aliases. */
 static enum sky_key_fate map_exponent(const struct sky_key_map *map, int view, struct sky_key *key, const char *name)
 {
     char first[64];
     if (view == 1) return keep(key, "gem.p");
     snprintf(first, sizeof first, "model_1.%.40s", name + strlen("model_1."));
     const struct sky_file_tensor *satellite = find(map, first);
-    return satellite && same_values(satellite, key->tensor) ? SKY_KEY_ALIAS : SKY_KEY_UNKNOWN;
+    const bool street = view == 2 && map->ground;
+    return satellite && same_values(satellite, key->tensor) ? SKY_KEY_ALIAS : street ? SKY_KEY_STREET : SKY_KEY_UNKNOWN;
 }
 
-/* model_1 is the satellite's, model_3 (in a file of two views: model_2) the drone's. */
+/* model_1 is the satellite's, model_3 (in a file of two views: model_2) the drone's, model_2 of three the street's. */
 static enum sky_key_fate map_reference(const struct sky_key_map *map, int drone, struct sky_key *key, const char *name)
 {
     if (!starts(name, "model_")) return map_head(key, name);
     const int view = name[6] - '0';
     if (view < 1 || view > 3 || name[7] != '.') return SKY_KEY_UNKNOWN;
-    if (view != 1 && view != drone) return SKY_KEY_STREET;
+    const bool street = view != 1 && view != drone;
+    if (street && !map->ground) return SKY_KEY_ALIAS;
     const char *inner = name + 8;
     if (!starts(inner, "model.")) return view == 1 ? map_head(key, inner) : SKY_KEY_ALIAS; /* MSBA_net keeps its heads beside the trunk */
     inner += strlen("model.");
     if (strcmp(inner, "gem2.p") == 0) return map_exponent(map, view, key, name);
+    if (street) return map_under(key, "backbone_ground", inner);
     const enum sky_key_fate fate = map_under(key, !map->two_trunks ? "backbone" : view == 1 ? "backbone_satellite" : "backbone_drone", inner);
     return fate == SKY_KEY_TAKEN && view == drone && !map->two_trunks ? SKY_KEY_ALIAS : fate;
 }
@@ -248,6 +252,7 @@ sky_status sky_key_map_make(struct sky_key_map *map, const struct sky_tensor_fil
     SKY_TRY_DONE(choose_layout(map, file->path, layout));
     const int drone = has(map, "model_3.", "") ? 3 : 2;
     map->two_trunks = map->layout == SKY_LAYOUT_REFERENCE ? views_differ(map, drone) : has(map, "backbone_drone.", "");
+    map->ground = map->layout == SKY_LAYOUT_REFERENCE ? drone == 3 && views_differ(map, 2) : has(map, "backbone_ground.", "");
     map->legacy = has(map, "layer0.", "") || has(map, "model_1.model.layer0.", "");
     for (int64_t i = 0; i < map->count; i++) {
         struct sky_key *key = &map->keys[i];

@@ -23,7 +23,7 @@ enum sky_key_fate {
     SKY_KEY_COUNTER,    /* num_batches_tracked */
     SKY_KEY_FOLDED,     /* the bias of a VGG's convolution, which the batch norm behind it takes out again: it goes into the running mean */
     SKY_KEY_ALIAS,      /* the same values under another view's name */
-    SKY_KEY_STREET,     /* the street view's trunk, which drone and satellite do not use */
+    SKY_KEY_STREET,     /* the street view's, which has no place in the model */
     SKY_KEY_OPTIMIZER,  /* momentum, averages */
     SKY_KEY_UNKNOWN,
     SKY_KEY_FATE_COUNT
@@ -42,6 +42,7 @@ struct sky_key_map {
     int64_t count;
     bool module_prefix;   /* every key began with DataParallel's "module." */
     bool two_trunks;      /* satellite and drone have trunks of their own */
+    bool ground;          /* the street view has: model_2 of a checkpoint of three views, unless it equals the satellite's */
     char backbone[32];    /* "resnet50", ... from the blocks that are there; "" when they are no known network's */
     bool squeeze, legacy; /* has SE; of the legacy kind (which our names alone do not tell: see se_layout) */
 };

@@ -30,26 +30,47 @@ static sky_value concat_rows(struct sky_graph *graph, const char *name, sky_valu
     return sky_graph_out(graph, sky_graph_node(graph, SKY_OP_CONCAT, SKY_PHASE_FORWARD, name, &attr, (const sky_value[]){a, b}, 2), 0);
 }
 
-/* One trunk for all rows, or one a view; the maps of two trunks are joined, so the heads see both views either way. */
-static struct sky_maps build_trunks(struct sky_model *model, struct sky_builder *builder, int view)
+/* Which views each trunk sees: views that share one stand beside each other in the order of enum sky_view. */
+static void assign_trunks(struct sky_model *model, const struct sky_config *config)
+{
+    const char *last = NULL;
+    for (int v = 0; v < model->views.count; v++) {
+        const char *name = sky_trunk_name(config, model->views.list[v]);
+        if (!last || strcmp(name, last) != 0) model->trunk_first[model->trunks++] = v;
+        last = name;
+    }
+    model->trunk_first[model->trunks] = model->views.count;
+}
+
+/* A trunk's input is called after the views that it alone sees. */
+static const char *input_name(const char *trunk) { return trunk[strlen("backbone")] ? trunk + strlen("backbone_") : "input"; }
+
+/* The maps of several trunks are joined, in the order of the views, so that the heads see all views either way. */
+static struct sky_maps build_trunks(struct sky_model *model, struct sky_builder *builder)
 {
     const struct sky_config *config = builder->config;
     const struct sky_backbone *backbone = sky_backbone_find(config->model.backbone);
-    static const char *const prefixes[SKY_VIEW_COUNT] = {"backbone_satellite", "backbone_drone"};
-    const bool shared = config->model.share_views;
-    model->trunks = shared || model->mode == SKY_MODEL_INFER ? 1 : SKY_VIEW_COUNT;
-    builder->groups = model->mode == SKY_MODEL_INFER ? 1 : SKY_VIEW_COUNT / model->trunks;
-    struct sky_maps maps[SKY_MAX_TRUNKS];
+    struct sky_maps all = {SKY_NONE, SKY_NONE};
     for (int t = 0; t < model->trunks; t++) {
-        const int trunk_view = model->mode == SKY_MODEL_INFER ? view : t;
-        builder->prefix = shared ? "backbone" : prefixes[trunk_view];
-        const char *input = shared ? "input" : sky_view_name(trunk_view);
-        maps[t] = backbone->build(builder, backbone, prepared_images(model, t, input, model->rows / model->trunks, config->data.image_size, config->debug.record != NULL));
+        builder->prefix = sky_trunk_name(config, model->views.list[model->trunk_first[t]]);
+        builder->groups = model->trunk_first[t + 1] - model->trunk_first[t];
+        const sky_value images = prepared_images(model, t, input_name(builder->prefix), builder->groups * model->places, config->data.image_size, config->debug.record != NULL);
+        const struct sky_maps maps = backbone->build(builder, backbone, images);
+        const bool has_layer3 = maps.layer3 != SKY_NONE;
+        all = t == 0 ? maps
+                     : (struct sky_maps){has_layer3 ? concat_rows(&model->graph, "layer3", all.layer3, maps.layer3) : SKY_NONE,
+                                         concat_rows(&model->graph, "layer4", all.layer4, maps.layer4)};
     }
-    if (model->trunks == 1) return maps[0];
-    const bool has_layer3 = maps[0].layer3 != SKY_NONE;
-    return (struct sky_maps){has_layer3 ? concat_rows(&model->graph, "layer3", maps[0].layer3, maps[1].layer3) : SKY_NONE,
-                             concat_rows(&model->graph, "layer4", maps[0].layer4, maps[1].layer4)};
+    return all;
+}
+
+/* The views that the model is of. */
+static sky_status choose_views(struct sky_model *model, const struct sky_config *config, int view)
+{
+    model->views = model->mode == SKY_MODEL_TRAIN ? config->data.views : (struct sky_views){{view}, 1};
+    if (sky_trunk_name(config, model->views.list[0])) return SKY_OK;
+    sky_fail(SKY_CONFIG, "data.views", "a model that is trained on these views has no trunk for %s images", sky_view_name(view));
+    return sky_hint("such images want a model that was trained on them: [data] views");
 }
 
 /* Single precision's two kinds differ in how matrices are multiplied, not in what is stored. */
@@ -72,9 +93,12 @@ sky_status sky_model_build(struct sky_model *model, const struct sky_config *con
     sky_status status = sky_graph_init(&model->graph, dtype);
     if (status != SKY_OK) goto done;
     if (dtype == SKY_F32) model->graph.map_dtype = map_type_of((enum sky_precision)(mode == SKY_MODEL_TRAIN ? config->train.precision : config->eval.precision));
-    model->mode = mode, model->rows = mode == SKY_MODEL_TRAIN ? SKY_VIEW_COUNT * places : places, model->classes = classes, model->embedding = config->model.embedding;
-    struct sky_builder builder = {.graph = &model->graph, .config = config, .infer = mode == SKY_MODEL_INFER};
-    const struct sky_heads heads = sky_build_heads(&builder, build_trunks(model, &builder, view), classes);
+    model->mode = mode, model->classes = classes, model->embedding = config->model.embedding;
+    SKY_TRY_DONE(choose_views(model, config, view));
+    assign_trunks(model, config);
+    model->places = places, model->rows = model->views.count * places;
+    struct sky_builder builder = {.graph = &model->graph, .config = config, .infer = mode == SKY_MODEL_INFER, .views = model->views.count};
+    const struct sky_heads heads = sky_build_heads(&builder, build_trunks(model, &builder), classes);
     model->features = heads.features, model->logits = heads.logits, model->heads = heads.count;
     model->labels = model->loss_ce = model->loss_kl = model->report = SKY_NONE;
     for (int i = 0; i < SKY_PAIR_LOSS_COUNT; i++) model->loss_pairs[i] = SKY_NONE;

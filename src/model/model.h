@@ -9,23 +9,26 @@
 #include "skygem/config.h"
 
 enum sky_model_mode {
-    SKY_MODEL_TRAIN, /* both views in one batch: rows 0 .. N/2-1 satellite, the rest drone; losses, gradients, update */
+    SKY_MODEL_TRAIN, /* all views in one batch, B images each: rows v*B .. v*B + B-1 are of view number v of [data] views; losses, gradients, update */
     SKY_MODEL_INFER  /* any images to features; BN folded into the convolutions */
 };
 
-#define SKY_MAX_TRUNKS 2
+#define SKY_MAX_TRUNKS 3
 
 struct sky_model {
     struct sky_graph graph;
     enum sky_model_mode mode;
-    int64_t rows;    /* N: images a run, both views together */
+    struct sky_views views; /* V of them, of training; of inference the one whose trunk it has */
+    int64_t places;  /* B: images of a view a run */
+    int64_t rows;    /* N = V*B: images a run, all views together */
     int64_t classes; /* of training; 0 in inference */
     int64_t heads;   /* P: parts, and one more for the global branch (the last head) */
     int64_t embedding;
-    int trunks;      /* 1, or 2 in training with share_views = no (satellite's, drone's) */
-    sky_value images[SKY_MAX_TRUNKS]; /* u8 [N/trunks, S, S, 3] */
-    sky_value erased[SKY_MAX_TRUNKS]; /* i32 [N/trunks, 4]; training only */
-    sky_value prepared[SKY_MAX_TRUNKS]; /* T [N/trunks, S, S, 3]: what the trunk sees; kept for the host when [debug] record is on */
+    int trunks;      /* 1, or in training as many as sky_trunk_name gives the views */
+    int trunk_first[SKY_MAX_TRUNKS + 1]; /* trunk t sees views number trunk_first[t] .. trunk_first[t + 1] - 1, that is n views */
+    sky_value images[SKY_MAX_TRUNKS]; /* u8 [n*B, S, S, 3] */
+    sky_value erased[SKY_MAX_TRUNKS]; /* i32 [n*B, 4]; training only */
+    sky_value prepared[SKY_MAX_TRUNKS]; /* T [n*B, S, S, 3]: what the trunk sees; kept for the host when [debug] record is on */
     sky_value labels;                 /* i32 [N]; training only */
     sky_value logits;                 /* T [P, N, classes]; training only, SKY_NONE without a loss on them (ce = kl = 0) */
     sky_value features;               /* T [P, N, embedding]: BN's output, before dropout */
@@ -35,12 +38,24 @@ struct sky_model {
 };
 
 /*
- * places: images of one view a step (training), or images a run (inference). view (enum sky_view) chooses the trunk in inference when views are not shared. dtype f64 only for the
- * reference back end; in f32, train.precision (eval.precision in inference) says what type the maps have. layout_of: the training model whose parameter and buffer arenas an inference model will share, or NULL. The graph comes planned.
+ * places: images of one view a step (training), or images a run (inference). view (enum sky_view) chooses the trunk in inference; SKY_CONFIG when a training on [data] views has none for it. dtype
+ * f64 only for the reference back end; in f32, train.precision (eval.precision in inference) says what type the maps have. layout_of: the training model whose parameter and buffer arenas an inference model will share, or NULL. The graph comes planned.
  */
 sky_status sky_model_build(struct sky_model *model, const struct sky_config *config, enum sky_model_mode mode, int64_t places, int64_t classes, int view, enum sky_dtype dtype,
                            const struct sky_model *layout_of);
 void sky_model_free(struct sky_model *model);
+
+/* Where the images of view number v go in training: the trunk, and the first of their rows there. */
+static inline int sky_model_trunk_of(const struct sky_model *model, int v)
+{
+    int trunk = 0;
+    while (v >= model->trunk_first[trunk + 1]) trunk++;
+    return trunk;
+}
+static inline int64_t sky_model_trunk_row(const struct sky_model *model, int v)
+{
+    return (v - model->trunk_first[sky_model_trunk_of(model, v)]) * model->places;
+}
 
 /* SKY_CONFIG with the nearest name when the backbone is unknown. */
 sky_status sky_model_check_backbone(const char *name);

@@ -23,7 +23,8 @@ static const char *ce_shape(const struct sky_graph *graph, const struct sky_node
 
 static const char *kl_shape(const struct sky_graph *graph, const struct sky_node *node, struct sky_shape *out)
 {
-    if (node->attr.loss.groups != 2) return "the divergence is between two views";
+    const int groups = node->attr.loss.groups, satellite = node->attr.loss.satellite, drone = node->attr.loss.drone;
+    if (satellite < 0 || drone < 0 || satellite >= groups || drone >= groups || satellite == drone) return "the two views must differ and be among the groups";
     return check(graph, node, 1, out);
 }
 

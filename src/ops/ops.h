@@ -4,7 +4,7 @@
  * attr.bn.across: a group's statistics are over the images of all ranks, in BN_STATS, HEAD_BN and what their gradients subtract (BN_GRAD, HEAD_BN_GRAD, BLOCK_TAIL_GRAD). Such a node runs in two
  * halves with an exchange between them (sky_run.mine and all, backend.h); gradients of gamma and beta stay those of this rank's images. Alone it is the same as without.
  *
- * Letters: N images (both views in one batch: G groups of N/G images, view order satellite, drone), H W map, C channels, K output channels or classes, P heads/parts, D features.
+ * Letters: N images (all views in one batch: G groups of N/G images, in the order of enum sky_view), H W map, C channels, K output channels or classes, P heads/parts, D features.
  * [x] is optional (SKY_NONE). "GRADS" marks outputs in the gradient arena: a run with `accumulate` set adds to them, otherwise overwrites. T is graph->dtype,
  * or graph->map_dtype for tensors of rank 4: maps, and the filters that convolutions read (parameters' copies in SHADOW). Where these are bf16 or f16, arithmetic is f32 all the same, and a
  * result is rounded once, when it is stored; gradients of filters are T of the parameter.
@@ -65,8 +65,8 @@
  * DROPOUT          x, scalars -> y. Element e is kept when its number u >= rate and scaled by 1/(1-rate): u = word e%4 of Philox(seed, DROPOUT, step, attr.dropout.layer, e/4) * 2^-32.
  * LOSS_CE          logits [P,N,K], labels i32 [N], [scalars] -> loss [1], dlogits [P,N,K].  loss = sum_P sum_G mean over the group's rows of CE; label smoothing e: (1-e) CE + e mean_k(-log p_k).
  *                  attr.loss.mean: sum_P becomes mean_P. dlogits = weight * d loss, times scalars.loss_scale where scalars is given; the reported loss is before both. A label outside 0 .. K-1 fails the run (SKY_DATA).
- * LOSS_KL          logits [P,N,K] with G = 2, [scalars] -> loss [1], dlogits.  Per head: T^2/(N/2) sum_n sum_k p (ln p - ln q), p = softmax(logits of the target view / T), q of the other; then as LOSS_CE
- *                  over heads. attr.loss.direction (enum sky_kl_direction: target drone, target satellite, both summed), detach: no gradient into p.
+ * LOSS_KL          logits [P,N,K], [scalars] -> loss [1], dlogits.  Between groups attr.loss.satellite and attr.loss.drone, of M = N/G rows; the others' gradient is 0. Per head:
+ *                  T^2/M sum_n sum_k p (ln p - ln q), p = softmax(logits of the target view / T), q of the other; then as LOSS_CE over heads. attr.loss.direction (enum sky_kl_direction: target drone, target satellite, both summed), detach: no gradient into p.
  * SIMILARITY       x [P,N,D], [t [1]] -> y [P,M,M] ([1,M,M] when attr.pairs.joint), inverse_norm [P,N] of the two views' rows.  M = N/G; y[p,i,j] = exp(t) (1 without t) times the cosine between row i of
  *                  view attr.pairs.first and row j of view attr.pairs.second; joint: the mean over P, which is the cosine of the heads' unit rows laid end to end. A row of zeros has cosine 0.
  * SIMILARITY_GRAD  dy, x, inverse_norm, y, [t] -> dx [P,N,D] (0 in rows of other views and in rows of zeros), [dt GRADS [1]] = sum dy y
@@ -135,7 +135,7 @@ union sky_attributes {
     struct { int pooling; /* enum sky_pooling */ double p; const struct sky_part_table *table; /* owned by the graph */ } part;
     struct { int axis; int64_t first; } concat;
     struct { double rate; uint32_t layer; } dropout;
-    struct { int groups, direction; bool mean, detach; double weight, smoothing, temperature; } loss;
+    struct { int groups, satellite, drone /* groups, of LOSS_KL */, direction; bool mean, detach; double weight, smoothing, temperature; } loss;
     struct { int groups, first, second /* views, of SIMILARITY and its losses */; bool joint, mean, soft; double weight, margin, alpha, smoothing, temperature; } pairs;
     struct { double momentum, clip_norm; bool nesterov; const struct sky_segment *segments; /* owned by the graph */ int64_t segment_count; } sgd;
 };

@@ -74,19 +74,19 @@ static uint32_t add_tensor(uint32_t sum, const struct sky_safetensors *file, boo
     return sky_crc32c(sum, tensor->data, tensor->bytes);
 }
 
-/* Both trunks belong to the model, whichever this encoder has: a gallery's index and its queries must agree. */
+/* All trunks belong to the model, whichever this encoder has: a gallery's index and its queries must agree. */
 static sky_status name_model(struct sky_encoder *encoder, const struct sky_safetensors *file)
 {
-    static const char *const trunks[SKY_VIEW_COUNT] = {"backbone_satellite.", "backbone_drone."};
+    static const char *const trunks[] = {"backbone", "backbone_satellite", "backbone_drone", "backbone_ground"};
     const bool averaged = encoder->config.train.ema > 0;
     uint32_t parameters = 0, settings = 0;
     for (int64_t i = 0; i < sky_model_slice_count(&encoder->embedder.model); i++) {
         const struct sky_slice slice = sky_model_slice(&encoder->embedder.model, i);
-        const char *rest = strncmp(slice.name, "backbone_", 9) == 0 ? strchr(slice.name, '.') : NULL;
+        const char *rest = strncmp(slice.name, "backbone", 8) == 0 ? strchr(slice.name, '.') : NULL;
         if (!rest) parameters = add_tensor(parameters, file, averaged, slice.name);
-        for (int view = 0; rest && view < SKY_VIEW_COUNT; view++) {
+        for (size_t t = 0; rest && t < sizeof trunks / sizeof *trunks; t++) {
             char name[320];
-            snprintf(name, sizeof name, "%s%s", trunks[view], rest + 1);
+            snprintf(name, sizeof name, "%s%s", trunks[t], rest);
             parameters = add_tensor(parameters, file, averaged, name);
         }
     }
@@ -101,7 +101,8 @@ static sky_status open_encoder(struct sky_encoder *encoder, const char *weights,
     sky_status status = SKY_OK;
     SKY_TRY(sky_weights_open(&file, weights));
     SKY_TRY_DONE(read_experiment(&encoder->config, &file, name, text, options));
-    SKY_TRY_DONE(sky_embedder_open(&encoder->embedder, &encoder->config, NULL, NULL, false, options->gallery ? SKY_VIEW_SATELLITE : SKY_VIEW_DRONE));
+    const int view = options->ground ? SKY_VIEW_STREET : options->gallery ? SKY_VIEW_SATELLITE : SKY_VIEW_DRONE;
+    SKY_TRY_DONE(sky_embedder_open(&encoder->embedder, &encoder->config, NULL, NULL, false, view));
     SKY_TRY_DONE(read_parameters(encoder, &file));
     SKY_TRY_DONE(name_model(encoder, &file));
     const size_t side = (size_t)encoder->config.data.image_size;

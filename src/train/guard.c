@@ -5,6 +5,7 @@
 #include "trainer_state.h"
 
 #include "base/memory.h"
+#include "base/str.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -64,7 +65,10 @@ sky_status sky_trainer_blame(struct sky_trainer *trainer, const struct sky_batch
     if (found.element < 0) SKY_TRY(look_at_activations(trainer, &found));
     for (int64_t p = graph->parameter_count - 1; p >= 0; p--)
         SKY_TRY(look(trainer, graph->tensors[parameters[p].value].gradient, "the gradient of ", graph->tensors[parameters[p].value].name, &found));
-    sky_fail(SKY_NUMERIC, "training", "step %lld: %s%s is not finite (element %lld); first images: %s, %s", (long long)sky_trainer_next_step(trainer), found.kind, found.name, (long long)found.element,
-             batch->paths[0], batch->paths[trainer->model.rows * trainer->config->train.accumulate / 2]);
+    struct sky_text first = {0};
+    for (int v = 0; v < trainer->model.views.count; v++) sky_text_format(&first, "%s%s", v ? ", " : "", batch->paths[v * trainer->model.places * trainer->config->train.accumulate]);
+    sky_fail(SKY_NUMERIC, "training", "step %lld: %s%s is not finite (element %lld); first images: %s", (long long)sky_trainer_next_step(trainer), found.kind, found.name, (long long)found.element,
+             first.text ? first.text : "");
+    sky_text_free(&first);
     return sky_hint("the parameters are as before this step. Lower [optimizer] lr, set clip_norm, or set [train] on_nonfinite = skip");
 }

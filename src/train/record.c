@@ -42,20 +42,20 @@ sky_status sky_trainer_record_start(struct sky_trainer *trainer)
     return write_parameters(trainer, "init.safetensors", SKY_ARENA_PARAMS);
 }
 
-/* The network's input of one view, NHWC on the device, as [B,3,H,W]. */
-static sky_status add_images(struct sky_trainer *trainer, int view, struct sky_tensor_list *list)
+/* The network's input of view number v, NHWC on the device, as [B,3,H,W]. */
+static sky_status add_images(struct sky_trainer *trainer, int v, struct sky_tensor_list *list)
 {
     const struct sky_model *model = &trainer->model;
-    const int trunk = model->trunks == 1 ? 0 : view;
+    const int trunk = sky_model_trunk_of(model, v);
     const struct sky_tensor *input = &model->graph.tensors[model->prepared[trunk]];
-    const int64_t places = model->rows / SKY_VIEW_COUNT, height = input->dim[1], width = input->dim[2];
+    const int64_t places = model->places, height = input->dim[1], width = input->dim[2];
     float *host = NULL, *out = NULL;
     char name[64];
     SKY_TRY(sky_alloc(&host, (size_t)input->count, sizeof *host, "recorded images"));
     sky_status status = sky_executor_read(&trainer->executor, model->prepared[trunk], host);
-    snprintf(name, sizeof name, "%s.images", sky_view_name(view));
+    snprintf(name, sizeof name, "%s.images", sky_view_name(model->views.list[v]));
     if (status == SKY_OK) status = sky_tensor_list_add(list, name, 4, (const int64_t[]){places, 3, height, width}, &out);
-    const float *first = host + (model->trunks == 1 ? view * places * height * width * 3 : 0);
+    const float *first = host + sky_model_trunk_row(model, v) * height * width * 3;
     for (int64_t n = 0; status == SKY_OK && n < places; n++)
         for (int64_t i = 0; i < height * width; i++)
             for (int c = 0; c < 3; c++) out[(n * 3 + c) * height * width + i] = first[(n * height * width + i) * 3 + c];
@@ -74,11 +74,12 @@ static sky_status add_number(struct sky_tensor_list *list, const char *name, dou
 static sky_status paths_json(const struct sky_trainer *trainer, const struct sky_batch *batch, struct sky_text *text)
 {
     struct sky_json_writer w = {.out = text};
-    const int64_t places = trainer->model.rows / SKY_VIEW_COUNT;
+    const struct sky_views *views = &trainer->model.views;
+    const int64_t places = trainer->model.places;
     sky_json_begin_object(&w, NULL);
-    for (int view = 0; view < SKY_VIEW_COUNT; view++) {
-        sky_json_begin_array(&w, sky_view_name(view));
-        for (int64_t i = 0; i < places; i++) sky_json_string(&w, NULL, batch->paths[view * places + i]);
+    for (int v = 0; v < views->count; v++) {
+        sky_json_begin_array(&w, sky_view_name(views->list[v]));
+        for (int64_t i = 0; i < places; i++) sky_json_string(&w, NULL, batch->paths[v * places + i]);
         sky_json_end_array(&w);
     }
     sky_json_end_object(&w);
@@ -103,9 +104,9 @@ static sky_status write_step(struct sky_trainer *trainer, const struct sky_batch
     struct sky_text paths = {0}, rates = {0};
     char name[64];
     int64_t *labels = NULL;
-    const int64_t places = trainer->model.rows / SKY_VIEW_COUNT;
+    const int64_t label_count = trainer->config->data.sampler == SKY_SAMPLER_PAIRED ? trainer->model.places : trainer->model.rows; /* paired: the same for each view */
     sky_status status = SKY_OK;
-    for (int view = 0; view < SKY_VIEW_COUNT; view++) SKY_TRY_DONE(add_images(trainer, view, &list));
+    for (int v = 0; v < trainer->model.views.count; v++) SKY_TRY_DONE(add_images(trainer, v, &list));
     SKY_TRY_DONE(add_number(&list, "loss", report->loss));
     SKY_TRY_DONE(add_number(&list, "loss_ce", report->loss_ce));
     SKY_TRY_DONE(add_number(&list, "loss_kl", report->loss_kl));
@@ -113,13 +114,13 @@ static sky_status write_step(struct sky_trainer *trainer, const struct sky_batch
         snprintf(name, sizeof name, "loss_%s", sky_pair_loss_name(i));
         if (report->has_pairs[i]) SKY_TRY_DONE(add_number(&list, name, report->loss_pairs[i]));
     }
-    SKY_TRY_DONE(sky_alloc(&labels, (size_t)places, sizeof *labels, "recorded labels"));
-    for (int64_t i = 0; i < places; i++) labels[i] = batch->labels[i];
+    SKY_TRY_DONE(sky_alloc(&labels, (size_t)label_count, sizeof *labels, "recorded labels"));
+    for (int64_t i = 0; i < label_count; i++) labels[i] = batch->labels[i];
     SKY_TRY_DONE(sky_grow(&list.tensors, list.count, &list.capacity, sizeof *list.tensors, "tensors to write"));
     SKY_TRY_DONE(paths_json(trainer, batch, &paths));
     SKY_TRY_DONE(rates_json(report, &rates));
     struct sky_file_tensor *tensors = list.tensors;
-    tensors[list.count] = (struct sky_file_tensor){.name = "labels", .dtype = SKY_I64, .rank = 1, .dim = {places}, .data = labels};
+    tensors[list.count] = (struct sky_file_tensor){.name = "labels", .dtype = SKY_I64, .rank = 1, .dim = {label_count}, .data = labels};
     const struct sky_file_text texts[2] = {{"paths", paths.text}, {"lr", rates.text}};
     char *path = NULL;
     snprintf(name, sizeof name, "step_%04lld.safetensors", (long long)report->step);

@@ -38,17 +38,19 @@ static sky_status open_loader(struct sky_trainer *trainer)
     const struct sky_config *config = trainer->config;
     const struct sky_augment common = {.size = (int)config->data.image_size, .pad = (int)config->augment.pad, .crop = config->augment.crop, .flip = config->augment.flip,
                                        .brightness = config->augment.brightness, .contrast = config->augment.contrast, .saturation = config->augment.saturation};
-    struct sky_loader_options options = {.set = &trainer->set, .sampler = trainer->sampler, .pack = trainer->pack, .augment = {common, common},
-                                         .exif = (enum sky_exif)config->data.exif, .on_bad_image = (enum sky_bad_image_policy)config->data.on_bad_image,
+    struct sky_loader_options options = {.set = &trainer->set, .sampler = trainer->sampler, .pack = trainer->pack, .exif = (enum sky_exif)config->data.exif, .on_bad_image = (enum sky_bad_image_policy)config->data.on_bad_image,
                                          .batch_size = config->train.batch_size * config->train.accumulate, .seed = (uint64_t)config->experiment.seed,
                                          .workers = (int)trainer->here.data.workers,
                                          .first_step = trainer->step, .last_step = trainer->step_count};
+    for (int view = 0; view < SKY_VIEW_COUNT; view++) {
+        options.augment[view] = common;
+        options.augment[view].erasing = view == SKY_VIEW_SATELLITE ? 0 : config->augment.erasing;
+    }
     options.augment[SKY_VIEW_SATELLITE].rotation = config->augment.satellite_rotation;
     options.augment[SKY_VIEW_DRONE].rotation = config->augment.drone_rotation;
-    options.augment[SKY_VIEW_DRONE].erasing = config->augment.erasing;
     SKY_TRY(sky_results_open(&trainer->results, &trainer->executor, &trainer->model, config->train.accumulate));
     SKY_TRY(sky_loader_create(&trainer->loader, &options));
-    return sky_feed_open(&trainer->feed, &trainer->executor.device, trainer->loader, SKY_VIEW_COUNT * options.batch_size, (size_t)config->data.image_size * (size_t)config->data.image_size * 3);
+    return sky_feed_open(&trainer->feed, &trainer->executor.device, trainer->loader, trainer->model.views.count * options.batch_size, (size_t)config->data.image_size * (size_t)config->data.image_size * 3);
 }
 
 /* Initial, imported or resumed values, and what else a checkpoint holds: rank 0's, sent to the others. */
@@ -153,24 +155,24 @@ static struct sky_scalars scalars_of(const struct sky_trainer *trainer, int64_t 
     return scalars;
 }
 
-/* The part's places are rows of the batch's satellite half, then of its drone half. */
+/* The part's places are rows of each view's share of the batch. */
 sky_status sky_trainer_copy_in(struct sky_trainer *trainer, int64_t part)
 {
     struct sky_executor *executor = &trainer->executor;
     const struct sky_model *model = &trainer->model;
     const struct sky_scalars scalars = scalars_of(trainer, part);
-    const int64_t places = trainer->config->train.batch_size, all = places * trainer->config->train.accumulate;
-    const size_t image_bytes = model->graph.tensors[model->images[0]].bytes / (size_t)(model->rows / model->trunks);
-    for (int view = 0; view < SKY_VIEW_COUNT; view++) {
-        const int64_t from = view * all + part * places;
-        const int trunk = model->trunks == 1 ? 0 : view;
-        const int64_t to = model->trunks == 1 ? view * places : 0;
+    const int64_t places = model->places, all = places * trainer->config->train.accumulate;
+    for (int v = 0; v < model->views.count; v++) {
+        const int trunk = sky_model_trunk_of(model, v);
+        const int64_t from = v * all + part * places, to = sky_model_trunk_row(model, v);
+        const struct sky_tensor *input = &model->graph.tensors[model->images[trunk]];
+        const size_t image_bytes = input->bytes / (size_t)input->dim[0];
         char *images = sky_executor_pointer(executor, model->images[trunk]);
         char *erased = sky_executor_pointer(executor, model->erased[trunk]);
         char *labels = sky_executor_pointer(executor, model->labels);
         SKY_TRY(sky_feed_copy(&trainer->feed, SKY_FEED_IMAGES, from, places, images + (size_t)to * image_bytes));
         SKY_TRY(sky_feed_copy(&trainer->feed, SKY_FEED_ERASED, from, places, erased + (size_t)to * sizeof(struct sky_rectangle)));
-        SKY_TRY(sky_feed_copy(&trainer->feed, SKY_FEED_LABELS, from, places, labels + (size_t)(view * places) * sizeof(int32_t)));
+        SKY_TRY(sky_feed_copy(&trainer->feed, SKY_FEED_LABELS, from, places, labels + (size_t)(v * places) * sizeof(int32_t)));
     }
     return sky_executor_write(executor, model->graph.scalars, &scalars);
 }

@@ -63,7 +63,13 @@ import_of reference_lpn model.backbone=resnet18 model.partition=lpn model.poolin
 expect_code 0
 expect_out "missing            none"
 expect_out "the same tensors under the other view's name"
-expect_out "the street view's trunk"
+expect_out "the street view's, which has no place in the model"
+street=(model.backbone=resnet18 model.partition=lpn model.pooling=avg model.global_branch=none data.views=satellite,drone,street)
+cp "$golden/reference_lpn.pth" "$work/reference_street.pth"
+golden=$work import_of reference_street "${street[@]}" # its model_2 is a trunk of its own
+expect_code 0
+expect_out "a trunk for street images"
+expect_out "missing            none"
 import_of reference_baseline model.backbone=resnet18 model.partition=none model.global_branch=none model.share_views=no
 expect_code 0
 expect_out "a trunk for each view"
@@ -120,12 +126,13 @@ for ending in pth safetensors; do
     round_trip legacy_se_resnet50_older legacy $ending model.backbone=se_resnet50 model.se_layout=legacy
     round_trip legacy_se_resnet50_older reference $ending model.backbone=se_resnet50 model.se_layout=legacy
     round_trip reference_lpn reference $ending model.backbone=resnet18 model.partition=lpn model.pooling=avg model.global_branch=none
+    round_trip reference_street reference $ending "${street[@]}"
     round_trip reference_baseline reference $ending model.backbone=resnet18 model.partition=none model.global_branch=none model.share_views=no
     round_trip reference_msba reference $ending model.backbone=resnet18 model.partition=msba model.pooling=avg model.part_attention=yes
     round_trip reference_msba skygem $ending model.backbone=resnet18 model.partition=msba model.pooling=avg model.part_attention=yes
 done
 fails_with 4 "no such network in layout legacy" "$program" weights export "$work/torchvision_resnet18.safetensors" -o "$work/no.pth" --layout legacy
-fails_with 4 "a trunk for each view" "$program" weights export "$work/reference_baseline.safetensors" -o "$work/no.pth" --layout torchvision
+fails_with 4 "has 2 trunks" "$program" weights export "$work/reference_baseline.safetensors" -o "$work/no.pth" --layout torchvision
 fails_with 2 "output is missing" "$program" weights export "$work/reference_baseline.safetensors"
 fails_with 1 "skygem weights import" "$program" weights export "$golden/reference_lpn.pth" -o "$work/no.pth"
 

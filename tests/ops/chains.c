@@ -148,7 +148,7 @@ static void add_heads(struct ops_subject *s, sky_value features)
     const int64_t e = ops_int(s, "embedding", 4), k = ops_int(s, "classes", 5);
     const union sky_attributes norm = bn_attributes(s, false), dropout = {.dropout = {.rate = ops_number(s, "rate", 0.5), .layer = 1}};
     const union sky_attributes ce = {.loss = {.groups = norm.bn.groups, .weight = 1, .smoothing = ops_number(s, "smoothing", 0), .mean = ops_int(s, "mean", 0)}};
-    const union sky_attributes kl = {.loss = {.groups = 2, .weight = ops_number(s, "kl", 0.7), .temperature = 1, .direction = SKY_KL_SYMMETRIC}};
+    const union sky_attributes kl = {.loss = {.groups = norm.bn.groups, .drone = 1, .weight = ops_number(s, "kl", 0.7), .temperature = 1, .direction = SKY_KL_SYMMETRIC}};
     const sky_value w1 = ops_parameter(s, "embed_w", OPS_NORMAL, 0, 1 / sqrt((double)d), OPS_DIM(p, e, d)), b1 = ops_parameter(s, "embed_b", OPS_NORMAL, 0, 0.3, OPS_DIM(p, e));
     const sky_value gamma = ops_parameter(s, "head_gamma", OPS_NORMAL, 1, 0.2, OPS_DIM(p, e)), beta = ops_parameter(s, "head_beta", OPS_NORMAL, 0, 0.2, OPS_DIM(p, e));
     const sky_value mean = ops_buffer(s, "head_mean", OPS_NORMAL, 0, 1, OPS_DIM(p, e)), var = ops_buffer(s, "head_var", OPS_UNIFORM, 0.5, 2, OPS_DIM(p, e));
@@ -160,7 +160,7 @@ static void add_heads(struct ops_subject *s, sky_value features)
     value = ops_out(s, ops_node(s, SKY_OP_DROPOUT, &dropout, OPS_IN(value, s->graph.scalars)), 0);
     value = ops_out(s, ops_node(s, SKY_OP_LINEAR, NULL, OPS_IN(value, w2, b2)), 0);
     ops_loss(s, ops_node(s, SKY_OP_LOSS_CE, &ce, OPS_IN(value, labels)), ce.loss.weight);
-    if (norm.bn.groups == 2) ops_loss(s, ops_node(s, SKY_OP_LOSS_KL, &kl, OPS_IN(value)), kl.loss.weight);
+    if (norm.bn.groups > 1) ops_loss(s, ops_node(s, SKY_OP_LOSS_KL, &kl, OPS_IN(value)), kl.loss.weight);
 }
 
 static void heads(struct ops_subject *s)

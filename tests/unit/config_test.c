@@ -52,7 +52,7 @@ static void other_value(const struct sky_key *key, struct sky_text *out)
     case SKY_KEY_PATH: sky_text_append(out, "/data/a b/c;d"); break;
     case SKY_KEY_PARTS: sky_text_append(out, "ring1,square2,ring7"); break;
     case SKY_KEY_INTS: sky_text_append(out, "3, 70, 110"); break;
-    case SKY_KEY_CHOICES: sky_text_append(out, key->choices[1]); break;
+    case SKY_KEY_CHOICES: sky_text_append(out, !strcmp(key->name, "views") ? "satellite, drone, street" : key->choices[1]); break;
     }
 }
 
@@ -208,6 +208,50 @@ static void test_rules(void)
     CHECK(!strstr(sky_error_last()->what, "at least 4")); /* a refused key breaks no rule as well */
 }
 
+/* [data] views: a set in an order of its own, and what the rest of an experiment asks of it. */
+static void test_views(void)
+{
+    static const struct {
+        const char *text;
+        int line;
+        const char *name, *why;
+    } bad[] = {
+        {"[data]\nviews = drone, sattelite\n", 2, "data.views", "'sattelite' is none of them; did you mean satellite?"},
+        {"[data]\nviews = streets\n", 2, "data.views", "did you mean street?"},
+        {"[data]\nviews = drone, street, drone\n", 2, "data.views", "drone comes twice"},
+        {"[data]\nviews = drone, satellite, street, google, drone\n", 2, "data.views", "drone comes twice"},
+        {"[data]\nviews = drone,\n", 2, "data.views", "is none of them"},
+        {"[data]\nviews = satellite, street\n", 2, "loss.kl", "between drone and satellite, but data.views = satellite, street; set kl = 0"},
+        {"[data]\nviews = drone, street\n[loss]\nkl = 0\ntriplet = 1\n", 2, "data.views", "leaves loss.triplet nothing to compare"},
+        {"[data]\nviews = street, google\n[loss]\nkl = 0\n", 2, "eval.direction", "= both scores drone images, which no trunk sees with data.views = street, google"},
+        {"[data]\nviews = satellite\n[loss]\nkl = 0\n[model]\nshare_views = no\n", 2, "eval.direction", "scores drone images, which no trunk sees with data.views = satellite and model.share_views = no"},
+        {"[eval]\ndirection = all\n", 2, "eval.direction", "= all scores street images, which no trunk sees with data.views = satellite, drone"},
+        {"[eval]\ndirection = satellite2streets\n", 2, "eval.direction", "did you mean satellite2street?"},
+    };
+    static const char *const good[] = {
+        "[data]\nviews = google,street,drone,satellite\n[eval]\ndirection = all\n[train]\nepochs=7\n",
+        "[data]\nviews = drone\n[loss]\nkl = 0\n[train]\nepochs=7\n",
+        "[data]\nviews = google, satellite\n[loss]\nkl = 0\n[eval]\ndirection = street2satellite\n[train]\nepochs=7\n",
+        "[data]\nviews = street, satellite\n[loss]\nkl = 0\n[model]\nshare_views = no\n[eval]\ndirection = satellite2street\n[train]\nepochs=7\n",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) check_refused(bad[i].text, bad[i].line, bad[i].name, bad[i].why, NULL);
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) check_accepted(good[i], strlen(good[i]));
+    struct sky_config c = {0};
+    CHECK_OK(read_text(&c, "[data]\nviews = google,street , drone,satellite\n"));
+    CHECK(c.data.views.count == 4);
+    for (int v = 0; v < 4; v++) CHECK(c.data.views.list[v] == v && sky_views_index(&c.data.views, v) == v);
+    CHECK(!strcmp(sky_trunk_name(&c, SKY_VIEW_DRONE), "backbone") && !strcmp(sky_trunk_name(&c, SKY_VIEW_STREET), "backbone_ground"));
+    c.model.share_views = false;
+    CHECK(!strcmp(sky_trunk_name(&c, SKY_VIEW_SATELLITE), "backbone_satellite") && !strcmp(sky_trunk_name(&c, SKY_VIEW_DRONE), "backbone_drone") &&
+          !strcmp(sky_trunk_name(&c, SKY_VIEW_GOOGLE), "backbone_ground"));
+    sky_config_free(&c);
+    for (int d = 0; d < SKY_SINGLE_DIRECTIONS; d++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s2%s", sky_view_name(sky_direction_query(d)), sky_view_name(sky_direction_gallery(d)));
+        CHECK(!strcmp(name, sky_direction_name(d)) && sky_direction_has(SKY_DIRECTION_ALL, d) && sky_direction_has(d, d) && sky_direction_has(SKY_DIRECTION_BOTH, d) == (d < 2));
+    }
+}
+
 static uint32_t hash_with(const char *override)
 {
     struct sky_config c = {0};
@@ -224,7 +268,8 @@ static void test_hash(void)
                                        "train.checkpoint_every=1", "train.epochs=3", "debug.record=/x", "eval.flip=no",     "optimizer.lr=1e-3",
                                        "device.backend=ref", "data.on_bad_image=skip", "train.on_nonfinite=skip"}; /* the last two: a run that was stopped may go on without what stopped it */
     static const char *const different[] = {"experiment.seed=2",   "optimizer.lr=0.0011",   "model.width=0.5", "train.batch_size=9", "augment.flip=0",
-                                            "device.winograd=yes", "model.weights=/a/w.st", "data.exif=apply", "loss.kl_detach=yes", "schedule.kind=cosine"};
+                                            "device.winograd=yes", "model.weights=/a/w.st", "data.exif=apply", "loss.kl_detach=yes", "schedule.kind=cosine",
+                                            "data.views=satellite,drone,street"};
     const uint32_t base = hash_with(NULL);
     for (size_t i = 0; i < sizeof same / sizeof *same; i++) CHECK(hash_with(same[i]) == base);
     for (size_t i = 0; i < sizeof different / sizeof *different; i++) CHECK(hash_with(different[i]) != base);
@@ -280,6 +325,7 @@ int main(void)
     test_every_key();
     test_bad_keys();
     test_rules();
+    test_views();
     test_hash();
     test_help();
     test_locale();

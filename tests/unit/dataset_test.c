@@ -46,7 +46,7 @@ static void test_train(void)
     CHECK(set.class_count == 4 && set.empty_class_count == 2); /* 0840 has no drone image, 0841 no tile */
     CHECK(!strcmp(set.class_names[0], "0839") && !strcmp(set.class_names[2], "0841"));
     CHECK(set.views[SKY_VIEW_SATELLITE].count == 3 && set.views[SKY_VIEW_DRONE].count == 5);
-    CHECK(tree_log.warnings == 3); /* a format, a stray picture, empty classes: once each */
+    CHECK(tree_log.warnings == 4); /* a format, a stray picture, empty classes of either view: once each */
     const int64_t satellite_first[] = {0, 1, 2, 2, 3}, drone_first[] = {0, 3, 3, 4, 5};
     CHECK(!memcmp(set.first[SKY_VIEW_SATELLITE], satellite_first, sizeof satellite_first));
     CHECK(!memcmp(set.first[SKY_VIEW_DRONE], drone_first, sizeof drone_first));
@@ -208,6 +208,69 @@ static void test_sampler(void)
     sky_train_set_close(&set);
 }
 
+/* The same places with street images of all but two, and pictures from the web of two. */
+static void make_more_views(void)
+{
+    for (int place = 0; place < 10; place++) {
+        char name[96];
+        snprintf(name, sizeof name, "places/train/street/%04d/a.jpg", place);
+        if (place != 3 && place != 7) tree_picture(name, 400 + (uint32_t)place);
+        snprintf(name, sizeof name, "places/train/google/%04d/a.jpg", place);
+        if (place == 1 || place == 7) tree_picture(name, 500 + (uint32_t)place);
+        snprintf(name, sizeof name, "places/train/google/%04d", place);
+        if (place != 5) CHECK_OK(sky_folder_make(in_folder(name)));
+    }
+}
+
+/* More views than two, and one: which are opened, which places a paired and an unpaired epoch has, where the rows of each are. */
+static void test_views(void)
+{
+    enum { BATCH = 3, MOST = SKY_VIEW_COUNT * BATCH };
+    const struct sky_layout layout = sky_layout_native();
+    const struct sky_views three = {{SKY_VIEW_SATELLITE, SKY_VIEW_DRONE, SKY_VIEW_STREET}, 3}, last = {{SKY_VIEW_DRONE, SKY_VIEW_GOOGLE}, 2}, one = {{SKY_VIEW_STREET}, 1};
+    struct sky_train_set set = {0};
+    struct sky_sampler *sampler = NULL;
+    struct sky_pick picks[MOST];
+    make_more_views();
+    tree_log_catch();
+    CHECK_OK(sky_train_set_open_at(&set, in_folder("places"), &layout, &three));
+    CHECK(tree_log.warnings == 3 && strstr(tree_log.last, "train/street: 2 of 10 places, 0003 the first"));
+    CHECK(set.active.count == 3 && set.views[SKY_VIEW_STREET].count == 8 && set.views[SKY_VIEW_GOOGLE].count == 0 && !set.first[SKY_VIEW_GOOGLE]);
+    CHECK(set.empty_class_count == 3); /* 3, 5, 7 */
+    CHECK_OK(sky_sampler_create(&sampler, &set, SKY_SAMPLER_PAIRED, 1, BATCH, 11));
+    CHECK(tree_log.warnings == 4 && strstr(tree_log.last, "3 of 10 places lack an image in some view and are never drawn"));
+    CHECK(sky_sampler_steps_per_epoch(sampler) == 2);
+    for (int64_t step = 0; step < 2; step++) {
+        CHECK_OK(sky_sampler_step(sampler, 0, step, picks));
+        for (int row = 0; row < 3 * BATCH; row++) {
+            const int view = row / BATCH;
+            CHECK(picks[row].label == picks[row % BATCH].label && set.views[view].labels[picks[row].image] == picks[row].label);
+        }
+    }
+    sky_sampler_destroy(sampler);
+    CHECK_OK(sky_sampler_create(&sampler, &set, SKY_SAMPLER_UNPAIRED, 1, 4, 11));
+    CHECK(tree_log.warnings == 4 && sky_sampler_steps_per_epoch(sampler) == 2); /* street's 8 places: the fewest */
+    sky_sampler_destroy(sampler);
+    sky_train_set_close(&set);
+
+    CHECK_OK(sky_train_set_open_at(&set, in_folder("places"), &layout, &last)); /* rows of google follow drone's at once */
+    CHECK_OK(sky_sampler_create(&sampler, &set, SKY_SAMPLER_PAIRED, 1, 2, 11));
+    CHECK_OK(sky_sampler_step(sampler, 0, 0, picks));
+    for (int row = 0; row < 2; row++)
+        CHECK((!strcmp(set.class_names[picks[row].label], "0001") || !strcmp(set.class_names[picks[row].label], "0007")) && set.views[SKY_VIEW_GOOGLE].labels[picks[2 + row].image] == picks[row].label &&
+              set.views[SKY_VIEW_DRONE].labels[picks[row].image] == picks[row].label);
+    sky_sampler_destroy(sampler);
+    sky_train_set_close(&set);
+    CHECK_OK(sky_train_set_open_at(&set, in_folder("places"), &layout, &one)); /* its own folders are the places */
+    CHECK(set.class_count == 8 && set.empty_class_count == 0 && !set.views[SKY_VIEW_SATELLITE].folder);
+    sky_train_set_close(&set);
+
+    tree_picture("foreign/train/street/0077/a.jpg", 1); /* beside those of test_wrong_trees */
+    CHECK_FAILS(sky_train_set_open_at(&set, in_folder("apart"), &layout, &three), SKY_DATA, "train/street");
+    CHECK_FAILS(sky_train_set_open_at(&set, in_folder("foreign"), &layout, &(const struct sky_views){{SKY_VIEW_SATELLITE, SKY_VIEW_STREET}, 2}), SKY_DATA, "0077");
+    CHECK(strstr(sky_error_last()->hint, "train/street") && strstr(sky_error_last()->hint, "train/satellite"));
+}
+
 static const struct sky_finding *finding_about(const struct sky_check_report *report, const char *text)
 {
     for (int64_t i = 0; i < report->finding_count; i++)
@@ -283,6 +346,7 @@ int main(void)
     test_wrong_trees();
     test_scan();
     test_sampler();
+    test_views();
     test_check();
     test_stats();
     folder_remove(folder);

@@ -31,7 +31,7 @@ static const struct sky_augment augment = {.size = SIZE, .pad = 2, .crop = true,
 static struct sky_loader_options options_for(const struct sky_train_set *set, struct sky_sampler *sampler)
 {
     return (struct sky_loader_options){
-        .set = set, .sampler = sampler, .augment = {augment, augment}, .batch_size = BATCH, .seed = 3, .workers = 1, .first_step = 0, .last_step = 9};
+        .set = set, .sampler = sampler, .augment = {augment, augment, augment, augment}, .batch_size = BATCH, .seed = 3, .workers = 1, .first_step = 0, .last_step = 9};
 }
 
 /* One number for all that a batch holds. */
@@ -110,6 +110,43 @@ static void test_loader(void)
     CHECK_OK(sky_loader_next(loader, &a));
     sky_loader_destroy(loader);
     sky_loader_destroy(NULL);
+    sky_sampler_destroy(sampler);
+    sky_train_set_close(&set);
+}
+
+/* Rows of the active views follow each other, whichever these are. */
+static void test_views(void)
+{
+    const struct sky_layout layout = sky_layout_native();
+    const struct sky_views views = {{SKY_VIEW_SATELLITE, SKY_VIEW_STREET, SKY_VIEW_GOOGLE}, 3};
+    struct sky_train_set set = {0};
+    struct sky_sampler *sampler = NULL;
+    struct sky_loader *loader = NULL;
+    struct sky_batch batch;
+    make_tree("views");
+    for (uint32_t place = 0; place < PLACES; place++) {
+        char name[128];
+        snprintf(name, sizeof name, "views/train/street/%04u/a.png", place);
+        tree_picture(name, 300 + place);
+        snprintf(name, sizeof name, "views/train/google/%04u/b.png", place);
+        tree_picture(name, 400 + place);
+    }
+    CHECK_OK(sky_train_set_open_at(&set, in_folder("views"), &layout, &views));
+    CHECK_OK(sky_sampler_create(&sampler, &set, SKY_SAMPLER_PAIRED, 1, BATCH, 3));
+    struct sky_loader_options options = options_for(&set, sampler);
+    options.workers = 3, options.last_step = 4;
+    memset(&options.augment[SKY_VIEW_DRONE], 0, sizeof options.augment[SKY_VIEW_DRONE]); /* not asked for */
+    CHECK_OK(sky_loader_create(&loader, &options));
+    for (int64_t step = 0; step < 4; step++) {
+        CHECK_OK(sky_loader_next(loader, &batch));
+        for (int row = 0; row < 3 * BATCH; row++) {
+            char place[64];
+            snprintf(place, sizeof place, "train/%s/%s/", sky_view_name(views.list[row / BATCH]), set.class_names[batch.labels[row]]);
+            CHECK(!strncmp(batch.paths[row], place, strlen(place)) && batch.labels[row] == batch.labels[row % BATCH]);
+        }
+        sky_loader_release(loader, &batch);
+    }
+    sky_loader_destroy(loader);
     sky_sampler_destroy(sampler);
     sky_train_set_close(&set);
 }
@@ -371,6 +408,7 @@ int main(void)
     folder_make();
     make_tree("good");
     test_loader();
+    test_views();
     test_bad_images();
     test_pack();
     test_reader();

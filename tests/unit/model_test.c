@@ -318,6 +318,48 @@ static void test_names(void)
     sky_config_free(&config);
 }
 
+/* Which trunk sees which views, and how many rows it has. */
+static void test_views(void)
+{
+    static const struct {
+        const char *views, *share;
+        int trunks, first[SKY_MAX_TRUNKS + 1]; /* views number first[t] .. first[t + 1] - 1 are trunk t's */
+    } cases[] = {
+        {"data.views=satellite,drone", "model.share_views=yes", 1, {0, 2}},           {"data.views=satellite,drone", "model.share_views=no", 2, {0, 1, 2}},
+        {"data.views=google,drone,satellite", "model.share_views=yes", 2, {0, 2, 3}}, {"data.views=satellite,street,google", "model.share_views=yes", 2, {0, 1, 3}},
+        {"data.views=google,street,drone,satellite", "model.share_views=no", 3, {0, 1, 2, 4}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sky_model model;
+        struct sky_config config = configure(5, cases[i].views, cases[i].share, "loss.kl=0", "model.width=0.125", "eval.direction=drone2satellite");
+        build(&model, &config, SKY_MODEL_TRAIN, 3);
+        CHECK(model.trunks == cases[i].trunks && model.places == 3 && model.rows == 3 * config.data.views.count);
+        for (int v = 0; v < model.views.count; v++) {
+            const int trunk = sky_model_trunk_of(&model, v);
+            CHECK(v >= cases[i].first[trunk] && v < cases[i].first[trunk + 1] && sky_model_trunk_row(&model, v) == 3 * (v - cases[i].first[trunk]));
+        }
+        for (int t = 0; t < model.trunks; t++) CHECK(model.graph.tensors[model.images[t]].dim[0] == 3 * (cases[i].first[t + 1] - cases[i].first[t]));
+        CHECK(model.graph.tensors[model.features].dim[1] == model.rows && model.graph.tensors[model.labels].count == model.rows);
+        sky_model_free(&model);
+        sky_config_free(&config);
+    }
+    struct sky_model model;
+    struct sky_config config = configure(2, "data.views=satellite,drone,street", "model.share_views=no");
+    build(&model, &config, SKY_MODEL_TRAIN, 2);
+    CHECK(sky_model_parameter_count(&model, "backbone_ground.") == 26039024 && sky_model_parameter_count(&model, "backbone") == 3 * 26039024 && model.loss_kl != SKY_NONE);
+    sky_model_free(&model);
+    for (int view = 0; view < SKY_VIEW_COUNT; view++) {
+        static const char *const names[SKY_VIEW_COUNT] = {"backbone_satellite.conv1.weight", "backbone_drone.conv1.weight", "backbone_ground.conv1.weight", "backbone_ground.conv1.weight"};
+        CHECK_OK(sky_model_build(&model, &config, SKY_MODEL_INFER, 2, 0, view, SKY_F32, NULL));
+        CHECK(model.rows == 2 && model.trunks == 1 && find_slice(&model, names[view]).name != NULL);
+        sky_model_free(&model);
+    }
+    sky_config_free(&config);
+    config = configure(0);
+    CHECK_FAILS(sky_model_build(&model, &config, SKY_MODEL_INFER, 2, 0, SKY_VIEW_STREET, SKY_F32, NULL), SKY_CONFIG, "no trunk for street images");
+    sky_config_free(&config);
+}
+
 /*
  * torchvision's vgg16_bn has 14723136 parameters in its features; 4224 of them are biases in front of a batch norm, which this trunk does without. 15.347 GMAC at
  * 224 x 224 are known, convolutions alone.
@@ -464,6 +506,7 @@ int main(void)
     test_parts();
     test_enlarged_maps();
     test_names();
+    test_views();
     test_slice_round_trip();
     test_initial_values();
     test_refusals();

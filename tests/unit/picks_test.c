@@ -69,17 +69,18 @@ static void test_conditions(void)
     static struct sky_condition list[SKY_MAX_CONDITIONS];
     const char *const overrides[] = {"eval.multi_query=3,54", "eval.single_frame=36", "eval.height_groups=3", "eval.query_shift=10,20", "eval.rerank=yes"};
     CHECK_OK(sky_config_read(&config, NULL, NULL, 0));
-    CHECK(sky_conditions_list(&config, true, list) == 1 && list[0].kind == SKY_CONDITION_PLAIN);
+    CHECK(sky_conditions_list(&config, SKY_DRONE_ASKS, list) == 1 && list[0].kind == SKY_CONDITION_PLAIN);
     sky_config_free(&config);
     CHECK_OK(sky_config_read(&config, NULL, overrides, 5));
-    CHECK(sky_conditions_list(&config, true, list) == 1 + 1 + 2 + 1 + 3 + 2);
+    CHECK(sky_conditions_list(&config, SKY_DRONE_ASKS, list) == 1 + 1 + 2 + 1 + 3 + 2);
     CHECK(list[1].kind == SKY_CONDITION_RERANK && !strcmp(list[1].detail, "k1 20, k2 6, lambda 0.3"));
     CHECK(list[3].kind == SKY_CONDITION_MULTI_QUERY && list[3].count == 54);
     CHECK(!strcmp(list[5].detail, "frames 1-18, 256 to 213 m") && !strcmp(list[6].detail, "frames 19-36, 210 to 167 m") &&
           !strcmp(list[7].detail, "frames 37-54, 165 to 122 m"));
     CHECK(list[6].first_frame == 19 && list[6].last_frame == 36 && list[7].last_frame > 55);
     CHECK(list[9].alteration.shift == 20 && list[9].alteration.fill == SKY_SHIFT_BLACK && !strcmp(list[9].detail, "20 px, black"));
-    CHECK(sky_conditions_list(&config, false, list) == 1 + 1 + 3 + 2); /* a satellite tile has no frames to average */
+    CHECK(sky_conditions_list(&config, SKY_DRONE_IS_ASKED, list) == 1 + 1 + 3 + 2); /* a satellite tile has no frames to average */
+    CHECK(sky_conditions_list(&config, SKY_DRONE_ABSENT, list) == 1 + 1 + 2);       /* nor is there a flight, from the street */
     sky_config_free(&config);
     const char *const high[] = {"eval.height_groups=7", "eval.frames=6"}, *const far[] = {"eval.query_shift=256"},
                       *const wide[] = {"eval.rerank_k1=4", "eval.rerank_k2=6"};

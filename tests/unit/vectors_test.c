@@ -197,7 +197,7 @@ static void test_losses(void)
         for (int detach = 0; detach < 2; detach++) {
             struct run run;
             begin(&run);
-            const union sky_attributes attr = {.loss = {.groups = 2, .direction = direction, .detach = detach, .weight = 1, .temperature = 1}};
+            const union sky_attributes attr = {.loss = {.groups = 2, .drone = 1, .direction = direction, .detach = detach, .weight = 1, .temperature = 1}};
             const sky_value z = input(&run, "logits", 3, 1, 2, 3, 1);
             const int64_t loss = node(&run, SKY_OP_LOSS_KL, &attr, &z, 1);
             if (ready(&run)) {

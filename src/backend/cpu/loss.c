@@ -121,18 +121,20 @@ static sky_status kl_run(const struct sky_kernel *kernel, const struct sky_run *
 {
     const union sky_attributes *attr = &kernel->node->attr;
     const double temperature = attr->loss.temperature;
-    const struct loss_shape shape = loss_shape_of(kernel, sky_cpu_in(kernel, 0)->dim[1] / 2, temperature * temperature);
-    const int64_t pairs = shape.rows / 2, classes = shape.classes;
+    const int64_t pairs = sky_cpu_in(kernel, 0)->dim[1] / attr->loss.groups;
+    const struct loss_shape shape = loss_shape_of(kernel, pairs, temperature * temperature);
+    const int64_t classes = shape.classes;
     const bool to_drone = attr->loss.direction != SKY_KL_SATELLITE_DRONE,
                to_satellite = attr->loss.direction != SKY_KL_DRONE_SATELLITE; /* the target is drone, satellite */
     const double factor = gradient_weight(kernel, run->in[1]) * shape.share / temperature;
-    const float *logits = run->in[0]; /* [P,N,K], satellite rows first */
+    const float *logits = run->in[0]; /* [P,N,K] */
     float *dlogits = run->out[1];     /* [P,N,K] or NULL */
-    double *losses = run->work;       /* [P,N/2] */
+    double *losses = run->work;       /* [P,N/G] */
     float *spare = (float *)(losses + shape.heads * shape.rows);
 #pragma omp parallel for num_threads(sky_cpu_threads(kernel)) schedule(static)
     for (int64_t i = 0; i < shape.heads * pairs; i++) {
-        const int64_t satellite = (i / pairs * shape.rows + i % pairs) * classes, drone = satellite + pairs * classes;
+        const int64_t head = i / pairs * shape.rows + i % pairs; /* the head's row of the first group */
+        const int64_t satellite = (head + attr->loss.satellite * pairs) * classes, drone = (head + attr->loss.drone * pairs) * classes;
         float *mine = spare + omp_get_thread_num() * 4 * classes;
         const struct pair at = {mine, mine + classes, mine + 2 * classes, mine + 3 * classes};
         log_softmax(logits + satellite, classes, (float)(1 / temperature), at.log_s, at.s);
@@ -140,8 +142,7 @@ static sky_status kl_run(const struct sky_kernel *kernel, const struct sky_run *
         const double from_drone = divergence(at.d, at.log_d, at.log_s, classes), from_satellite = divergence(at.s, at.log_s, at.log_d, classes);
         losses[i] = shape.share * ((to_drone ? from_drone : 0) + (to_satellite ? from_satellite : 0));
         if (!dlogits) continue;
-        memset(dlogits + satellite, 0, (size_t)classes * sizeof *dlogits);
-        memset(dlogits + drone, 0, (size_t)classes * sizeof *dlogits);
+        for (int g = 0; g < attr->loss.groups; g++) memset(dlogits + (head + g * pairs) * classes, 0, (size_t)classes * sizeof *dlogits);
         if (to_drone) give_to_other(at.d, at.s, classes, factor, dlogits + satellite);
         if (to_satellite) give_to_other(at.s, at.d, classes, factor, dlogits + drone);
         if (to_drone && !attr->loss.detach) give_to_target(at.d, at.log_d, at.log_s, classes, factor, from_drone, dlogits + drone);

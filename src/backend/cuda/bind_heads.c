@@ -53,6 +53,8 @@ static struct sky_cuda_loss loss_of(const struct sky_kernel *kernel, const struc
                                   .rows = logits->dim[1],
                                   .classes = logits->dim[2],
                                   .groups = attr->loss.groups,
+                                  .satellite = attr->loss.satellite,
+                                  .drone = attr->loss.drone,
                                   .mean = attr->loss.mean,
                                   .detach = attr->loss.detach,
                                   .drone_is_target = attr->loss.direction != SKY_KL_SATELLITE_DRONE,

@@ -48,13 +48,15 @@ sky_status ref_LOSS_KL(const struct sky_kernel *kernel, const struct sky_run *ru
 {
     const struct ref_tensor logits = ref_in(kernel, run, 0), loss = ref_out(kernel, run, 0), dlogits = ref_out(kernel, run, 1);
     const union sky_attributes *attr = &kernel->node->attr;
-    const int64_t heads = logits.dim[0], rows = logits.dim[1], classes = logits.dim[2], pairs = rows / 2;
+    const int64_t heads = logits.dim[0], rows = logits.dim[1], classes = logits.dim[2], pairs = rows / attr->loss.groups;
     const double temperature = attr->loss.temperature, share = temperature * temperature / (double)pairs / (attr->loss.mean ? (double)heads : 1);
     const double drone_target = attr->loss.direction != SKY_KL_SATELLITE_DRONE, satellite_target = attr->loss.direction != SKY_KL_DRONE_SATELLITE, attached = !attr->loss.detach;
     const double weight = gradient_weight(kernel, run->in[1]);
     double total = 0;
+    for (int64_t i = 0; dlogits.data && i < dlogits.count; i++) ref_set(&dlogits, i, 0);
     for (int64_t i = 0; i < heads * pairs; i++) {
-        const int64_t satellite = (i / pairs * rows + i % pairs) * classes, drone = satellite + pairs * classes; /* first elements of the two rows */
+        const int64_t head = i / pairs * rows + i % pairs; /* the head's row of the first group */
+        const int64_t satellite = (head + attr->loss.satellite * pairs) * classes, drone = (head + attr->loss.drone * pairs) * classes; /* first elements of the two rows */
         const double satellite_whole = log_sum_exp(&logits, satellite / classes, temperature), drone_whole = log_sum_exp(&logits, drone / classes, temperature);
         double from_drone = 0, from_satellite = 0; /* KL(drone || satellite), KL(satellite || drone) */
         for (int64_t k = 0; k < classes; k++) {
