@@ -136,7 +136,7 @@ struct sky_cuda_piece {
     int32_t count, group;
     float weight_decay, low, high;
 };
-struct sky_cuda_sgd {
+struct sky_cuda_update { /* what SGD and AdamW have in common */
     const struct sky_cuda_piece *pieces; /* [piece_count], in device memory */
     int64_t piece_count;
     float *params, *momenta;
@@ -147,10 +147,14 @@ struct sky_cuda_sgd {
     void *shadow;      /* NULL: there is none */
     double *report;    /* [4] */
     unsigned *scratch; /* [piece_count] */
-    double momentum, clip_norm;
-    bool nesterov;
+    double clip_norm;
 };
-int sky_cuda_sgd(sky_stream stream, const struct sky_cuda_sgd *p);
+int sky_cuda_sgd(sky_stream stream, const struct sky_cuda_update *p, double momentum, bool nesterov);
+struct sky_cuda_adamw {
+    float *squares;
+    double beta1, beta2, epsilon;
+};
+int sky_cuda_adamw(sky_stream stream, const struct sky_cuda_update *p, const struct sky_cuda_adamw *adamw); /* momenta: the moving means of gradients */
 int sky_cuda_ema(sky_stream stream, const float *params, float *average, int64_t count, const struct sky_scalars *scalars, double *report);
 
 /* ranking.cu */

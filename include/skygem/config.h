@@ -45,6 +45,7 @@ enum sky_pair_loss { SKY_PAIR_CONTRASTIVE, SKY_PAIR_TRIPLET, SKY_PAIR_SOFT_MARGI
 const char *sky_pair_loss_name(int loss); /* "contrastive", "triplet", "soft_margin", "info_nce" */
 enum sky_pair_features { SKY_PAIR_BY_PART, SKY_PAIR_JOINT };
 enum sky_reduction { SKY_REDUCE_SUM, SKY_REDUCE_MEAN };
+enum sky_optimizer_kind { SKY_OPTIMIZER_SGD, SKY_OPTIMIZER_ADAMW };
 enum sky_schedule_kind { SKY_SCHEDULE_STEP, SKY_SCHEDULE_MULTISTEP, SKY_SCHEDULE_COSINE, SKY_SCHEDULE_CONSTANT };
 enum sky_nonfinite_policy { SKY_NONFINITE_STOP, SKY_NONFINITE_SKIP };
 enum sky_precision { SKY_PRECISION_FP32, SKY_PRECISION_TF32, SKY_PRECISION_BF16, SKY_PRECISION_FP16 };
@@ -133,8 +134,11 @@ struct sky_config {
         int pair_features;
     } loss;
     struct {
-        double lr, backbone_lr_scale, gem_lr_scale, momentum;
+        int kind; /* enum sky_optimizer_kind */
+        double lr, backbone_lr_scale, gem_lr_scale;
+        double momentum; /* of SGD, as nesterov */
         bool nesterov;
+        double beta1, beta2, epsilon; /* of AdamW */
         double weight_decay, gem_weight_decay, clip_norm; /* clip_norm 0 = off */
     } optimizer;
     struct {

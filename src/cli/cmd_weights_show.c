@@ -26,7 +26,7 @@ static int64_t parameter_count(const struct sky_tensor_file *file)
     int64_t count = 0;
     for (int64_t i = 0; i < file->tensor_count; i++) {
         const char *name = file->tensors[i].name;
-        if (!strstr(name, ".running_") && !strstr(name, "num_batches_tracked") && strncmp(name, "momentum/", 9) != 0 && strncmp(name, "ema/", 4) != 0)
+        if (!strstr(name, ".running_") && !strstr(name, "num_batches_tracked") && !sky_key_is_state(name))
             count += elements(&file->tensors[i]);
     }
     return count;

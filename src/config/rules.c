@@ -150,7 +150,7 @@ static void check_warmup(const struct sky_config *c, struct sky_text *problem)
 
 static void check_nesterov(const struct sky_config *c, struct sky_text *problem)
 {
-    if (c->optimizer.nesterov && c->optimizer.momentum == 0)
+    if (c->optimizer.kind == SKY_OPTIMIZER_SGD && c->optimizer.nesterov && c->optimizer.momentum == 0)
         sky_text_append(problem, "looks ahead along the momentum, but optimizer.momentum = 0; set nesterov = no");
 }
 
@@ -202,7 +202,7 @@ const struct sky_config_rule sky_config_rules[] = {
     {{"model.global_branch", "model.backbone"}, check_vgg_branch},
     {{"schedule.milestones", "schedule.kind"}, check_milestones},
     {{"schedule.warmup_epochs", "schedule.kind", "train.epochs"}, check_warmup},
-    {{"optimizer.nesterov", "optimizer.momentum"}, check_nesterov},
+    {{"optimizer.nesterov", "optimizer.momentum", "optimizer.kind"}, check_nesterov},
     {{"debug.record", "train.precision"}, check_record},
     {{"data.height", "data.format"}, check_data_format},
     {{"eval.height_groups", "eval.frames"}, check_heights},

@@ -22,6 +22,7 @@ static const char *const global_branches[] = {"none", "layer4", "layer3+layer4",
 static const char *const kl_directions[] = {"drone||satellite", "satellite||drone", "symmetric", NULL};
 static const char *const pair_features[] = {"part", "joint", NULL};
 static const char *const reductions[] = {"sum", "mean", NULL};
+static const char *const optimizers[] = {"sgd", "adamw", NULL};
 static const char *const schedules[] = {"step", "multistep", "cosine", "constant", NULL};
 static const char *const nonfinite_policies[] = {"stop", "skip", NULL};
 static const char *const directions[] = {"drone2satellite", "satellite2drone", "street2satellite", "satellite2street", "both", "all", NULL};
@@ -41,7 +42,7 @@ const struct sky_section sky_sections[] = {
     {"augment", "random changes to training images, in this order: jitter, pad, rotation, crop, flip, erasing"},
     {"model", "trunk, pooling, parts and heads"},
     {"loss", "what is minimised"},
-    {"optimizer", "SGD and its parameter groups"},
+    {"optimizer", "how gradients move the weights, and the groups of weights"},
     {"schedule", "the learning rate over the epochs"},
     {"train", "length, batches, checkpoints"},
     {"eval", "features and scores on the test set"},
@@ -136,12 +137,16 @@ const struct sky_key sky_schema[] = {
     {AT(loss, pair_features), SKY_KEY_CHOICE, "part", "", .choices = pair_features, HASHED,
      .doc = "what these four compare: each head's feature by itself, or all heads' unit features as one vector"},
 
+    {AT(optimizer, kind), SKY_KEY_CHOICE, "sgd", "", .choices = optimizers, HASHED, .doc = "SGD with momentum, or AdamW"},
     {AT(optimizer, lr), SKY_KEY_NUMBER, "0.001", "", ABOVE(0, 100), HASHED, .doc = "learning rate of the heads"},
     {AT(optimizer, backbone_lr_scale), SKY_KEY_NUMBER, "0.1", "factor", RANGE(0, 100), HASHED, .doc = "the trunk's learning rate, times lr"},
     {AT(optimizer, gem_lr_scale), SKY_KEY_NUMBER, "1", "factor", RANGE(0, 1000), HASHED, .doc = "the GeM exponents' learning rate, times lr"},
-    {AT(optimizer, momentum), SKY_KEY_NUMBER, "0.9", "", BELOW(0, 1), HASHED, .doc = "share of the last update kept"},
-    {AT(optimizer, nesterov), SKY_KEY_BOOL, "yes", "", HASHED, .doc = "look ahead along the momentum"},
-    {AT(optimizer, weight_decay), SKY_KEY_NUMBER, "0.0005", "", RANGE(0, 1), HASHED, .doc = "coupled, on every parameter but the GeM exponents"},
+    {AT(optimizer, momentum), SKY_KEY_NUMBER, "0.9", "", BELOW(0, 1), HASHED, .doc = "SGD: share of the last update kept"},
+    {AT(optimizer, nesterov), SKY_KEY_BOOL, "yes", "", HASHED, .doc = "SGD: look ahead along the momentum"},
+    {AT(optimizer, beta1), SKY_KEY_NUMBER, "0.9", "", BELOW(0, 1), HASHED, .doc = "AdamW: share kept of the moving mean of gradients"},
+    {AT(optimizer, beta2), SKY_KEY_NUMBER, "0.999", "", BELOW(0, 1), HASHED, .doc = "AdamW: share kept of the moving mean of their squares"},
+    {AT(optimizer, epsilon), SKY_KEY_NUMBER, "1e-8", "", ABOVE(0, 1), HASHED, .doc = "AdamW: added to the root of that mean, by which steps are divided"},
+    {AT(optimizer, weight_decay), SKY_KEY_NUMBER, "0.0005", "", RANGE(0, 1), HASHED, .doc = "on every parameter but the GeM exponents: SGD adds it to the gradient, AdamW shrinks the weight by itself"},
     {AT(optimizer, gem_weight_decay), SKY_KEY_NUMBER, "0", "", RANGE(0, 1), HASHED, .doc = "on the GeM exponents"},
     {AT(optimizer, clip_norm), SKY_KEY_NUMBER, "0", "", RANGE(0, 1e9), HASHED, .doc = "longest gradient allowed, over all parameters; 0 = off"},
 

@@ -14,7 +14,7 @@
 
 const char *sky_arena_name(enum sky_arena arena)
 {
-    static const char *const names[SKY_ARENA_COUNT] = {"parameters", "gradients", "momentum", "ema", "shadow", "buffers", "derived", "input", "activations"};
+    static const char *const names[SKY_ARENA_COUNT] = {"parameters", "gradients", "momentum", "squares", "ema", "shadow", "buffers", "derived", "input", "activations"};
     return names[arena];
 }
 

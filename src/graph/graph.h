@@ -23,11 +23,12 @@ typedef int32_t sky_value; /* index of a tensor in its graph */
 #define SKY_MAX_IN 12
 #define SKY_MAX_OUT 6
 
-/* Where a tensor lives. Each arena is one allocation; params, grads and momentum share their offsets. */
+/* Where a tensor lives. Each arena is one allocation; params, grads, momentum and squares share their offsets. */
 enum sky_arena {
     SKY_ARENA_PARAMS,  /* master weights, in the order in which the backward pass finishes their gradients */
     SKY_ARENA_GRADS,
-    SKY_ARENA_MOMENTUM,
+    SKY_ARENA_MOMENTUM, /* SGD's, or AdamW's moving mean of the gradients */
+    SKY_ARENA_SQUARES,  /* AdamW's moving mean of the gradients' squares */
     SKY_ARENA_EMA,
     SKY_ARENA_SHADOW,  /* parameters in the maps' lower precision, where that differs; PARAMS' element offsets */
     SKY_ARENA_BUFFERS, /* BN running statistics */
@@ -112,7 +113,7 @@ struct sky_graph {
     int64_t parameter_count, parameter_capacity;
     sky_value scalars; /* u8 [sizeof(struct sky_scalars)] in INPUT */
     size_t arena_bytes[SKY_ARENA_COUNT]; /* valid after sky_graph_plan */
-    int64_t param_elements;              /* of the whole PARAMS arena, padding included; likewise GRADS and MOMENTUM */
+    int64_t param_elements;              /* of the whole PARAMS arena, padding included; likewise GRADS, MOMENTUM and SQUARES */
     void **owned;                        /* attribute tables, freed with the graph */
     int64_t owned_count, owned_capacity;
     sky_status failed;                   /* the first failure of a builder call: later calls do nothing; see sky_graph_check */
@@ -129,7 +130,7 @@ sky_value sky_graph_fail(struct sky_graph *graph, sky_status status, const char 
 sky_value sky_graph_tensor(struct sky_graph *graph, const char *name, enum sky_dtype dtype, enum sky_arena arena, int rank, const int64_t *dim);
 /* The parameter as convolutions read it: itself, or its copy of type map_dtype in SHADOW where that differs. Its gradient is the parameter's. */
 sky_value sky_graph_shadow(struct sky_graph *graph, sky_value parameter);
-/* A rank-1 tensor standing for the whole of PARAMS, GRADS, MOMENTUM, EMA or SHADOW, and asking for that arena to exist. */
+/* A rank-1 tensor standing for the whole of PARAMS, GRADS, MOMENTUM, SQUARES, EMA or SHADOW, and asking for that arena to exist. */
 sky_value sky_graph_whole_arena(struct sky_graph *graph, enum sky_arena arena);
 sky_value sky_graph_input(struct sky_graph *graph, const char *name, enum sky_dtype dtype, int rank, const int64_t *dim);
 /* Declares a parameter or buffer; `parameter` gives everything but value, and its names are copied. */

@@ -18,6 +18,7 @@ struct sky_scalars {
     float ema_decay;
     float gradient_scale; /* gradients are multiplied by it in the update: 1 / (accumulated micro-batches * loss_scale) */
     float loss_scale;     /* the losses' gradients are multiplied by it where the graph has f16 maps, so that small ones are not lost */
+    uint64_t update;      /* which of the updates that were not left out this is, from 1: AdamW's means start at zero, and are scaled up by how far they have come */
     double void_update;   /* not 0: this step's update is left out, because one was left out that this step was not to know of when it was started */
 };
 

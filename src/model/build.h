@@ -63,6 +63,7 @@ struct sky_heads sky_build_heads(struct sky_builder *builder, struct sky_maps ma
 
 /* Losses, gradients and optimiser. Call sky_build_segments after planning. */
 sky_status sky_build_training(struct sky_model *model, const struct sky_config *config);
+void sky_build_update(struct sky_model *model, const struct sky_config *config); /* the optimiser alone, behind the gradients */
 void sky_build_segments(struct sky_model *model);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "base/str.h"
+#include "key_map.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,11 +40,6 @@ static const struct sky_file_tensor *value_of(struct sky_export *list, const str
     const struct sky_file_tensor *averaged = sky_safetensors_find(weights, name);
     list->averaged = list->averaged || averaged;
     return averaged ? averaged : tensor;
-}
-
-static bool is_state(const char *name)
-{
-    return starts(name, "momentum/") || starts(name, "ema/");
 }
 
 /* ---- trunks ---- */
@@ -110,7 +106,7 @@ static bool has_trunk(const struct sky_safetensors *weights, const char *trunk)
 static sky_status add_own(struct sky_export *list, const struct sky_safetensors *weights)
 {
     for (int64_t i = 0; i < weights->tensor_count; i++)
-        if (!is_state(weights->tensors[i].name)) SKY_TRY(add(list, "", weights->tensors[i].name, value_of(list, weights, &weights->tensors[i])));
+        if (!sky_key_is_state(weights->tensors[i].name)) SKY_TRY(add(list, "", weights->tensors[i].name, value_of(list, weights, &weights->tensors[i])));
     return SKY_OK;
 }
 

@@ -92,11 +92,16 @@ static enum sky_key_fate map_head(struct sky_key *key, const char *name)
     return SKY_KEY_TAKEN;
 }
 
+bool sky_key_is_state(const char *name)
+{
+    return starts(name, "momentum/") || starts(name, "squares/") || starts(name, "ema/");
+}
+
 static enum sky_key_fate map_own(struct sky_key *key, const char *name)
 {
-    if (starts(name, "momentum/") || starts(name, "ema/")) return SKY_KEY_OPTIMIZER;
+    if (sky_key_is_state(name)) return SKY_KEY_OPTIMIZER;
     if (starts(name, "backbone.") || starts(name, "backbone_satellite.") || starts(name, "backbone_drone.") || starts(name, "backbone_ground.") ||
-        strcmp(name, "gem.p") == 0)
+        strcmp(name, "gem.p") == 0 || strcmp(name, "logit_scale") == 0)
         return keep(key, name);
     return map_head(key, name);
 }

@@ -24,7 +24,7 @@ enum sky_key_fate {
     SKY_KEY_FOLDED,     /* the bias of a VGG's convolution, which the batch norm behind it takes out again: it goes into the running mean */
     SKY_KEY_ALIAS,      /* the same values under another view's name */
     SKY_KEY_STREET,     /* the street view's, which has no place in the model */
-    SKY_KEY_OPTIMIZER,  /* momentum, averages */
+    SKY_KEY_OPTIMIZER,  /* momentum, squares, averages */
     SKY_KEY_UNKNOWN,
     SKY_KEY_FATE_COUNT
 };
@@ -50,6 +50,9 @@ struct sky_key_map {
 /* layout: SKY_LAYOUT_COUNT to find it out. SKY_FORMAT when the keys are of no known layout, or not of this one. Points into the file. */
 sky_status sky_key_map_make(struct sky_key_map *map, const struct sky_tensor_file *file, enum sky_layout layout);
 void sky_key_map_free(struct sky_key_map *map);
+
+/* Whether a tensor of our checkpoints is the optimiser's: momentum/NAME, squares/NAME, ema/NAME. */
+bool sky_key_is_state(const char *name);
 
 /*
  * The way back: the name of our trunk tensor ("layer1.0.se.fc1.weight", without "backbone.") in the trunk of another layout.

@@ -34,7 +34,7 @@ struct sky_model {
     sky_value features;               /* T [P, N, embedding]: BN's output, before dropout */
     sky_value loss_ce, loss_kl;       /* T [1], before their weights; loss_kl SKY_NONE when its weight is 0, loss_ce when both are */
     sky_value loss_pairs[SKY_PAIR_LOSS_COUNT]; /* likewise: T [1], or SKY_NONE */
-    sky_value report;                 /* f64 [4] of SGD */
+    sky_value report;                 /* f64 [4] of the optimiser */
 };
 
 /*

@@ -1,5 +1,5 @@
 /*
- * The parameters' copy in the lower precision of the maps: made once after loading, kept up to date by SGD.
+ * The parameters' copy in the lower precision of the maps: made once after loading, kept up to date by the optimiser.
  */
 #include "rules.h"
 

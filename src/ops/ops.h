@@ -81,8 +81,11 @@
  * SGD              params, grads, momentum (whole arenas, [count]), sum_squares f64 [1], scalars -> report f64 [4]: gradient norm, 1 if the update was left out, clamped elements, 0;
  *                  [shadow T of maps (whole arena): params as they are afterwards].
  *                  g = grads * scale (gradient_scale, and clip_norm/norm when clip_norm > 0 and norm exceeds it) + weight_decay w; m = momentum m + g;
- *                  w -= lr (nesterov ? g + momentum m : m); clamp. Not finite sum, or void_update: nothing changes. attr.sgd.segments: one row a parameter;
+ *                  w -= lr (nesterov ? g + momentum m : m); clamp. Not finite sum, or void_update: nothing changes. attr.update.segments: one row a parameter;
  *                  padding between them stays as it is. norm = gradient_scale sqrt(sum_squares), before clipping.
+ * ADAMW            params, grads, momentum, squares (whole arenas), sum_squares, scalars -> report, [shadow], as SGD's.
+ *                  g = grads * scale; m = beta1 m + (1-beta1) g; v = beta2 v + (1-beta2) g^2; with t = scalars.update, 1 for the first:
+ *                  w = (1 - lr weight_decay) w - lr m/(1-beta1^t) / (sqrt(v/(1-beta2^t)) + epsilon); clamp. Left out as SGD's; attr.update.momentum is beta1, attr.update.squares beta2.
  * EMA              params, ema (whole arenas), scalars -> report f64 [1] (0): ema = decay ema + (1-decay) params; void_update: nothing changes
  * CAST             params (whole arena) -> shadow T of maps (whole arena)
  */
@@ -118,7 +121,7 @@ struct sky_part_table {
     } part[SKY_MAX_PARTS];
 };
 
-/* One parameter's range of the arenas, for SGD. */
+/* One parameter's range of the arenas, for SGD and ADAMW. */
 struct sky_segment {
     int64_t offset, count; /* elements */
     int group;             /* enum sky_group: index of scalars.lr */
@@ -137,7 +140,7 @@ union sky_attributes {
     struct { double rate; uint32_t layer; } dropout;
     struct { int groups, satellite, drone /* groups, of LOSS_KL */, direction; bool mean, detach; double weight, smoothing, temperature; } loss;
     struct { int groups, first, second /* views, of SIMILARITY and its losses */; bool joint, mean, soft; double weight, margin, alpha, smoothing, temperature; } pairs;
-    struct { double momentum, clip_norm; bool nesterov; const struct sky_segment *segments; /* owned by the graph */ int64_t segment_count; } sgd;
+    struct { double momentum, squares, epsilon, clip_norm; bool nesterov; const struct sky_segment *segments; /* owned by the graph */ int64_t segment_count; } update;
 };
 
 struct sky_graph;

@@ -1,5 +1,5 @@
 /*
- * What a trainer puts into a checkpoint and takes out of it: parameters, momentum, averages, buffers, and in the metadata the step and the experiment. All randomness is keyed by
+ * What a trainer puts into a checkpoint and takes out of it: parameters, momentum, squares, averages, buffers, and in the metadata the step and the experiment. All randomness is keyed by
  * counters, so the step number is the whole rest of the state.
  */
 #include "base/crc32c.h"
@@ -21,6 +21,7 @@ static sky_status collect(struct sky_trainer *trainer, struct sky_tensor_list *l
     struct sky_executor *executor = &trainer->executor;
     SKY_TRY(sky_parameters_collect(&trainer->model, executor, SKY_ARENA_PARAMS, "", list));
     if (executor->arena[SKY_ARENA_EMA]) SKY_TRY(sky_parameters_collect(&trainer->model, executor, SKY_ARENA_EMA, "ema/", list));
+    if (executor->arena[SKY_ARENA_SQUARES]) SKY_TRY(sky_parameters_collect(&trainer->model, executor, SKY_ARENA_SQUARES, "squares/", list));
     return sky_parameters_collect(&trainer->model, executor, SKY_ARENA_MOMENTUM, "momentum/", list);
 }
 
@@ -132,6 +133,7 @@ static sky_status restore(struct sky_trainer *trainer, const struct sky_safetens
     SKY_TRY(check_data(trainer, file));
     SKY_TRY(sky_parameters_read(&trainer->model, executor, file, SKY_ARENA_PARAMS, ""));
     SKY_TRY(sky_parameters_read(&trainer->model, executor, file, SKY_ARENA_MOMENTUM, "momentum/"));
+    if (executor->arena[SKY_ARENA_SQUARES]) SKY_TRY(sky_parameters_read(&trainer->model, executor, file, SKY_ARENA_SQUARES, "squares/"));
     if (executor->arena[SKY_ARENA_EMA]) SKY_TRY(sky_parameters_read(&trainer->model, executor, file, SKY_ARENA_EMA, "ema/"));
     if (!counts || sscanf(counts, "%lld %lld %lld", &updates, &images, &clamped) != 3) return sky_fail(SKY_FORMAT, file->path, "its counters are missing");
     if (trainer->scale.moves && (!scale || sscanf(scale, "%lf %lld", &value, &streak) != 2 || !(value >= 1))) return sky_fail(SKY_FORMAT, file->path, "its loss scale is missing");

@@ -177,6 +177,7 @@ sky_status sky_ranks_compare(struct sky_ranks *ranks)
     if (ranks->size == 1) return SKY_OK;
     SKY_TRY(checksum(ranks->executor, SKY_ARENA_PARAMS, &sum));
     SKY_TRY(checksum(ranks->executor, SKY_ARENA_MOMENTUM, &sum));
+    SKY_TRY(checksum(ranks->executor, SKY_ARENA_SQUARES, &sum));
     SKY_TRY(checksum(ranks->executor, SKY_ARENA_EMA, &sum));
     const sky_status status = sky_comm_same(ranks->comm, &sum, sizeof sum, "the parameters");
     if (status == SKY_PEER) sky_hint("the ranks no longer train the same model: a fault of a machine, or different programs or libraries on them. Go on from the last checkpoint with --resume");

@@ -37,7 +37,7 @@ struct sky_config sky_ranks_config(const struct sky_config *config, const struct
 /* Rank 0's arena becomes everyone's. Nothing to do for an arena that is not there. */
 sky_status sky_ranks_share_arena(struct sky_comm *comm, struct sky_executor *executor, enum sky_arena arena, const char *what);
 
-/* Parameters, momentum and averages must be the same bits on every rank: SKY_PEER naming the first rank whose are not. */
+/* Parameters, momentum, squares and averages must be the same bits on every rank: SKY_PEER naming the first rank whose are not. */
 sky_status sky_ranks_compare(struct sky_ranks *ranks);
 
 /* Masks of dropout differ from rank to rank: the seed that keys them. Rank 0's is the experiment's. */

@@ -43,7 +43,8 @@ sky_status sky_trainer_share_state(struct sky_trainer *trainer)
     static const struct {
         enum sky_arena arena;
         const char *what;
-    } parts[] = {{SKY_ARENA_PARAMS, "the parameters"}, {SKY_ARENA_BUFFERS, "the running statistics"}, {SKY_ARENA_MOMENTUM, "the momentum"}, {SKY_ARENA_EMA, "the averaged parameters"}};
+    } parts[] = {{SKY_ARENA_PARAMS, "the parameters"}, {SKY_ARENA_BUFFERS, "the running statistics"}, {SKY_ARENA_MOMENTUM, "the momentum"},
+                 {SKY_ARENA_SQUARES, "the gradients' squares"}, {SKY_ARENA_EMA, "the averaged parameters"}};
     struct counters counters = {trainer->step, trainer->shift, trainer->skipped_updates, trainer->skipped_images, trainer->clamped, trainer->scale.value, trainer->scale.streak};
     struct sky_comm *comm = trainer->ranks.comm;
     if (trainer->ranks.size == 1) return SKY_OK;

@@ -150,7 +150,8 @@ static struct sky_scalars scalars_of(const struct sky_trainer *trainer, int64_t 
     const int64_t parts = config->train.accumulate;
     struct sky_scalars scalars = {.seed = sky_ranks_dropout_seed((uint64_t)config->experiment.seed, trainer->ranks.rank),
                                   .step = (uint64_t)(sky_trainer_next_step(trainer) * parts + part), .ema_decay = (float)config->train.ema,
-                                  .gradient_scale = (float)(1 / ((double)parts * trainer->scale.value)), .loss_scale = (float)trainer->scale.value};
+                                  .gradient_scale = (float)(1 / ((double)parts * trainer->scale.value)), .loss_scale = (float)trainer->scale.value,
+                                  .update = (uint64_t)(sky_trainer_next_step(trainer) - trainer->skipped_updates + 1)};
     sky_schedule_rates(config, trainer->step, trainer->steps_per_epoch, scalars.lr);
     return scalars;
 }

@@ -43,7 +43,7 @@ static void build(struct network *network)
     CHECK_OK(sky_graph_backward(graph, &seed, 1, NULL, 0, NULL));
     const sky_value params = sky_graph_whole_arena(graph, SKY_ARENA_PARAMS), grads = sky_graph_whole_arena(graph, SKY_ARENA_GRADS), momentum = sky_graph_whole_arena(graph, SKY_ARENA_MOMENTUM);
     const int64_t squares = sky_graph_node(graph, SKY_OP_SUM_SQUARES, SKY_PHASE_UPDATE, "norm", NULL, &grads, 1);
-    const union sky_attributes sgd = {.sgd = {.momentum = 0.5, .segments = network->segments, .segment_count = FILTERS}};
+    const union sky_attributes sgd = {.update = {.momentum = 0.5, .segments = network->segments, .segment_count = FILTERS}};
     const sky_value in[5] = {params, grads, momentum, sky_graph_out(graph, squares, 0), graph->scalars};
     network->report = sky_graph_out(graph, sky_graph_node(graph, SKY_OP_SGD, SKY_PHASE_UPDATE, "sgd", &sgd, in, 5), 0);
     sky_graph_keep(graph, network->report);

@@ -37,7 +37,7 @@ struct course {
     const char *says;
     /* results, by rank */
     int64_t gradient_count, value_count, next_step, step_count, per_epoch;
-    float gradients[RANKS_MOST][MOST_VALUES], values[RANKS_MOST][MOST_VALUES], momentum[RANKS_MOST][MOST_VALUES];
+    float gradients[RANKS_MOST][MOST_VALUES], values[RANKS_MOST][MOST_VALUES], momentum[RANKS_MOST][MOST_VALUES], squares[RANKS_MOST][MOST_VALUES];
     struct sky_step_report report[RANKS_MOST]; /* of the last step */
 };
 
@@ -84,6 +84,7 @@ static void train(struct sky_comm *comm, void *shared)
     course->gradient_count = copy_arena(trainer, SKY_ARENA_GRADS, course->gradients[rank]);
     course->value_count = copy_arena(trainer, SKY_ARENA_PARAMS, course->values[rank]);
     copy_arena(trainer, SKY_ARENA_MOMENTUM, course->momentum[rank]);
+    copy_arena(trainer, SKY_ARENA_SQUARES, course->squares[rank]); /* none of SGD */
     sky_trainer_close(trainer);
     sky_config_free(&config);
 }
@@ -121,6 +122,7 @@ static void check_same_everywhere(const struct course *course, int size)
         CHECK(memcmp(course->gradients[rank], course->gradients[0], (size_t)course->gradient_count * sizeof(float)) == 0);
         CHECK(memcmp(course->values[rank], course->values[0], (size_t)course->value_count * sizeof(float)) == 0);
         CHECK(memcmp(course->momentum[rank], course->momentum[0], (size_t)course->value_count * sizeof(float)) == 0);
+        CHECK(memcmp(course->squares[rank], course->squares[0], (size_t)course->value_count * sizeof(float)) == 0);
         CHECK(course->report[rank].loss == course->report[0].loss && course->report[rank].gradient_norm == course->report[0].gradient_norm);
     }
 }
@@ -232,40 +234,52 @@ static void test_refused(void)
     }
 }
 
-static struct course *run_part(int size, int steps, const char *run, bool resume)
+static struct course *run_part(int size, int steps, const char *run, bool resume, const char *kind)
 {
     struct course *course = new_course(steps, "train.batch_size=2 model.dropout=0.5 train.keep_checkpoints=9");
-    course->run = in_folder(run), course->resume = resume;
+    char folder_name[64];
+    snprintf(folder_name, sizeof folder_name, "%s-%s", run, kind);
+    snprintf(course->more[course->more_count++], 64, "optimizer.kind=%s", kind);
+    course->run = in_folder(folder_name), course->resume = resume;
     ranks_run(size, train, course);
     return course;
 }
 
-static void test_resume(void)
+static void test_resume(const char *kind)
 {
-    struct course *whole = run_part(2, 7, "whole", false), *half = run_part(2, 3, "half", false), *rest = run_part(2, 4, "half", true);
+    struct course *whole = run_part(2, 7, "whole", false, kind), *half = run_part(2, 3, "half", false, kind), *rest = run_part(2, 4, "half", true, kind);
+    static const char last_name[] = "checkpoints/step-000000007.safetensors";
+    char name[96];
     CHECK(whole->next_step == 7 && rest->next_step == 7 && whole->per_epoch == 4);
     check_same_everywhere(rest, 2);
     CHECK(memcmp(whole->values[0], rest->values[0], (size_t)whole->value_count * sizeof(float)) == 0);
     CHECK(memcmp(whole->momentum[0], rest->momentum[0], (size_t)whole->value_count * sizeof(float)) == 0);
+    CHECK(memcmp(whole->squares[0], rest->squares[0], (size_t)whole->value_count * sizeof(float)) == 0);
     CHECK(whole->report[0].loss == rest->report[0].loss);
     char *a = NULL, *b = NULL;
     size_t a_bytes = 0, b_bytes = 0;
-    CHECK_OK(sky_file_read(in_folder("whole/checkpoints/step-000000007.safetensors"), 1 << 26, &a, &a_bytes));
-    CHECK_OK(sky_file_read(in_folder("half/checkpoints/step-000000007.safetensors"), 1 << 26, &b, &b_bytes));
+    snprintf(name, sizeof name, "whole-%s/%s", kind, last_name);
+    CHECK_OK(sky_file_read(in_folder(name), 1 << 26, &a, &a_bytes));
+    snprintf(name, sizeof name, "half-%s/%s", kind, last_name);
+    CHECK_OK(sky_file_read(in_folder(name), 1 << 26, &b, &b_bytes));
     CHECK(a_bytes > 0 && a_bytes == b_bytes && memcmp(a, b, a_bytes) == 0); /* running statistics too: they are rank 0's */
     free(a);
     free(b);
     free_course(whole);
     free_course(half);
     free_course(rest);
-    /* Two ranks make 3 steps of 4 places; one goes on behind 12 places, in steps of 2: step 6 of 8; four then behind the first epoch's 16, in steps of 8. */
-    free_course(run_part(2, 3, "changed", false));
-    struct course *one = run_part(1, 2, "changed", true);
+}
+
+/* Two ranks make 3 steps of 4 places; one goes on behind 12 places, in steps of 2: step 6 of 8; four then behind the first epoch's 16, in steps of 8. */
+static void test_other_ranks(void)
+{
+    free_course(run_part(2, 3, "changed", false, "sgd"));
+    struct course *one = run_part(1, 2, "changed", true, "sgd");
     CHECK(one->per_epoch == 8 && one->next_step == 5 && one->report[0].epoch == 0 && one->report[0].step == 4 && one->step_count == 24 - 3);
-    struct course *four = run_part(4, 2, "changed", true);
+    struct course *four = run_part(4, 2, "changed", true, "sgd");
     check_same_everywhere(four, 4);
     CHECK(four->per_epoch == 2 && four->next_step == 7 && four->report[0].epoch == 1 && four->report[0].step == 6 && four->step_count == 6 + 3);
-    struct course *last = run_part(4, 2, "changed", true);
+    struct course *last = run_part(4, 2, "changed", true, "sgd");
     CHECK(last->next_step == 9 && last->next_step == last->step_count && last->report[0].epoch == 2);
     free_course(one);
     free_course(four);
@@ -281,7 +295,9 @@ int main(void)
     test_dropout();
     test_divergence();
     test_refused();
-    test_resume();
+    test_resume("sgd");
+    test_resume("adamw");
+    test_other_ranks();
     folder_remove(folder);
     return check_done();
 }

@@ -6,13 +6,13 @@ Run with a Python that has torch (Debian's python3-torch 1.13 made the committed
 A file holds, for one configuration (metadata `overrides`, one "section.key=value" a line):
   images U8 [2,N,S/4,S/4,3] satellite then drone, each pixel to be drawn 4 x 4 times; erased I32 [2N,4], labels I32 [N]
   init/NAME F16             parameters and running statistics
-  step0/, step1/            features [P,2N,E], logits [P,2N,K], gradient_norm [] and the losses that the case has (loss_ce, loss_kl, loss_triplet, ... []): of two SGD
+  step0/, step1/            features [P,2N,E], logits [P,2N,K], gradient_norm [] and the losses that the case has (loss_ce, loss_kl, loss_triplet, ... []): of two
                             steps on the same batch
   gradient/NAME             of the first step
-  after1/NAME, after2/NAME  parameters (learned and running statistics) after each step; momentum1/NAME, momentum2/NAME likewise
+  after1/NAME, after2/NAME  parameters (learned and running statistics) after each step; momentum1/NAME, momentum2/NAME likewise, and AdamW's squares
   infer/plain, infer/mirror [P,2N,E]: inference features of all images after the second step
 The case marked full holds all this in F64, but for large tensors of after2 and momentum2 (F32), and of after1 and momentum1 (left out). To keep the files
-small, the other cases have gradient and after2 in F32, and no after1 and momentum.
+small, the other cases have gradient and after2 in F32, momentum2 and squares2 where the optimiser is AdamW, and no after1.
 
 Float32 training is chaotic: a rounding error that flips one ReLU or one maximum changes a gradient visibly. So weights are well-conditioned (residual
 branches start small, logits are about 1), and each case takes the first seed for which PyTorch's own float32, and float64 runs with noise in every layer,
@@ -71,6 +71,10 @@ CASES = {
                                           "model.global_branch=layer4", "loss.contrastive=0.5", "loss.triplet=2", "loss.soft_margin=0.3",
                                           "loss.soft_margin_alpha=3", "loss.info_nce=0.7", "loss.info_nce_temperature=0.2", "loss.info_nce_learn=no",
                                           "loss.info_nce_smoothing=0"]),
+    "vgg16_whole": (False, False, ["data.image_size=32", "model.backbone=vgg16", "model.partition=none", "model.pooling=avg", "model.global_branch=none"]),
+    "resnet18_adamw": (False, False, ["data.image_size=64", "model.backbone=resnet18", "model.gem_learn=part", "optimizer.kind=adamw", "optimizer.lr=0.001",
+                                      "optimizer.beta2=0.99", "optimizer.epsilon=1e-5", "optimizer.weight_decay=0.1", "optimizer.clip_norm=3",
+                                      "loss.info_nce=1"]),
     "se_resnet18_timm_msba": (False, True, ["data.image_size=128", "model.backbone=se_resnet18", "model.se_layout=timm", "model.gem_learn=fixed",
                                             "model.part_attention=yes", "loss.kl_direction=symmetric", "loss.kl_detach=yes"]),
 }
@@ -149,14 +153,15 @@ def run(model, settings, images, erased, labels):
     for step in range(2):
         model.zero_grad()
         features, logits = model.both(satellite, drone)
-        loss, terms = torch_model.losses(settings, model, features, logits, torch.from_numpy(labels).long())
+        loss, terms = torch_model.losses(settings, model, features, logits, torch.from_numpy(numpy.tile(labels, 2)).long())
         loss.backward()
         if step == 0:
             put("gradient/", {name: p.grad for name, p in model.named_parameters()})
         put(f"step{step}/", {"features": features, **({"logits": logits} if "ce" in terms else {}), **{"loss_" + name: term for name, term in terms.items()}})
         out[f"step{step}/gradient_norm"] = numpy.array(update.step())
         put(f"after{step + 1}/", torch_model.tensors_of(model))
-        put(f"momentum{step + 1}/", update.momentum())
+        for state, tensors in update.state().items():
+            put(f"{state}{step + 1}/", tensors)
     model.eval()
     with torch.no_grad():
         for name, dims in (("plain", []), ("mirror", [3])):
@@ -165,11 +170,11 @@ def run(model, settings, images, erased, labels):
     return out
 
 
-def shake(model, random):
+def shake(model, random, noise=NOISE):
     """Adds relative noise to every layer's output, as another order of summation in float32 would."""
     for module in model.modules():
         if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear, torch.nn.BatchNorm2d, torch.nn.BatchNorm1d)):
-            module.register_forward_hook(lambda _module, _inputs, y: y * (1 + NOISE * torch.from_numpy(random.normal(size=tuple(y.shape)))))
+            module.register_forward_hook(lambda _module, _inputs, y: y * (1 + noise * torch.from_numpy(random.normal(size=tuple(y.shape)))))
     return model
 
 
@@ -183,7 +188,7 @@ def worst_difference(a, b):
         group, _, tensor = name.partition("/")
         scale = abs(b[name]).max()
         gradient = b.get("gradient/" + tensor)
-        if group in ("gradient", "momentum1", "momentum2") and abs(gradient).max() < 1e-12 * b["step0/gradient_norm"]:
+        if group in ("gradient", "momentum1", "momentum2", "squares1", "squares2") and abs(gradient).max() < 1e-12 * b["step0/gradient_norm"]:
             scale = 0.01 * b["step0/gradient_norm"]
         difference = abs(a[name] - b[name]).max() / scale
         if not difference <= worst:
@@ -215,6 +220,7 @@ def make(name, folder):
             break
     else:
         sys.exit(f"{name}: no seed gives numbers that float32 can follow (last: {difference:.2g} at {where}; noise {noisy[0]:.2g} at {noisy[1]})")
+    adamw = settings["optimizer.kind"] == "adamw"
     keep = {"images": stored, "erased": erased, "labels": labels}
     for key, value in result.items():
         group, small = key.split("/")[0], value.size <= 64
@@ -222,7 +228,7 @@ def make(name, folder):
             keep[key] = value.astype(numpy.float16)
         elif group in ("step0", "step1", "infer") or full and (small or group == "gradient"):
             keep[key] = value
-        elif group in ("gradient", "after2") or full and group == "momentum2":
+        elif group in ("gradient", "after2", "squares2") or group == "momentum2" and (full or adamw):
             keep[key] = value.astype(numpy.float32)
     path = os.path.join(folder, name + ".safetensors")
     safetensors_file.write(path, keep, {"overrides": "\n".join(overrides), "classes": str(CLASSES), "seed": str(seed), "torch": torch.__version__})

@@ -50,8 +50,14 @@ def read_record(folder):
     return settings, start, steps, gradients, final
 
 
-def replay(settings, start, steps, kind):
-    """The same steps in PyTorch: (losses by step, gradients, final), numbers as float64."""
+def labels_of(tensors):
+    """[2B] of the rows: the record has one label a pair where the two views show the same places."""
+    labels, rows = tensors["labels"], 2 * len(tensors["satellite.images"])
+    return torch.from_numpy(numpy.tile(labels, rows // len(labels)))
+
+
+def replay(settings, start, steps, kind, change=None):
+    """The same steps in PyTorch: (losses by step, gradients, final), numbers as float64. change(model) is called before the first step."""
     model = torch_model.Model(settings, len(start.get("classifier0.classifier.0.bias", ()))).to(kind)
     own = torch_model.tensors_of(model)
     unmatched = sorted(set(own) ^ set(start))
@@ -59,6 +65,8 @@ def replay(settings, start, steps, kind):
         sys.exit(f"replay: tensors on one side only: {', '.join(unmatched)}")
     for name, tensor in own.items():
         tensor.copy_(torch.from_numpy(start[name].copy()))
+    if change:
+        change(model)
     update = torch_model.Update(settings, model)
     model.train()
     losses, gradients = [], {}
@@ -68,7 +76,7 @@ def replay(settings, start, steps, kind):
         satellite, drone = (torch.from_numpy(tensors[view + ".images"].copy()).to(kind) for view in ("satellite", "drone"))
         model.zero_grad()
         features, logits = model.both(satellite, drone)
-        loss, terms = torch_model.losses(settings, model, features, logits, torch.from_numpy(tensors["labels"].copy()))
+        loss, terms = torch_model.losses(settings, model, features, logits, labels_of(tensors))
         loss.backward()
         losses.append({"loss": loss.item(), "loss_ce": 0, "loss_kl": 0, **{"loss_" + name: term.item() for name, term in terms.items()}})
         gradients = gradients or {name: p.grad.double().numpy().copy() for name, p in model.named_parameters()}
@@ -104,12 +112,23 @@ def errors(side, truth, start):
     return out
 
 
+def losses_of(steps):
+    """The engine's, as recorded."""
+    return [{name: float(tensors[name]) for name in tensors if name.startswith("loss")} for tensors, _ in steps]
+
+
 def by_kind(found):
     """The worst error of each kind."""
     worst = {}
     for kind, error in found.values():
         worst[kind] = max(worst.get(kind, 0), error)
     return worst
+
+
+def allowed(kind, own):
+    """own: PyTorch's errors in float32 by kind."""
+    fixed, cap = LIMITS[kind]
+    return min(max(fixed, LOOSER * own[kind]), cap)
 
 
 def main():
@@ -121,16 +140,14 @@ def main():
     missing = sorted(set(truth[1]) ^ set(gradients)) + sorted(set(truth[2]) ^ set(final))
     if missing:
         sys.exit(f"replay: tensors on one side only: {', '.join(missing)}")
-    engine = [{name: float(tensors[name]) for name in tensors if name.startswith("loss")} for tensors, _ in steps], gradients, final
+    engine = losses_of(steps), gradients, final
     own = by_kind(errors(single, truth, start))
     passed = failed = 0
     print(f"{'against PyTorch in float64':58} {'engine':>9} {'torch f32':>9} {'allowed':>9}")
     for name, (kind, error) in errors(engine, truth, start).items():
-        fixed, cap = LIMITS[kind]
-        allowed = min(max(fixed, LOOSER * own[kind]), cap)
-        good = error <= allowed  # a NaN is not
+        good = error <= allowed(kind, own)  # a NaN is not
         passed, failed = passed + good, failed + (not good)
-        print(f"{name:58} {error:9.1e} {own[kind]:9.1e} {allowed:9.1e}{'' if good else '  FAILED'}")
+        print(f"{name:58} {error:9.1e} {own[kind]:9.1e} {allowed(kind, own):9.1e}{'' if good else '  FAILED'}")
     print(f"{len(steps)} steps replayed: {passed} passed, {failed} failed")
     return failed != 0
 

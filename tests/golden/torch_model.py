@@ -36,6 +36,7 @@ DEFAULTS = {
     "loss.label_smoothing": 0.0, "loss.contrastive": 0.0, "loss.contrastive_margin": 0.7, "loss.triplet": 0.0, "loss.triplet_margin": 0.3,
     "loss.soft_margin": 0.0, "loss.soft_margin_alpha": 10.0, "loss.info_nce": 0.0, "loss.info_nce_temperature": 0.07, "loss.info_nce_learn": True,
     "loss.info_nce_smoothing": 0.1, "loss.pair_features": "part",
+    "optimizer.kind": "sgd", "optimizer.beta1": 0.9, "optimizer.beta2": 0.999, "optimizer.epsilon": 1e-8,
     "optimizer.lr": 1e-3, "optimizer.backbone_lr_scale": 0.1, "optimizer.gem_lr_scale": 1.0, "optimizer.momentum": 0.9, "optimizer.nesterov": True,
     "optimizer.weight_decay": 5e-4, "optimizer.gem_weight_decay": 0.0, "optimizer.clip_norm": 0.0,
 }
@@ -325,10 +326,10 @@ def tensors_of(model):
 
 
 def cross_entropy(settings, logits, labels):
-    """logits [P,2N,K], labels [N] of the places: mean over a view's images, summed over views, summed (or averaged) over heads."""
-    pairs = labels.shape[0]
-    views = [head[rows] for head in logits for rows in (slice(0, pairs), slice(pairs, None))]
-    terms = [F.cross_entropy(rows, labels, label_smoothing=settings["loss.label_smoothing"]) for rows in views]
+    """logits [P,2N,K], labels [2N] of the rows: mean over a view's images, summed over views, summed (or averaged) over heads."""
+    pairs = len(labels) // 2
+    smoothing = settings["loss.label_smoothing"]
+    terms = [F.cross_entropy(head[rows], labels[rows], label_smoothing=smoothing) for head in logits for rows in (slice(0, pairs), slice(pairs, None))]
     return sum(terms) / (logits.shape[0] if settings["loss.reduction"] == "mean" else 1)
 
 
@@ -374,7 +375,8 @@ PAIR_LOSSES = ("contrastive", "triplet", "soft_margin", "info_nce")
 
 def pair_losses(settings, features, labels, logit_scale):
     """Name -> loss before its weight, of features [P,2N,E]: each head by itself, or the heads' unit features end to end (over sqrt(P))."""
-    pairs, same = labels.shape[0], labels.unsqueeze(1) == labels.unsqueeze(0)
+    pairs = len(labels) // 2
+    same = labels[:pairs].unsqueeze(1) == labels[pairs:].unsqueeze(0)
     units = features / features.norm(dim=2, keepdim=True)
     if settings["loss.pair_features"] == "joint":
         units = torch.cat(list(units), 1).unsqueeze(0) / len(features) ** 0.5
@@ -392,7 +394,7 @@ def pair_losses(settings, features, labels, logit_scale):
 
 
 def losses(settings, model, features, logits, labels):
-    """The weighted sum, and its terms by name before their weights; a term is absent where its weight is 0 (cross entropy: where the divergence's is too)."""
+    """labels [2N] of the rows. The weighted sum, and its terms by name before their weights; a term is absent where its weight is 0 (cross entropy: where the divergence's is too)."""
     terms = pair_losses(settings, features, labels, model.logit_scale)
     if settings["loss.ce"] > 0 or settings["loss.kl"] > 0:
         terms["ce"] = cross_entropy(settings, logits, labels)
@@ -402,7 +404,7 @@ def losses(settings, model, features, logits, labels):
 
 
 class Update:
-    """SGD by parameter groups, after clipping, and the clamp of the GeM exponents."""
+    """SGD or AdamW by parameter groups, after clipping, and the clamp of the GeM exponents."""
 
     def __init__(self, settings, model):
         self.settings, self.model = settings, model
@@ -415,13 +417,18 @@ class Update:
         if model.gem is not None:
             groups.append({"params": [model.gem.p], "lr": single(lr * settings["optimizer.gem_lr_scale"]),
                            "weight_decay": single(settings["optimizer.gem_weight_decay"])})
-        self.sgd = torch.optim.SGD(groups, lr=lr, momentum=settings["optimizer.momentum"], nesterov=settings["optimizer.nesterov"],
-                                   weight_decay=single(settings["optimizer.weight_decay"]))
+        decay = single(settings["optimizer.weight_decay"])
+        if settings["optimizer.kind"] == "adamw":
+            betas = settings["optimizer.beta1"], settings["optimizer.beta2"]
+            self.optimizer = torch.optim.AdamW(groups, lr=lr, betas=betas, eps=settings["optimizer.epsilon"], weight_decay=decay)
+        else:
+            self.optimizer = torch.optim.SGD(groups, lr=lr, momentum=settings["optimizer.momentum"], nesterov=settings["optimizer.nesterov"],
+                                             weight_decay=decay)
 
     def set_rates(self, rates):
         """Learning rates of trunk, heads (and the temperature with them) and GeM exponents, where a schedule changes them."""
         trunk, head, gem = rates
-        for group, rate in zip(self.sgd.param_groups, [trunk, head] + ([] if self.model.logit_scale is None else [head]) + [gem]):
+        for group, rate in zip(self.optimizer.param_groups, [trunk, head] + ([] if self.model.logit_scale is None else [head]) + [gem]):
             group["lr"] = rate
 
     def step(self):
@@ -431,13 +438,14 @@ class Update:
         if 0 < self.settings["optimizer.clip_norm"] < norm:
             for g in gradients:
                 g.mul_(self.settings["optimizer.clip_norm"] / norm)
-        self.sgd.step()
+        self.optimizer.step()
         if self.model.gem is not None:
             self.model.gem.p.data.clamp_(1, 16)
         if self.model.logit_scale is not None:
             self.model.logit_scale.data.clamp_(0, math.log(100))
         return norm
 
-    def momentum(self):
-        """Name -> momentum."""
-        return {name: self.sgd.state[p]["momentum_buffer"] for name, p in self.model.named_parameters()}
+    def state(self):
+        """"momentum" and, of AdamW, "squares" -> name -> tensor."""
+        names = {"momentum": "exp_avg", "squares": "exp_avg_sq"} if self.settings["optimizer.kind"] == "adamw" else {"momentum": "momentum_buffer"}
+        return {ours: {name: self.optimizer.state[p][theirs] for name, p in self.model.named_parameters()} for ours, theirs in names.items()}

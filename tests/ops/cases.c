@@ -278,24 +278,48 @@ static void sum_squares(struct ops_subject *s)
     ops_node(s, SKY_OP_SUM_SQUARES, NULL, OPS_IN(x));
 }
 
-static void sgd(struct ops_subject *s)
+/* Parameters cut into segments, gradients, momentum and scalars of an update. */
+struct update {
+    int64_t count; /* of each arena */
+    union sky_attributes attr;
+    sky_value params, grads, momentum, sum;
+};
+
+static struct update update_of(struct ops_subject *s)
 {
     const bool shadow = s->graph.map_dtype != s->graph.dtype; /* it has no padding that stays as it is */
-    const int64_t segment_count = ops_int(s, "segments", 3), wanted = ops_int(s, "length", 37), length = shadow ? (wanted + 15) / 16 * 16 : wanted, room = (length + 15) / 16 * 16, count = segment_count * room;
+    const int64_t segment_count = ops_int(s, "segments", 3), wanted = ops_int(s, "length", 37), length = shadow ? (wanted + 15) / 16 * 16 : wanted, room = (length + 15) / 16 * 16;
     const int broken = (int)ops_int(s, "broken", 0);
     const double decay = ops_number(s, "decay", 5e-4), low = ops_number(s, "low", 0), high = ops_number(s, "high", 0);
+    struct update update = {.count = segment_count * room};
     s->scalars.gradient_scale = (float)ops_number(s, "scale", 1);
     s->scalars.void_update = ops_number(s, "void", 0);
     struct sky_segment *segments = sky_graph_memory(&s->graph, (size_t)segment_count * sizeof *segments);
     for (int64_t i = 0; segments && i < segment_count; i++)
         segments[i] = (struct sky_segment){.offset = i * room, .count = length, .group = (int)(i % SKY_GROUP_COUNT), .weight_decay = (float)decay, .low = (float)low, .high = (float)high};
-    const union sky_attributes attr = {.sgd = {.momentum = ops_number(s, "momentum", 0.9), .clip_norm = ops_number(s, "clip", 0), .nesterov = ops_int(s, "nesterov", 1),
-                                               .segments = segments, .segment_count = segment_count}};
-    const sky_value params = ops_input(s, "params", OPS_NORMAL, 0, 1, OPS_DIM(count));
-    const sky_value grads = ops_input(s, "grads", broken ? OPS_BROKEN : OPS_NORMAL, broken ? broken - 1 : 0, 1, OPS_DIM(count));
-    const sky_value momentum = ops_input(s, "momentum", ops_int(s, "first", 0) ? OPS_ZERO : OPS_NORMAL, 0, 1, OPS_DIM(count));
-    const sky_value sum = ops_out(s, ops_node(s, SKY_OP_SUM_SQUARES, NULL, OPS_IN(grads)), 0);
-    ops_node(s, SKY_OP_SGD, &attr, OPS_IN(params, grads, momentum, sum, s->graph.scalars));
+    update.attr = (union sky_attributes){.update = {.momentum = ops_number(s, "momentum", 0.9), .clip_norm = ops_number(s, "clip", 0), .segments = segments, .segment_count = segment_count}};
+    update.params = ops_input(s, "params", OPS_NORMAL, 0, 1, OPS_DIM(update.count));
+    update.grads = ops_input(s, "grads", broken ? OPS_BROKEN : OPS_NORMAL, broken ? broken - 1 : 0, ops_number(s, "dev", 1), OPS_DIM(update.count));
+    update.momentum = ops_input(s, "momentum", ops_int(s, "first", 0) ? OPS_ZERO : OPS_NORMAL, 0, 1, OPS_DIM(update.count));
+    update.sum = ops_out(s, ops_node(s, SKY_OP_SUM_SQUARES, NULL, OPS_IN(update.grads)), 0);
+    return update;
+}
+
+static void sgd(struct ops_subject *s)
+{
+    struct update update = update_of(s);
+    update.attr.update.nesterov = ops_int(s, "nesterov", 1);
+    ops_node(s, SKY_OP_SGD, &update.attr, OPS_IN(update.params, update.grads, update.momentum, update.sum, s->graph.scalars));
+}
+
+static void adamw(struct ops_subject *s)
+{
+    struct update update = update_of(s);
+    const bool first = ops_int(s, "first", 0);
+    const sky_value squares = ops_input(s, "squares", first ? OPS_ZERO : OPS_UNIFORM, 0, 2, OPS_DIM(update.count));
+    update.attr.update.squares = ops_number(s, "squares", 0.999), update.attr.update.epsilon = ops_number(s, "eps", 1e-8);
+    s->scalars.update = first ? 1 : (uint64_t)ops_int(s, "update", 10);
+    ops_node(s, SKY_OP_ADAMW, &update.attr, OPS_IN(update.params, update.grads, update.momentum, squares, update.sum, s->graph.scalars));
 }
 
 static void ema(struct ops_subject *s)
@@ -341,7 +365,7 @@ const struct ops_builder ops_op_builders[] = {
     {"BN_SQUEEZE", bn_squeeze}, {"CHANNEL_MEAN", channel_mean}, {"SE_GATE", se_gate}, {"BLOCK_TAIL", block_tail}, {"MAX_POOL", max_pool},
     {"GLOBAL_MAX", global_max}, {"UPSAMPLE", upsample},   {"PART_POOL", part_pool},   {"PART_ATTENTION", part_attention}, {"CONCAT", concat},
     {"LINEAR", linear},         {"HEAD_BN", head_bn},     {"HEAD_BN_INFER", head_bn_infer}, {"DROPOUT", dropout}, {"LOSS_CE", loss_ce},
-    {"LOSS_KL", loss_kl},       {"ADD", add},             {"SUM_SQUARES", sum_squares}, {"SGD", sgd},       {"EMA", ema},
+    {"LOSS_KL", loss_kl},       {"ADD", add},             {"SUM_SQUARES", sum_squares}, {"SGD", sgd},       {"ADAMW", adamw},   {"EMA", ema},
     {"CAST", cast},             {"SIMILARITY", similarity}, {"LOSS_CONTRASTIVE", loss_contrastive}, {"LOSS_TRIPLET", loss_triplet}, {"LOSS_INFO_NCE", loss_info_nce},
     {NULL, NULL},
 };

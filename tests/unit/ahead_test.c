@@ -159,6 +159,7 @@ struct plan {
     int64_t accumulate, stop_after; /* reports, ALL: none */
     double scale;                   /* 1: fixed */
     int64_t bad[8];
+    const char *more; /* NULL, or one more setting */
 };
 
 struct course {
@@ -166,7 +167,7 @@ struct course {
     int64_t reports, next_step;
     sky_status status;
     char what[2048];
-    struct sky_tensor_list state[3];
+    struct sky_tensor_list state[4]; /* the last of AdamW alone */
 };
 
 static void read_config(struct sky_config *config, const struct plan *plan)
@@ -174,17 +175,17 @@ static void read_config(struct sky_config *config, const struct plan *plan)
     char root[512], policy[64], accumulate[64];
     const char *overrides[] = {"data.image_size=32", "data.workers=2",     "augment.pad=2",    "model.backbone=resnet18", "model.width=0.125", "model.partition=none", "model.embedding=8",
                                "train.batch_size=2", "device.threads=1",   "optimizer.lr=0.01", "model.dropout=0.5",      "train.epochs=3",    "train.ema=0.9",        root,
-                               policy,               accumulate};
+                               policy,               accumulate,             plan->more};
     snprintf(root, sizeof root, "data.root=%s", in_folder("tree"));
     snprintf(policy, sizeof policy, "train.on_nonfinite=%s", plan->policy);
     snprintf(accumulate, sizeof accumulate, "train.accumulate=%lld", (long long)plan->accumulate);
-    CHECK_OK(sky_config_read(config, NULL, overrides, sizeof overrides / sizeof *overrides));
+    CHECK_OK(sky_config_read(config, NULL, overrides, sizeof overrides / sizeof *overrides - !plan->more));
 }
 
 static void collect_state(struct sky_trainer *trainer, struct course *course)
 {
-    static const enum sky_arena arenas[] = {SKY_ARENA_PARAMS, SKY_ARENA_MOMENTUM, SKY_ARENA_EMA};
-    for (int a = 0; a < 3; a++) CHECK_OK(sky_parameters_collect(&trainer->model, &trainer->executor, arenas[a], "", &course->state[a]));
+    static const enum sky_arena arenas[] = {SKY_ARENA_PARAMS, SKY_ARENA_MOMENTUM, SKY_ARENA_EMA, SKY_ARENA_SQUARES};
+    for (int a = 0; a < 3 + (trainer->executor.arena[SKY_ARENA_SQUARES] != NULL); a++) CHECK_OK(sky_parameters_collect(&trainer->model, &trainer->executor, arenas[a], "", &course->state[a]));
 }
 
 /* Steps to the end, or to a stop after some of them, where a checkpoint is written. */
@@ -229,7 +230,7 @@ static bool run(const struct plan *plan, bool is_late, const char *folder_name, 
 
 static void course_free(struct course *course)
 {
-    for (int a = 0; a < 3; a++) sky_tensor_list_free(&course->state[a]);
+    for (int a = 0; a < 4; a++) sky_tensor_list_free(&course->state[a]);
 }
 
 static bool same_numbers(const struct sky_step_report *a, const struct sky_step_report *b)
@@ -242,8 +243,8 @@ static bool same_numbers(const struct sky_step_report *a, const struct sky_step_
 
 static bool same_state(const struct course *a, const struct course *b)
 {
-    for (int s = 0; s < 3; s++) {
-        if (a->state[s].count != b->state[s].count || a->state[s].count < 10) return false;
+    for (int s = 0; s < 4; s++) {
+        if (a->state[s].count != b->state[s].count || (s < 3 && a->state[s].count < 10)) return false;
         for (int64_t i = 0; i < a->state[s].count; i++)
             if (memcmp(a->state[s].tensors[i].data, b->state[s].tensors[i].data, sky_file_tensor_bytes(&a->state[s].tensors[i])) != 0) return false;
     }
@@ -268,12 +269,12 @@ static void test_plan(const struct plan *plan, int64_t steps, int64_t skipped, s
 }
 
 /* Stopped in the middle of an epoch with a step under way, which is then reported too; goes on from the checkpoint, late again. */
-static void test_stop_and_resume(void)
+static void test_stop_and_resume(const char *more, const char *folder_name)
 {
-    const struct plan whole = {"whole", "skip", 1, ALL, 1, {3, -1}}, first = {"first", "skip", 1, 2, 1, {3, -1}};
+    const struct plan whole = {"whole", "skip", 1, ALL, 1, {3, -1}, more}, first = {"first", "skip", 1, 2, 1, {3, -1}, more};
     struct course plain, begin, rest;
     if (!run(&whole, false, NULL, false, &plain)) return;
-    if (!run(&first, true, "run", false, &begin) || !run(&whole, true, "run", true, &rest)) return;
+    if (!run(&first, true, folder_name, false, &begin) || !run(&whole, true, folder_name, true, &rest)) return;
     CHECK(begin.reports == 3 && begin.next_step == 3); /* two, and the one under way */
     CHECK(rest.reports == plain.reports - 3 && rest.report[0].step == 3);
     for (int64_t i = 0; i < plain.reports; i++) CHECK(same_numbers(&plain.report[i], i < 3 ? &begin.report[i] : &rest.report[i - 3]));
@@ -293,15 +294,18 @@ int main(void)
         snprintf(name, sizeof name, "tree/train/drone/%04u/image-01.jpeg", place);
         tree_picture(name, 100 + place);
     }
-    test_plan(&(struct plan){"plain", "stop", 1, ALL, 1, {-1}}, 18, 0, SKY_OK);
-    test_plan(&(struct plan){"left out", "skip", 1, ALL, 1, {1, 3, 4, 5, 6, 17, -1}}, 18, 6, SKY_OK); /* 6 steps an epoch */
-    test_plan(&(struct plan){"stop", "stop", 1, ALL, 1, {3, -1}}, 3, 0, SKY_NUMERIC);
-    test_plan(&(struct plan){"stop at an epoch's end", "stop", 1, ALL, 1, {5, -1}}, 5, 0, SKY_NUMERIC);
-    test_plan(&(struct plan){"scale", "stop", 1, ALL, 8, {2, 7, 8, -1}}, 18, 3, SKY_OK);
-    test_plan(&(struct plan){"scale runs out", "stop", 1, ALL, 2, {2, 3, -1}}, 3, 1, SKY_NUMERIC);
-    test_plan(&(struct plan){"in parts", "skip", 2, ALL, 1, {1, 4, -1}}, 9, 2, SKY_OK);
-    test_plan(&(struct plan){"in parts, stop", "stop", 2, ALL, 1, {4, -1}}, 4, 0, SKY_NUMERIC);
-    test_stop_and_resume();
+    test_plan(&(struct plan){"plain", "stop", 1, ALL, 1, {-1}, NULL}, 18, 0, SKY_OK);
+    test_plan(&(struct plan){"left out", "skip", 1, ALL, 1, {1, 3, 4, 5, 6, 17, -1}, NULL}, 18, 6, SKY_OK); /* 6 steps an epoch */
+    test_plan(&(struct plan){"stop", "stop", 1, ALL, 1, {3, -1}, NULL}, 3, 0, SKY_NUMERIC);
+    test_plan(&(struct plan){"stop at an epoch's end", "stop", 1, ALL, 1, {5, -1}, NULL}, 5, 0, SKY_NUMERIC);
+    test_plan(&(struct plan){"scale", "stop", 1, ALL, 8, {2, 7, 8, -1}, NULL}, 18, 3, SKY_OK);
+    test_plan(&(struct plan){"scale runs out", "stop", 1, ALL, 2, {2, 3, -1}, NULL}, 3, 1, SKY_NUMERIC);
+    test_plan(&(struct plan){"left out, AdamW", "skip", 1, ALL, 1, {1, 3, 4, 5, 6, 17, -1}, "optimizer.kind=adamw"}, 18, 6, SKY_OK);
+    test_plan(&(struct plan){"scale, AdamW", "stop", 1, ALL, 8, {2, 7, 8, -1}, "optimizer.kind=adamw"}, 18, 3, SKY_OK);
+    test_plan(&(struct plan){"in parts", "skip", 2, ALL, 1, {1, 4, -1}, NULL}, 9, 2, SKY_OK);
+    test_plan(&(struct plan){"in parts, stop", "stop", 2, ALL, 1, {4, -1}, NULL}, 4, 0, SKY_NUMERIC);
+    test_stop_and_resume(NULL, "run");
+    test_stop_and_resume("optimizer.kind=adamw", "run-adamw");
     folder_remove(folder);
     return check_done();
 }

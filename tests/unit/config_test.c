@@ -202,6 +202,7 @@ static void test_rules(void)
         "[train]\nepochs=7\n[model]\nblocks = 3\npartition = lpn\n",
         "[train]\nepochs=7\n[model]\npartition = list\nparts = ring1 , square4,ring4\n",
         "[train]\nepochs=7\n[schedule]\nkind = multistep\nmilestones = 2,5\n",
+        "[train]\nepochs=7\n[optimizer]\nkind = adamw\nmomentum = 0\n",
     };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) check_accepted(good[i], strlen(good[i]));
     check_refused("[model]\nblocks = x\npartition = msba\n", 2, "model.blocks", "'x'", NULL);
@@ -266,10 +267,10 @@ static void test_hash(void)
 {
     static const char *const same[] = {"experiment.name=x",        "data.root=/x",   "data.workers=3",  "device.threads=1", "log.every=5",
                                        "train.checkpoint_every=1", "train.epochs=3", "debug.record=/x", "eval.flip=no",     "optimizer.lr=1e-3",
-                                       "device.backend=ref", "data.on_bad_image=skip", "train.on_nonfinite=skip"}; /* the last two: a run that was stopped may go on without what stopped it */
+                                       "device.backend=ref", "optimizer.kind=sgd", "optimizer.beta1=0.8" /* not SGD's */, "data.on_bad_image=skip", "train.on_nonfinite=skip"}; /* the last two: a run that was stopped may go on without what stopped it */
     static const char *const different[] = {"experiment.seed=2",   "optimizer.lr=0.0011",   "model.width=0.5", "train.batch_size=9", "augment.flip=0",
                                             "device.winograd=yes", "model.weights=/a/w.st", "data.exif=apply", "loss.kl_detach=yes", "schedule.kind=cosine",
-                                            "data.views=satellite,drone,street"};
+                                            "data.views=satellite,drone,street", "optimizer.kind=adamw"};
     const uint32_t base = hash_with(NULL);
     for (size_t i = 0; i < sizeof same / sizeof *same; i++) CHECK(hash_with(same[i]) == base);
     for (size_t i = 0; i < sizeof different / sizeof *different; i++) CHECK(hash_with(different[i]) != base);

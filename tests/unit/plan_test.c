@@ -110,7 +110,7 @@ static void check_fixed_arenas(const struct sky_graph *graph)
 static const struct sky_node *find_update(const struct sky_graph *graph)
 {
     for (int64_t n = 0; n < graph->node_count; n++)
-        if (graph->nodes[n].op == SKY_OP_SGD) return &graph->nodes[n];
+        if (graph->nodes[n].op == SKY_OP_SGD || graph->nodes[n].op == SKY_OP_ADAMW) return &graph->nodes[n];
     return NULL;
 }
 
@@ -123,6 +123,7 @@ static void check_parameters(const struct sky_model *model, const struct sky_con
     CHECK(params == graph->arena_bytes[SKY_ARENA_GRADS] && params == graph->arena_bytes[SKY_ARENA_MOMENTUM]);
     CHECK(graph->param_elements == (int64_t)(params / 4));
     CHECK((graph->arena_bytes[SKY_ARENA_EMA] == params) == (config->train.ema > 0));
+    CHECK(graph->arena_bytes[SKY_ARENA_SQUARES] == (config->optimizer.kind == SKY_OPTIMIZER_ADAMW ? params : 0));
     int64_t learned = 0, wrong = 0;
     for (int64_t p = 0; p < graph->parameter_count; p++) {
         const struct sky_parameter *parameter = &graph->parameters[p];
@@ -137,8 +138,8 @@ static void check_parameters(const struct sky_model *model, const struct sky_con
         const struct sky_tensor *gradient = &graph->tensors[tensor->gradient];
         wrong += gradient->arena != SKY_ARENA_GRADS || gradient->offset != tensor->offset || gradient->bytes != tensor->bytes;
         int segments = 0;
-        for (int64_t s = 0; s < update->attr.sgd.segment_count; s++) {
-            const struct sky_segment *segment = &update->attr.sgd.segments[s];
+        for (int64_t s = 0; s < update->attr.update.segment_count; s++) {
+            const struct sky_segment *segment = &update->attr.update.segments[s];
             if (segment->offset * 4 != (int64_t)tensor->offset) continue;
             segments++;
             const bool gem = strcmp(tensor->name, "gem.p") == 0, trunk = strncmp(tensor->name, "backbone", 8) == 0;
@@ -148,7 +149,7 @@ static void check_parameters(const struct sky_model *model, const struct sky_con
         }
         wrong += segments != 1;
     }
-    CHECK(wrong == 0 && learned > 0 && learned == update->attr.sgd.segment_count);
+    CHECK(wrong == 0 && learned > 0 && learned == update->attr.update.segment_count);
 }
 
 /* Gradients lie in the order in which the backward pass finishes them, so that a range of the arena is ready early. */

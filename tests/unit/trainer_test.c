@@ -180,6 +180,41 @@ static void test_resume(void)
     sky_config_free(&config);
 }
 
+/* AdamW counts the updates that were made: one that is left out takes no number, moves no mean, and a resumed run counts on. */
+static void test_adamw_counts(void)
+{
+    static const char *const more[] = {"optimizer.kind=adamw", "train.on_nonfinite=skip", "train.epochs=4"};
+    static const char name[] = "backbone.layer4.0.conv1.weight";
+    static const uint64_t updates[] = {1, 2, 2, 3};
+    struct sky_config config = {0};
+    struct sky_trainer *trainer = NULL;
+    struct sky_step_report report;
+    struct sky_scalars scalars;
+    read_config(&config, more, 3);
+    if (!CHECK_OK(sky_trainer_open(&trainer, &config, in_folder("adamw"), false))) return;
+    for (int step = 0; step < 3; step++) {
+        struct sky_tensor_list before = {0}, after = {0};
+        if (step == 1) poison(trainer, name, INFINITY);
+        collect(trainer, SKY_ARENA_SQUARES, &before);
+        CHECK_OK(sky_trainer_step(trainer, &report));
+        collect(trainer, SKY_ARENA_SQUARES, &after);
+        CHECK(report.update_skipped == (step == 1) && same_values(&before, &after, NULL) == (step == 1));
+        CHECK_OK(sky_executor_read(&trainer->executor, trainer->model.graph.scalars, &scalars));
+        CHECK(scalars.update == updates[step]);
+        if (step == 1) poison(trainer, name, 0.01f);
+        sky_tensor_list_free(&before);
+        sky_tensor_list_free(&after);
+    }
+    CHECK_OK(sky_trainer_save(trainer));
+    sky_trainer_close(trainer);
+    if (!CHECK_OK(sky_trainer_open(&trainer, &config, in_folder("adamw"), true))) return;
+    CHECK_OK(sky_trainer_step(trainer, &report));
+    CHECK_OK(sky_executor_read(&trainer->executor, trainer->model.graph.scalars, &scalars));
+    CHECK(scalars.update == updates[3]);
+    sky_trainer_close(trainer);
+    sky_config_free(&config);
+}
+
 int main(void)
 {
     folder_make();
@@ -191,6 +226,7 @@ int main(void)
     test_bad_number("backbone.layer4.0.conv1.weight", INFINITY, "skip", 1, NULL);
     test_bad_number("backbone.layer1.0.conv1.weight", 3e38f, "skip", 2, NULL);
     test_resume();
+    test_adamw_counts();
     folder_remove(folder);
     return check_done();
 }

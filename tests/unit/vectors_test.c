@@ -285,7 +285,7 @@ static void test_nesterov(void)
     begin(&run);
     run.scalars = (struct sky_scalars){.lr = {0.001f}, .gradient_scale = 1};
     const sky_value w = input(&run, "w", 1, 1, 0, 0, 0), g = input(&run, "g", 1, 1, 0, 0, 0), v = input(&run, "v", 1, 1, 0, 0, 0);
-    const union sky_attributes attr = {.sgd = {.momentum = 0.9, .nesterov = true, .segments = &segment, .segment_count = 1}};
+    const union sky_attributes attr = {.update = {.momentum = 0.9, .nesterov = true, .segments = &segment, .segment_count = 1}};
     const sky_value sum = sky_graph_out(&run.graph, node(&run, SKY_OP_SUM_SQUARES, NULL, &g, 1), 0);
     const int64_t update = node(&run, SKY_OP_SGD, &attr, (const sky_value[]){w, g, v, sum, run.graph.scalars}, 5);
     if (ready(&run)) {
@@ -304,6 +304,33 @@ static void test_nesterov(void)
     end(&run);
 }
 
+/* torch.optim.AdamW in double: w = 1, gradients .5, -.25, 1, lr .001, weight decay .01; then an update that is left out. */
+static void test_adamw(void)
+{
+    static const struct sky_segment segment = {.offset = 0, .count = 1, .weight_decay = 0.01f};
+    static const double g_given[3] = {.5, -.25, 1}, w_want[3] = {.99899000002, .9987136730870784, .9980455743600399};
+    struct run run;
+    begin(&run);
+    const sky_value w = input(&run, "w", 1, 1, 0, 0, 0), g = input(&run, "g", 1, 1, 0, 0, 0), m = input(&run, "m", 1, 1, 0, 0, 0), v = input(&run, "v", 1, 1, 0, 0, 0);
+    const union sky_attributes attr = {.update = {.momentum = 0.9, .squares = 0.999, .epsilon = 1e-8, .segments = &segment, .segment_count = 1}};
+    const sky_value sum = sky_graph_out(&run.graph, node(&run, SKY_OP_SUM_SQUARES, NULL, &g, 1), 0);
+    const int64_t update = node(&run, SKY_OP_ADAMW, &attr, (const sky_value[]){w, g, m, v, sum, run.graph.scalars}, 6);
+    if (ready(&run)) {
+        *values(&run, w) = 1, *values(&run, m) = *values(&run, v) = 0;
+        for (int step = 0; step < 4; step++) {
+            run.scalars = (struct sky_scalars){.lr = {0.001f}, .gradient_scale = 1, .update = (uint64_t)step + 1};
+            CHECK_OK(sky_executor_write(&run.executor, run.graph.scalars, &run.scalars));
+            *values(&run, g) = step < 3 ? g_given[step] : INFINITY;
+            CHECK_OK(sky_executor_run(&run.executor, SKY_PHASE_FORWARD, false));
+            CHECK_NEAR(*values(&run, w), w_want[step < 3 ? step : 2], 3e-10); /* lr and decay are floats here */
+            CHECK(values(&run, sky_graph_out(&run.graph, update, 0))[1] == (step == 3));
+        }
+        CHECK_NEAR(*values(&run, m), 0.118, 1e-15);
+        CHECK_NEAR(*values(&run, v), 0.00131193775, 1e-17);
+    }
+    end(&run);
+}
+
 int main(void)
 {
     test_partitions();
@@ -313,5 +340,6 @@ int main(void)
     test_losses();
     test_pair_losses();
     test_nesterov();
+    test_adamw();
     return check_done();
 }

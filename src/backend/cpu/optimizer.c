@@ -51,32 +51,32 @@ static sky_status sum_run(const struct sky_kernel *kernel, const struct sky_run 
 }
 
 /* Pieces of parameters that are updated alike, in the arena's order. */
-struct sgd_piece {
+struct piece {
     const struct sky_segment *segment;
     int64_t first, count, clamped;
 };
 
-struct sgd_state {
+struct update_state {
     int64_t piece_count;
-    struct sgd_piece piece[];
+    struct piece piece[];
 };
 
-static sky_status sgd_prepare(struct sky_kernel *kernel)
+static sky_status update_prepare(struct sky_kernel *kernel)
 {
-    const struct sky_segment *segments = kernel->node->attr.sgd.segments;
-    const int64_t segment_count = kernel->node->attr.sgd.segment_count;
-    struct sgd_state *state = NULL;
+    const struct sky_segment *segments = kernel->node->attr.update.segments;
+    const int64_t segment_count = kernel->node->attr.update.segment_count;
+    struct update_state *state = NULL;
     int64_t pieces = 0;
     for (int64_t s = 0; s < segment_count; s++) pieces += chunk_count(segments[s].count);
     SKY_TRY(sky_alloc(&state, 1, sizeof *state + (size_t)pieces * sizeof *state->piece, "the optimiser's pieces"));
     kernel->state = state;
     for (int64_t s = 0; s < segment_count; s++)
         for (int64_t first = 0; first < segments[s].count; first += CHUNK)
-            state->piece[state->piece_count++] = (struct sgd_piece){&segments[s], segments[s].offset + first, sky_min(CHUNK, segments[s].count - first), 0};
+            state->piece[state->piece_count++] = (struct piece){&segments[s], segments[s].offset + first, sky_min(CHUNK, segments[s].count - first), 0};
     return SKY_OK;
 }
 
-static void sgd_destroy(struct sky_kernel *kernel)
+static void update_destroy(struct sky_kernel *kernel)
 {
     free(kernel->state);
     kernel->state = NULL;
@@ -117,25 +117,75 @@ static int64_t clamp(float *w, int64_t count, float low, float high)
     return clamped;
 }
 
-static sky_status sgd_run(const struct sky_kernel *kernel, const struct sky_run *run)
+struct adamw_rates {
+    float scale, keep /* of the parameter, after its decay */, step, beta1, rest1 /* 1 - beta1 */, beta2, rest2, unbias /* of the root of the squares */, epsilon;
+};
+
+static void adamw_update(float *restrict w, const float *restrict gradient, float *restrict mean, float *restrict square, int64_t count, struct adamw_rates rates)
 {
-    struct sgd_state *state = kernel->state;
-    const struct sky_scalars *scalars = run->in[4];
-    const double sum_squares = *(const double *)run->in[3], clip_norm = kernel->node->attr.sgd.clip_norm;
-    const double norm = scalars->gradient_scale * sqrt(sum_squares),
-                 scale = scalars->gradient_scale * (clip_norm > 0 && norm > clip_norm ? clip_norm / norm : 1);
-    float *params = run->in[0], *momenta = run->in[2];
-    const float *grads = run->in[1];
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++) {
+        const float g = gradient[i] * rates.scale, m = rates.beta1 * mean[i] + rates.rest1 * g, v = rates.beta2 * square[i] + rates.rest2 * g * g;
+        mean[i] = m;
+        square[i] = v;
+        w[i] = rates.keep * w[i] - rates.step * m / (sqrtf(v) * rates.unbias + rates.epsilon);
+    }
+}
+
+/* What is the same for all pieces of an update. */
+struct common {
+    const struct sky_scalars *scalars;
+    double scale;        /* of the gradients, clipping included */
+    double come1, come2; /* ADAMW: how far its means have come from zero */
+};
+
+/* The last two inputs are the sum of squares and the scalars. False when the update is left out. */
+static bool start_update(const struct sky_kernel *kernel, const struct sky_run *run, struct common *common)
+{
+    const int last = kernel->node->in_count - 1;
+    const struct sky_scalars *scalars = run->in[last];
+    const union sky_attributes *attr = &kernel->node->attr;
+    const double sum_squares = *(const double *)run->in[last - 1], clip_norm = attr->update.clip_norm;
+    const double norm = scalars->gradient_scale * sqrt(sum_squares);
     double *report = run->out[0];
+    common->scalars = scalars;
+    common->scale = scalars->gradient_scale * (clip_norm > 0 && norm > clip_norm ? clip_norm / norm : 1);
+    common->come1 = 1 - pow(attr->update.momentum, (double)scalars->update), common->come2 = 1 - pow(attr->update.squares, (double)scalars->update);
     report[0] = norm, report[1] = !isfinite(sum_squares) || scalars->void_update != 0, report[2] = report[3] = 0;
-    if (report[1] != 0) return SKY_OK;
-    const float momentum = (float)kernel->node->attr.sgd.momentum;
+    return report[1] == 0;
+}
+
+static void move_by_sgd(const struct sky_kernel *kernel, const struct sky_run *run, const struct common *common, const struct piece *piece)
+{
+    const union sky_attributes *attr = &kernel->node->attr;
+    const struct sky_segment *segment = piece->segment;
+    const struct sgd_rates rates = {(float)common->scale, segment->weight_decay, common->scalars->lr[segment->group], (float)attr->update.momentum, attr->update.nesterov};
+    sgd_update((float *)run->in[0] + piece->first, (const float *)run->in[1] + piece->first, (float *)run->in[2] + piece->first, piece->count, rates);
+}
+
+static void move_by_adamw(const struct sky_kernel *kernel, const struct sky_run *run, const struct common *common, const struct piece *piece)
+{
+    const double beta1 = kernel->node->attr.update.momentum, beta2 = kernel->node->attr.update.squares, lr = common->scalars->lr[piece->segment->group];
+    const struct adamw_rates rates = {.scale = (float)common->scale, .keep = (float)(1 - lr * piece->segment->weight_decay), .step = (float)(lr / common->come1),
+                                      .beta1 = (float)beta1, .rest1 = (float)(1 - beta1), .beta2 = (float)beta2, .rest2 = (float)(1 - beta2),
+                                      .unbias = (float)(1 / sqrt(common->come2)), .epsilon = (float)kernel->node->attr.update.epsilon};
+    adamw_update((float *)run->in[0] + piece->first, (const float *)run->in[1] + piece->first, (float *)run->in[2] + piece->first, (float *)run->in[3] + piece->first,
+                 piece->count, rates);
+}
+
+static sky_status update_run(const struct sky_kernel *kernel, const struct sky_run *run)
+{
+    struct update_state *state = kernel->state;
+    double *report = run->out[0];
+    float *params = run->in[0];
+    struct common common;
+    if (!start_update(kernel, run, &common)) return SKY_OK;
 #pragma omp parallel for num_threads(sky_cpu_threads(kernel)) schedule(static)
     for (int64_t i = 0; i < state->piece_count; i++) {
-        struct sgd_piece *piece = &state->piece[i];
+        struct piece *piece = &state->piece[i];
         const struct sky_segment *segment = piece->segment;
-        const struct sgd_rates rates = {(float)scale, segment->weight_decay, scalars->lr[segment->group], momentum, kernel->node->attr.sgd.nesterov};
-        sgd_update(params + piece->first, grads + piece->first, momenta + piece->first, piece->count, rates);
+        if (kernel->node->op == SKY_OP_ADAMW) move_by_adamw(kernel, run, &common, piece);
+        else move_by_sgd(kernel, run, &common, piece);
         piece->clamped = segment->low < segment->high ? clamp(params + piece->first, piece->count, segment->low, segment->high) : 0;
     }
     for (int64_t i = 0; i < state->piece_count; i++) report[2] += (double)state->piece[i].clamped;
@@ -156,7 +206,8 @@ static sky_status ema_run(const struct sky_kernel *kernel, const struct sky_run 
 }
 
 const struct sky_operation sky_cpu_SUM_SQUARES = {.prepare = sum_prepare, .run = sum_run};
-const struct sky_operation sky_cpu_SGD = {.prepare = sgd_prepare, .run = sgd_run, .destroy = sgd_destroy};
+const struct sky_operation sky_cpu_SGD = {.prepare = update_prepare, .run = update_run, .destroy = update_destroy};
+const struct sky_operation sky_cpu_ADAMW = {.prepare = update_prepare, .run = update_run, .destroy = update_destroy};
 const struct sky_operation sky_cpu_EMA = {.run = ema_run};
 
 /* Maps have the parameters' type here, so there is nothing to convert. */

@@ -1,5 +1,5 @@
 /*
- * SUM_SQUARES, SGD, EMA. SGD's parameters are cut into pieces of one block each; their table lives on the device, made when the node is prepared.
+ * SUM_SQUARES, SGD, ADAMW, EMA. The optimiser's parameters are cut into pieces of one block each; their table lives on the device, made when the node is prepared.
  */
 #include "cuda.h"
 
@@ -20,7 +20,7 @@ static sky_status squares_run(const struct sky_kernel *kernel, const struct sky_
     return sky_cuda_launched(kernel, sky_cuda_sum_squares(sky_cuda_of(kernel)->stream, run->in[0], sky_cuda_in(kernel, 0)->count, run->out[0], run->work));
 }
 
-struct sgd_state {
+struct update_state {
     struct sky_cuda_piece *pieces; /* on the device */
     size_t bytes;
     int64_t count;
@@ -28,7 +28,7 @@ struct sgd_state {
 
 static int64_t pieces_of(int64_t count) { return (count + PIECE - 1) / PIECE; }
 
-static sky_status upload_pieces(struct sky_device *device, const struct sky_segment *segments, int64_t segment_count, struct sgd_state *state)
+static sky_status upload_pieces(struct sky_device *device, const struct sky_segment *segments, int64_t segment_count, struct update_state *state)
 {
     struct sky_cuda_piece *host = NULL;
     int64_t at = 0;
@@ -55,45 +55,58 @@ done:
     return status;
 }
 
-static void sgd_destroy(struct sky_kernel *kernel)
+static void update_destroy(struct sky_kernel *kernel)
 {
-    struct sgd_state *state = kernel->state;
+    struct update_state *state = kernel->state;
     if (!state) return;
     if (state->pieces) kernel->device->backend->arena_free(kernel->device, state->pieces, state->bytes);
     free(state);
     kernel->state = NULL;
 }
 
-static sky_status sgd_prepare(struct sky_kernel *kernel)
+static sky_status update_prepare(struct sky_kernel *kernel)
 {
-    struct sgd_state *state = NULL;
+    struct update_state *state = NULL;
     SKY_TRY(sky_alloc(&state, 1, sizeof *state, "the optimiser"));
     kernel->state = state;
-    SKY_TRY(upload_pieces(kernel->device, kernel->node->attr.sgd.segments, kernel->node->attr.sgd.segment_count, state));
+    SKY_TRY(upload_pieces(kernel->device, kernel->node->attr.update.segments, kernel->node->attr.update.segment_count, state));
     kernel->work_bytes = (size_t)state->count * sizeof(unsigned);
     return SKY_OK;
 }
 
+/* The last two inputs are the sum of squares and the scalars. */
+static struct sky_cuda_update update_of(const struct sky_kernel *kernel, const struct sky_run *run)
+{
+    const struct update_state *state = kernel->state;
+    const struct sky_tensor *shadow = sky_cuda_out(kernel, 1);
+    const int last = kernel->node->in_count - 1;
+    return (struct sky_cuda_update){.pieces = state->pieces,
+                                    .piece_count = state->count,
+                                    .params = run->in[0],
+                                    .grads = run->in[1],
+                                    .momenta = run->in[2],
+                                    .sum_squares = run->in[last - 1],
+                                    .scalars = run->in[last],
+                                    .shadow_type = shadow ? shadow->dtype : SKY_F32,
+                                    .shadow = run->out[1],
+                                    .report = run->out[0],
+                                    .scratch = run->work,
+                                    .clip_norm = kernel->node->attr.update.clip_norm};
+}
+
 static sky_status sgd_run(const struct sky_kernel *kernel, const struct sky_run *run)
 {
-    const struct sgd_state *state = kernel->state;
-    const struct sky_tensor *shadow = sky_cuda_out(kernel, 1);
+    const struct sky_cuda_update update = update_of(kernel, run);
     const union sky_attributes *attr = &kernel->node->attr;
-    const struct sky_cuda_sgd sgd = {.pieces = state->pieces,
-                                     .piece_count = state->count,
-                                     .params = run->in[0],
-                                     .grads = run->in[1],
-                                     .momenta = run->in[2],
-                                     .sum_squares = run->in[3],
-                                     .scalars = run->in[4],
-                                     .shadow_type = shadow ? shadow->dtype : SKY_F32,
-                                     .shadow = run->out[1],
-                                     .report = run->out[0],
-                                     .scratch = run->work,
-                                     .momentum = attr->sgd.momentum,
-                                     .clip_norm = attr->sgd.clip_norm,
-                                     .nesterov = attr->sgd.nesterov};
-    return sky_cuda_launched(kernel, sky_cuda_sgd(sky_cuda_of(kernel)->stream, &sgd));
+    return sky_cuda_launched(kernel, sky_cuda_sgd(sky_cuda_of(kernel)->stream, &update, attr->update.momentum, attr->update.nesterov));
+}
+
+static sky_status adamw_run(const struct sky_kernel *kernel, const struct sky_run *run)
+{
+    const struct sky_cuda_update update = update_of(kernel, run);
+    const union sky_attributes *attr = &kernel->node->attr;
+    const struct sky_cuda_adamw adamw = {.squares = run->in[3], .beta1 = attr->update.momentum, .beta2 = attr->update.squares, .epsilon = attr->update.epsilon};
+    return sky_cuda_launched(kernel, sky_cuda_adamw(sky_cuda_of(kernel)->stream, &update, &adamw));
 }
 
 static sky_status ema_run(const struct sky_kernel *kernel, const struct sky_run *run)
@@ -102,5 +115,6 @@ static sky_status ema_run(const struct sky_kernel *kernel, const struct sky_run 
 }
 
 const struct sky_operation sky_cuda_SUM_SQUARES = {.prepare = squares_prepare, .run = squares_run};
-const struct sky_operation sky_cuda_SGD = {.prepare = sgd_prepare, .run = sgd_run, .destroy = sgd_destroy};
+const struct sky_operation sky_cuda_SGD = {.prepare = update_prepare, .run = sgd_run, .destroy = update_destroy};
+const struct sky_operation sky_cuda_ADAMW = {.prepare = update_prepare, .run = adamw_run, .destroy = update_destroy};
 const struct sky_operation sky_cuda_EMA = {.run = ema_run};
