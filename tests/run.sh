@@ -58,7 +58,7 @@ run_tests build
 say 'building with the address and undefined behaviour sanitizers'
 build asan-ubsan unit_tests
 say 'testing with the sanitizers'
-run_tests build-asan-ubsan -L '^(unit|host_cuda)$'
+run_tests build-asan-ubsan -L '^(unit|fuzz|host_cuda)$'
 
 say "done; $skipped skipped, each with its reason above"
 printf '%d passed, %d failed\n' "$passed" "$failed"
