@@ -6,18 +6,23 @@
 #include "base/str.h"
 
 #include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#define CLEAR "\r\x1b[K" /* back to the line's beginning, and empty to its end */
+
 static struct {
     enum sky_log_level level; /* of stderr; the file takes everything that sky_log passes on */
     int colour;
     FILE *file;
+    atomic_bool passing; /* a line that passes stands on the terminal: written by one thread, taken away by any that logs */
     struct sky_error said; /* the last error that was printed */
-} console = {SKY_LOG_INFO, 0, NULL, {SKY_OK, "", "", ""}};
+} console = {SKY_LOG_INFO, 0, NULL, false, {SKY_OK, "", "", ""}};
 
 static const char *const level_names[] = {"debug", "info", "warning", "error"};
 static const char *const level_colours[] = {"\x1b[2m", "", "\x1b[33m", "\x1b[31m"};
@@ -34,6 +39,9 @@ static void write_to_file(enum sky_log_level level, const char *line)
     fflush(console.file);
 }
 
+/* What has to be written before a line that stays. */
+static const char *take_away(void) { return atomic_exchange(&console.passing, false) ? CLEAR : ""; }
+
 static void sink(void *context, enum sky_log_level level, const char *line)
 {
     (void)context;
@@ -41,7 +49,7 @@ static void sink(void *context, enum sky_log_level level, const char *line)
     if (level < console.level) return;
     const char *const name = level == SKY_LOG_INFO ? "" : level_names[level];
     const char *const start = console.colour ? level_colours[level] : "", *const end = console.colour && *start ? "\x1b[0m" : "";
-    fprintf(stderr, "%s%s%s%s%s\n", start, name, *name ? ": " : "", end, line);
+    fprintf(stderr, "%s%s%s%s%s%s\n", take_away(), start, name, *name ? ": " : "", end, line);
 }
 
 static void set_sink(void)
@@ -92,12 +100,19 @@ void sky_console_error(const struct sky_error *error)
     char label[32];
     if (error->status == console.said.status && !strcmp(error->where, console.said.where) && !strcmp(error->what, console.said.what)) return;
     console.said = *error;
-    snprintf(label, sizeof label, "%serror: %s", red, end);
+    snprintf(label, sizeof label, "%s%serror: %s", take_away(), red, end);
     fflush(stdout);
     print_error(stderr, label, error);
     if (!console.file) return;
     print_error(console.file, "error: ", error);
     fflush(console.file);
+}
+
+void sky_console_passing(const char *line)
+{
+    if (!line) fputs(take_away(), stderr);
+    else fprintf(stderr, CLEAR "%s", line), console.passing = true;
+    fflush(stderr);
 }
 
 sky_status sky_console_close(void)

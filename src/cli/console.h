@@ -16,6 +16,9 @@ sky_status sky_console_log_file(const char *path);
 /* Prints the failure ("error: WHERE: WHAT", "hint: HINT") to stderr and to the log file. The error printed last is not printed again. */
 void sky_console_error(const struct sky_error *error);
 
+/* A line that stays until the next one, which replaces it (a terminal only: the caller knows that stderr is one). Log lines and errors take its place. NULL takes it away. */
+void sky_console_passing(const char *line);
+
 /* Closes the log file and flushes stdout; a result that could not be written is a failure. */
 sky_status sky_console_close(void);
 

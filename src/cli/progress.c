@@ -1,9 +1,11 @@
 /*
- * Draws progress lines. Keeps no memory beyond its struct; writes only what fits one terminal line.
+ * Draws progress lines. Keeps no memory beyond its struct; on a terminal a line has only those of its parts that fit whole.
  */
 #include "progress.h"
 
 #include "base/clock.h"
+#include "base/str.h"
+#include "console.h"
 #include "skygem/log.h"
 
 #include <stdio.h>
@@ -29,6 +31,26 @@ void sky_progress_begin(struct sky_progress *progress, const char *what, const c
     progress->last_shown = progress->start;
 }
 
+/* Letters that fit a line without touching its end, where some terminals wrap already. */
+static size_t terminal_columns(void)
+{
+    struct winsize window = {0};
+    const char *said = getenv("COLUMNS");
+    int64_t columns = 80;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col) columns = window.ws_col;
+    else if (said && (!sky_parse_int(said, &columns) || columns < 1)) columns = 80;
+    return (size_t)(columns > 1 ? columns - 1 : 1);
+}
+
+/* Parts are two blanks apart; those that do not fit go, from the end. */
+static void shorten(char *line, size_t columns)
+{
+    size_t at = columns;
+    if (strlen(line) <= columns) return;
+    while (at && strncmp(line + at, "  ", 2) != 0) at--;
+    line[at ? at : columns] = 0;
+}
+
 void sky_progress_show(struct sky_progress *progress, int64_t done, double rate_scale, const char *extra)
 {
     const double now = sky_now(), spent = now - progress->start;
@@ -43,13 +65,11 @@ void sky_progress_show(struct sky_progress *progress, int64_t done, double rate_
         sky_log(SKY_LOG_INFO, "%s", line);
         return;
     }
-    struct winsize window = {0};
-    const int columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 8 ? window.ws_col - 1 : 79;
-    fprintf(stderr, "\r%.*s\033[K", columns, line);
-    fflush(stderr);
+    shorten(line, terminal_columns());
+    sky_console_passing(line);
 }
 
 void sky_progress_end(struct sky_progress *progress)
 {
-    if (progress->terminal) fputs("\r\033[K", stderr);
+    if (progress->terminal) sky_console_passing(NULL);
 }
