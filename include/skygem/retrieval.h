@@ -82,6 +82,7 @@ struct sky_index_info {
     bool calibrated; /* confidence = 1 / (1 + exp(-(offset + slope * margin))), fitted to calibration_queries photos, of which calibration_right were found */
     double offset, slope;
     int64_t calibration_queries, calibration_right;
+    int64_t sketch; /* numbers of a tile's sketch, for sky_search_set_candidates; 0: it has none */
 };
 
 struct sky_tile {
@@ -121,6 +122,11 @@ struct sky_answer {
 /* k: candidates wanted. threads: for one query, 0 = cores. Borrows the index. */
 sky_status sky_search_open(struct sky_search **out, const struct sky_index *index, int64_t k, int threads);
 void sky_search_close(struct sky_search *search); /* NULL is fine */
+/*
+ * For large indexes made with sketches (skygem index --sketch): from now on every tile's sketch is looked at, and only the `candidates` most promising tiles are compared exactly. Their
+ * similarities are exact; a tile that its sketch hides is missed, and the margin is that among the candidates. 0: exact again. SKY_USAGE: fewer than k, or no sketches.
+ */
+sky_status sky_search_set_candidates(struct sky_search *search, int64_t candidates);
 sky_status sky_search_run(struct sky_search *search, const float *feature, struct sky_answer *out);
 
 #ifdef __cplusplus

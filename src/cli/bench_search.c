@@ -1,7 +1,7 @@
 /*
  * Times exact search over as many random features as asked for, in each way of storing them, and says what storing them smaller loses: how often a tile's noisy
- * copy still finds it, and how many of float32's ten nearest are among the ten found. The floor is reading every feature once from memory. Owns all it makes;
- * refuses what does not fit.
+ * copy still finds it, and how many of float32's ten nearest are among the ten found. With --sketch also a first look through sketches. The floor is reading
+ * every feature once from memory. Owns all it makes; refuses what does not fit.
  */
 #include "bench.h"
 
@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "base/threads.h"
 #include "retrieve/search.h"
+#include "retrieve/sketch.h"
 #include "skygem/log.h"
 
 #include <math.h>
@@ -20,7 +21,7 @@
 enum { BLOCK = 64, NEAREST = 10 };
 
 struct gallery {
-    int64_t tiles, dimensions, queries;
+    int64_t tiles, dimensions, queries, sketch, candidates;
     int threads;
     float *query;           /* [queries, dimensions] */
     float *prepared;        /* [queries, sky_query_floats]: for float32 */
@@ -123,16 +124,18 @@ static int64_t overlap(const struct gallery *g, int64_t q, const struct sky_answ
     return good;
 }
 
-static sky_status measure(struct gallery *g, enum sky_store store, int64_t runs, struct sky_bench_list *list, struct sky_text *notes)
+static sky_status measure(struct gallery *g, enum sky_store store, int64_t candidates, int64_t runs, struct sky_bench_list *list, struct sky_text *notes)
 {
     struct sky_search *search = NULL;
     struct sky_answer answer;
     double *seconds = NULL;
     int64_t right = 0, same = 0, asked = 0;
-    char what[96], bytes[32];
+    char what[128], bytes[32], how[64] = "";
     sky_status status = SKY_OK;
+    if (candidates) snprintf(how, sizeof how, ", sketches of %lld, %lld candidates", (long long)g->sketch, (long long)candidates);
     SKY_TRY_DONE(sky_alloc(&seconds, (size_t)(runs * g->queries), sizeof *seconds, "benchmark samples"));
     SKY_TRY_DONE(sky_search_open(&search, &g->index, NEAREST, g->threads));
+    SKY_TRY_DONE(sky_search_set_candidates(search, candidates));
     SKY_TRY_DONE(sky_search_run(search, g->query, &answer)); /* warm */
     for (int64_t run = 0; run < runs; run++)
         for (int64_t q = 0; q < g->queries; q++) {
@@ -143,17 +146,18 @@ static sky_status measure(struct gallery *g, enum sky_store store, int64_t runs,
             right += answer.candidates[0].tile == g->truth[q];
             same += overlap(g, q, &answer);
         }
-    snprintf(what, sizeof what, "%lld tiles, %lld-d, %s, %d threads", (long long)g->tiles, (long long)g->dimensions, sky_store_name(store), g->threads);
+    snprintf(what, sizeof what, "%lld tiles, %lld-d, %s, %d threads%s", (long long)g->tiles, (long long)g->dimensions, sky_store_name(store), g->threads, how);
     struct sky_bench_row *row = sky_bench_add(list, "search", what);
     if (!row) {
         status = SKY_NOMEM;
         goto done;
     }
     sky_bench_samples(row, seconds, (int)asked);
-    row->rate = (double)g->values_bytes / 1e9 / (row->median_ms / 1e3);
+    const double read_bytes = candidates ? (double)g->tiles * (double)g->sketch : (double)g->values_bytes;
+    row->rate = read_bytes / 1e9 / (row->median_ms / 1e3);
     snprintf(row->unit, sizeof row->unit, "GB");
-    sky_print_bytes(sky_index_memory_bytes(store, g->tiles, g->dimensions), bytes);
-    sky_text_format(notes, "%s: %s; R@1 of %lld noisy copies %.1f %%, %.2f of float32's %d nearest\n", sky_store_name(store), bytes, (long long)g->queries,
+    sky_print_bytes(sky_index_memory_bytes(store, g->tiles, g->dimensions, candidates ? g->sketch : 0), bytes);
+    sky_text_format(notes, "%s%s: %s; R@1 of %lld noisy copies %.1f %%, %.2f of float32's %d nearest\n", sky_store_name(store), how, bytes, (long long)g->queries,
                     100 * (double)right / (double)g->queries, (double)same / (double)g->queries, NEAREST);
 done:
     free(seconds);
@@ -161,10 +165,21 @@ done:
     return status;
 }
 
+/* The same features again, through sketches. */
+static sky_status measure_sketches(struct gallery *g, enum sky_store store, int64_t runs, struct sky_bench_list *list, struct sky_text *notes)
+{
+    struct sky_sketch sketch = {.axes = NULL};
+    sky_status status = sky_sketch_make(&sketch, &g->index.table.rows, g->sketch, g->threads);
+    g->index.table.sketches = sketch.rows, g->index.table.sketch_axes = sketch.axes;
+    if (status == SKY_OK) status = measure(g, store, g->candidates, runs, list, notes);
+    sky_sketch_free(&sketch);
+    return status;
+}
+
 static sky_status run_store(struct gallery *g, enum sky_store store, int64_t runs, struct sky_bench_list *list, struct sky_text *notes)
 {
     sky_status status = SKY_OK;
-    const size_t memory = sky_index_memory_bytes(store, g->tiles, g->dimensions);
+    const size_t memory = sky_index_memory_bytes(store, g->tiles, g->dimensions, 0);
     if (sky_index_check_memory(sky_store_name(store), memory) != SKY_OK) {
         sky_text_format(notes, "%s: left out: %s\n", sky_store_name(store), sky_error_last()->what);
         return SKY_OK;
@@ -174,7 +189,8 @@ static sky_status run_store(struct gallery *g, enum sky_store store, int64_t run
     SKY_TRY_DONE(fill(g, store));
     g->index = (struct sky_index){.table = {.rows = {store, g->tiles, g->dimensions, g->values, g->scales}, .latitude = g->nowhere, .longitude = g->nowhere},
                                   .info = {.tiles = g->tiles, .dimensions = g->dimensions}};
-    SKY_TRY_DONE(measure(g, store, runs, list, notes));
+    SKY_TRY_DONE(measure(g, store, 0, runs, list, notes));
+    if (g->sketch) SKY_TRY_DONE(measure_sketches(g, store, runs, list, notes));
 done:
     sky_block_free(g->values, g->values_bytes);
     g->values = NULL;
@@ -183,13 +199,15 @@ done:
 
 sky_status sky_bench_search(const struct sky_args *args, struct sky_bench_list *list, struct sky_text *notes)
 {
-    struct gallery g = {.tiles = 100000, .dimensions = 3584, .queries = 20};
+    struct gallery g = {.tiles = 100000, .dimensions = 3584, .queries = 20, .candidates = 1000};
     int64_t runs = 3, threads = 0;
     double noise = 2;
     sky_status status = SKY_OK;
     SKY_TRY(sky_args_int(args, "tiles", NEAREST, UINT32_MAX, &g.tiles));
     SKY_TRY(sky_args_int(args, "dimensions", 1, 1 << 20, &g.dimensions));
     SKY_TRY(sky_args_int(args, "queries", 1, 10000, &g.queries));
+    SKY_TRY(sky_args_int(args, "sketch", 0, g.dimensions, &g.sketch));
+    SKY_TRY(sky_args_int(args, "candidates", NEAREST, UINT32_MAX, &g.candidates));
     SKY_TRY(sky_args_int(args, "runs", 1, 1000, &runs));
     SKY_TRY(sky_args_int(args, "threads", 0, 1024, &threads));
     SKY_TRY(sky_args_double(args, "noise", 0, 1e6, &noise));

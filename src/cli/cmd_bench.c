@@ -162,6 +162,8 @@ static const struct sky_option search_options[] = {
     {"dimensions", 'd', "D", "3584", "length of a feature", false},
     {"queries", 0, "N", "20", "noisy copies of tiles to search for", false},
     {"noise", 0, "X", "2", "length of the noise, beside a feature's length of 1", false},
+    {"sketch", 0, "N", "0", "also search through sketches of N numbers a tile", false},
+    {"candidates", 0, "C", "1000", "with --sketch: tiles that are then compared exactly", false},
     {"runs", 0, "N", "3", "times each query is timed", false},
     {"threads", 0, "N", "0", "threads (0 = cores)", false},
     {"json", 0, NULL, NULL, "print JSON", false},

@@ -21,6 +21,7 @@ static const struct sky_option options[] = {
     {"geo", 0, "WHERE", "auto",
      "a CSV of path,lat,lon[,metres_per_pixel]; xyz or tms: from names ZOOM/X/Y.jpg; geotiff: from the tiles' own tags; none; auto: xyz where every name fits, else geotiff", false},
     {"store", 0, "TYPE", "float32", "how features are kept: float32, fp16 (half the memory) or int8 (a quarter)", false},
+    {"sketch", 0, "N", "0", "also keep N numbers a tile, for locate --candidates: 256 or so where a search through all features takes too long", false},
     {"place-radius", 0, "METRES", "0", "tiles no farther from each other are one place (overlapping tiles, several seasons)", false},
     {"update", 'u', NULL, NULL, "embed new and changed tiles, drop those that are gone, keep the rest (by size and time, else by content)", false},
     SKY_EXIF_OPTION,
@@ -69,6 +70,7 @@ static sky_status read_store(const struct sky_args *args, enum sky_store *out)
 static sky_status follow_old(const struct sky_args *args, const struct sky_index *old, struct sky_index_build *build)
 {
     if (!sky_args_given(args, "store")) build->store = old->table.rows.store;
+    if (!sky_args_given(args, "sketch")) build->sketch = old->info.sketch;
     if (!sky_args_given(args, "exif")) build->exif = strcmp(old->texts.exif, "apply") ? SKY_EXIF_IGNORE : SKY_EXIF_APPLY;
     if (!sky_args_given(args, "place-radius")) build->place_radius = old->texts.place_radius;
     if (!sky_args_given(args, "geo")) SKY_TRY(read_geo(old->texts.geo, build));
@@ -114,6 +116,7 @@ static sky_status run_index(const struct sky_args *args)
     sky_status status = SKY_OK;
     if (!build.output) return sky_fail(SKY_USAGE, args->path, "--output is missing: the index to make");
     SKY_TRY(sky_args_double(args, "place-radius", 0, 1e7, &build.place_radius));
+    SKY_TRY(sky_args_int(args, "sketch", 0, 1 << 20, &build.sketch));
     SKY_TRY(sky_read_exif(args, &build.exif));
     SKY_TRY(sky_read_bad_image(args, &build.skip_bad));
     SKY_TRY(read_store(args, &build.store));

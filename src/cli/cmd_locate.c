@@ -32,6 +32,7 @@ static const struct sky_option options[] = {
     {"calibrate", 0, "CSV", NULL, "fit the confidence to photos of known place (path,lat,lon or path,tile) and keep it in the index", false},
     {"truth", 0, "CSV", NULL, "the same table, but only say how many are found and how good the confidence is", false},
     {"within", 0, "METRES", "0", "with --calibrate and --truth: how far off still counts as right (the nearest tile always does)", false},
+    {"candidates", 0, "C", "0", "look through sketches (index --sketch), compare only the C most promising tiles exactly; 0: every tile", false},
     {"larger-than-memory", 0, NULL, NULL, "search an index that does not fit the memory from the disk", false},
     SKY_WEIGHTS_OPTION,
     SKY_EXIF_OPTION,
@@ -85,6 +86,7 @@ static sky_status open_locator(const struct sky_args *args, const struct sky_loc
     const int64_t threads = locator->encoder ? sky_encoder_config(locator->encoder)->device.threads : 0;
     const struct sky_comm_place *place = sky_comm_place(locator->comm);
     SKY_TRY(sky_shards_open(&locator->shards, locator->comm, locator->index, asked->k, threads ? (int)threads : place ? place->threads : 0));
+    SKY_TRY(sky_shards_set_candidates(locator->shards, asked->candidates));
     return sky_alloc(&locator->feature, (size_t)sky_index_info(locator->index)->dimensions, sizeof *locator->feature, "a feature");
 }
 

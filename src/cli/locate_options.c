@@ -41,6 +41,7 @@ static sky_status read_track(const struct sky_args *args, struct sky_locate_opti
     static const char *const of_tracks[] = {"fps", NULL};
     if (!sky_args_given(args, "track")) return refuse_given(args, of_tracks, "with --track only");
     SKY_TRY(sky_args_double(args, "track", 0.01, 1e4, &out->metres_per_second));
+    if (out->candidates) return sky_fail(SKY_USAGE, "--candidates", "--track needs the similarity of every tile");
     return sky_args_double(args, "fps", 1e-6, 1e6, &out->rate);
 }
 
@@ -64,6 +65,9 @@ sky_status sky_locate_options_read(const struct sky_args *args, struct sky_locat
     *out = (struct sky_locate_options){.k = 5, .list = sky_args_text(args, "list"), .watch = sky_args_text(args, "watch")};
     const bool stream = out->watch || (args->operand_count > 1 && !strcmp(args->operands[1], "-"));
     SKY_TRY(sky_args_int(args, "top", 1, MOST_TILES, &out->k));
+    SKY_TRY(sky_args_int(args, "candidates", 0, INT64_MAX, &out->candidates));
+    if (out->candidates && out->candidates < out->k)
+        return sky_fail(SKY_USAGE, "--candidates", "%lld of them cannot hold the best %lld tiles (--top)", (long long)out->candidates, (long long)out->k);
     SKY_TRY(sky_args_int(args, "count", 0, INT64_MAX, &out->most));
     SKY_TRY(sky_read_exif(args, &out->exif));
     out->json = sky_args_given(args, "json"), out->larger_than_memory = sky_args_given(args, "larger-than-memory");

@@ -9,7 +9,8 @@
 
 /* Texts are the command line's; NULL: not given. */
 struct sky_locate_options {
-    int64_t k, most; /* tiles to show; pictures to locate, 0: all */
+    int64_t k, most;    /* tiles to show; pictures to locate, 0: all */
+    int64_t candidates; /* compared exactly after a look through the sketches; 0: every tile is */
     enum sky_exif exif;
     bool json, larger_than_memory;
     bool skip_bad;             /* a bad picture is left out */

@@ -7,8 +7,10 @@
 #include "base/crc32c.h"
 #include "base/memory.h"
 #include "base/str.h"
+#include "base/threads.h"
 #include "data/dataset.h"
 #include "gather.h"
+#include "sketch.h"
 #include "skygem/log.h"
 
 #include <math.h>
@@ -183,7 +185,7 @@ static sky_status compact(struct work *w)
 static bool same_as_old(const struct work *w, const struct sky_index_texts *texts)
 {
     const struct sky_index_build *build = w->build;
-    if (!build->old || build->embedded || build->removed || build->tiles != build->old->info.tiles) return false;
+    if (!build->old || build->embedded || build->removed || build->tiles != build->old->info.tiles || build->sketch != build->old->info.sketch) return false;
     for (int64_t i = 0; i < w->set.count; i++)
         if (w->renewed[i]) return false;
     const struct sky_index_table *table = &build->old->table;
@@ -220,6 +222,7 @@ static sky_status write_index(struct work *w)
 {
     struct sky_index_build *build = w->build;
     char *experiment = NULL, *root = NULL, *table = NULL;
+    struct sky_sketch sketch = {.axes = NULL};
     sky_status status = SKY_OK;
     if (!(root = realpath(build->folder, NULL)) || (build->table && !(table = realpath(build->table, NULL)))) {
         status = sky_fail_errno(root ? build->table : build->folder, "cannot resolve");
@@ -239,7 +242,11 @@ static sky_status write_index(struct work *w)
     if (build->unchanged) goto done;
     struct sky_index_texts all = texts;
     all.calibration = still_calibrated(build);
-    const struct sky_index_table rows = {.rows = {build->store, build->tiles, w->dimensions, w->values, w->scales},
+    const struct sky_rows_stored features = {build->store, build->tiles, w->dimensions, w->values, w->scales};
+    if (build->sketch) SKY_TRY_DONE(sky_sketch_make(&sketch, &features, build->sketch, sky_thread_count_default()));
+    const struct sky_index_table rows = {.rows = features,
+                                         .sketches = sketch.rows,
+                                         .sketch_axes = sketch.axes,
                                          .latitude = w->latitude,
                                          .longitude = w->longitude,
                                          .metres_per_pixel = w->metres,
@@ -251,6 +258,7 @@ static sky_status write_index(struct work *w)
                                          .paths_bytes = (int64_t)w->paths.length};
     status = sky_index_write(build->output, &rows, &all);
 done:
+    sky_sketch_free(&sketch);
     free(experiment);
     free(root);
     free(table);
@@ -268,8 +276,10 @@ sky_status sky_index_build(struct sky_index_build *build)
         return sky_hint("give a folder that holds pictures, at any depth");
     }
     SKY_TRY(sky_image_set_scan(&w.set, build->folder));
+    if (build->sketch > w.dimensions)
+        SKY_TRY_DONE(sky_fail(SKY_USAGE, "--sketch", "%lld numbers a tile cannot be, of features of %lld", (long long)build->sketch, (long long)w.dimensions));
     w.row_bytes = sky_store_row_bytes(build->store, w.dimensions);
-    const size_t memory = sky_index_memory_bytes(build->store, w.set.count, w.dimensions);
+    const size_t memory = sky_index_memory_bytes(build->store, w.set.count, w.dimensions, build->sketch);
     sky_print_bytes(memory, bytes);
     sky_log(SKY_LOG_INFO, "%lld tiles, %lld dimensions in %s: searching them takes %s of memory", (long long)w.set.count, (long long)w.dimensions,
             sky_store_name(build->store), bytes);

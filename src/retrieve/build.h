@@ -12,6 +12,7 @@ struct sky_index_build {
     struct sky_encoder *encoder;
     const char *folder, *output;
     enum sky_store store;
+    int64_t sketch; /* numbers of a tile's sketch; 0: none */
     enum sky_geo_source geo;
     const char *table; /* the CSV's path, with SKY_GEO_TABLE */
     enum sky_exif exif;

@@ -65,6 +65,19 @@ static sky_status read_texts(struct sky_index *index)
     return SKY_OK;
 }
 
+/* Sketches are there as a whole or not at all. */
+static sky_status read_sketches(struct sky_index *index)
+{
+    struct sky_index_table *table = &index->table;
+    const struct sky_file_tensor *axes = sky_safetensors_find(&index->file, "sketch_axes");
+    if (!axes) return SKY_OK;
+    if (axes->rank != 2 || axes->dim[0] < 1 || axes->dim[0] > table->rows.dimensions) return refuse(index, "it has another shape or type than it should:", "sketch_axes");
+    table->sketches = (struct sky_rows_stored){.store = SKY_STORE_INT8, .count = table->rows.count, .dimensions = axes->dim[0]};
+    SKY_TRY(find(index, "sketch_axes", SKY_F32, axes->dim[0], table->rows.dimensions, &table->sketch_axes));
+    SKY_TRY(find(index, "sketch_scales", SKY_F32, table->rows.count, 0, &table->sketches.scales));
+    return find(index, "sketches", SKY_U8, table->rows.count, axes->dim[0], &table->sketches.values);
+}
+
 static sky_status read_arrays(struct sky_index *index)
 {
     struct sky_index_table *table = &index->table;
@@ -78,6 +91,7 @@ static sky_status read_arrays(struct sky_index *index)
     table->rows.dimensions = features->dim[1];
     SKY_TRY(find(index, "features", store_types[table->rows.store], n, table->rows.dimensions, &table->rows.values));
     if (table->rows.store == SKY_STORE_INT8) SKY_TRY(find(index, "scales", SKY_F32, n, 0, &table->rows.scales));
+    SKY_TRY(read_sketches(index));
     SKY_TRY(find(index, "latitude", SKY_F64, n, 0, &table->latitude));
     SKY_TRY(find(index, "longitude", SKY_F64, n, 0, &table->longitude));
     SKY_TRY(find(index, "metres_per_pixel", SKY_F64, n, 0, &table->metres_per_pixel));
@@ -95,9 +109,10 @@ static sky_status read_arrays(struct sky_index *index)
     return SKY_OK;
 }
 
-size_t sky_index_memory_bytes(enum sky_store store, int64_t count, int64_t dimensions)
+size_t sky_index_memory_bytes(enum sky_store store, int64_t count, int64_t dimensions, int64_t sketch)
 {
-    const size_t a_tile = sky_store_row_bytes(store, dimensions) + (store == SKY_STORE_INT8 ? sizeof(float) : 0) + 7 * sizeof(int64_t) + sizeof(float);
+    const size_t a_sketch = sketch ? (size_t)sketch + sizeof(float) : 0;
+    const size_t a_tile = sky_store_row_bytes(store, dimensions) + (store == SKY_STORE_INT8 ? sizeof(float) : 0) + a_sketch + 7 * sizeof(int64_t) + sizeof(float);
     size_t bytes;
     return sky_multiply_size(a_tile, (size_t)count, &bytes) ? bytes : SIZE_MAX;
 }
@@ -118,7 +133,7 @@ static void fill_info(struct sky_index *index)
 {
     const struct sky_index_table *table = &index->table;
     struct sky_index_info *info = &index->info;
-    info->tiles = table->rows.count, info->dimensions = table->rows.dimensions;
+    info->tiles = table->rows.count, info->dimensions = table->rows.dimensions, info->sketch = table->sketches.dimensions;
     for (int64_t i = 0; i < info->tiles; i++) info->located += !isnan(table->latitude[i]);
     info->store = sky_store_name(table->rows.store);
     info->model = index->texts.model, info->weights = index->texts.weights, info->root = index->texts.root, info->place_radius = index->texts.place_radius;
@@ -227,7 +242,7 @@ sky_status sky_index_open_encoder(const struct sky_index *index, const char *wei
 
 /* ---- writing ---- */
 
-enum { TENSORS = 10, TEXTS = 11 };
+enum { TENSORS = 13, TEXTS = 11 };
 
 static struct sky_file_tensor array(const char *name, enum sky_dtype dtype, const void *data, int64_t count)
 {
@@ -246,9 +261,15 @@ sky_status sky_index_write(const char *path, const struct sky_index_table *table
         array("content", SKY_I64, table->content, n),
         array("path_starts", SKY_I64, table->path_starts, n)}; /* eight bytes an element first, so that everything is aligned */
     int count = 7, text_count = 0;
+    const int64_t sketch = table->sketches.dimensions;
     if (table->rows.store == SKY_STORE_INT8) tensors[count++] = array("scales", SKY_F32, table->rows.scales, n);
+    if (sketch) {
+        tensors[count++] = array("sketch_scales", SKY_F32, table->sketches.scales, n);
+        tensors[count++] = (struct sky_file_tensor){.name = "sketch_axes", .dtype = SKY_F32, .rank = 2, .dim = {sketch, table->rows.dimensions}, .data = table->sketch_axes};
+    }
     tensors[count++] = (struct sky_file_tensor){
         .name = "features", .dtype = store_types[table->rows.store], .rank = 2, .dim = {n, table->rows.dimensions}, .data = table->rows.values};
+    if (sketch) tensors[count++] = (struct sky_file_tensor){.name = "sketches", .dtype = SKY_U8, .rank = 2, .dim = {n, sketch}, .data = table->sketches.values};
     tensors[count++] = array("paths", SKY_U8, table->paths, table->paths_bytes);
     char radius[32];
     sky_print_double(texts->place_radius, radius);

@@ -1,11 +1,12 @@
 /*
- * Exact search: every tile's similarity, then the best ones and the margin to the next place. All memory is taken when a search is opened; a tile's similarity
- * and the order do not depend on the number of threads.
+ * Search: every tile's similarity, then the best ones and the margin to the next place. With candidates, every sketch's similarity, then the exact one of the most promising tiles; the others
+ * count as infinitely far. All memory is taken before a search runs; a tile's similarity and the order do not depend on the number of threads.
  */
 #include "search.h"
 
 #include "base/memory.h"
 #include "base/threads.h"
+#include "sketch.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -20,6 +21,11 @@ struct sky_search {
     float *similarities;              /* [count] */
     float *query;                     /* prepared for the rows' store */
     struct sky_candidate *candidates; /* [k] */
+    struct first_look {               /* through the sketches; wanted 0: off */
+        int64_t wanted;
+        float *feature, *sketch, *query; /* prepared as float32; its sketch, plain and prepared */
+        float *heap;                     /* [wanted] similarities of the most promising sketches, the least first */
+    } look;
 };
 
 sky_status sky_search_open_part(struct sky_search **out, const struct sky_index *index, int64_t first, int64_t count, int64_t k, int threads)
@@ -45,25 +51,98 @@ sky_status sky_search_open(struct sky_search **out, const struct sky_index *inde
     return sky_search_open_part(out, index, 0, index->info.tiles, k, threads);
 }
 
+static void close_look(struct first_look *look)
+{
+    free(look->feature);
+    free(look->sketch);
+    free(look->query);
+    free(look->heap);
+    *look = (struct first_look){.wanted = 0};
+}
+
+sky_status sky_search_set_candidates(struct sky_search *search, int64_t candidates)
+{
+    const struct sky_index_table *table = &search->index->table;
+    struct first_look *look = &search->look;
+    close_look(look);
+    if (!candidates) return SKY_OK;
+    if (!table->sketches.dimensions) {
+        sky_fail(SKY_USAGE, "search", "candidates are chosen by sketches, which this index does not have");
+        return sky_hint("make them: skygem index -o INDEX --update --sketch 256");
+    }
+    if (candidates < search->k) return sky_fail(SKY_USAGE, "search", "%lld candidates for the best %lld tiles", (long long)candidates, (long long)search->k);
+    candidates = candidates < search->count ? candidates : search->count;
+    sky_status status = sky_alloc(&look->feature, (size_t)sky_query_floats(table->rows.dimensions), sizeof *look->feature, "a search");
+    if (status == SKY_OK) status = sky_alloc(&look->sketch, (size_t)table->sketches.dimensions, sizeof *look->sketch, "a search");
+    if (status == SKY_OK) status = sky_alloc(&look->query, (size_t)sky_query_floats(table->sketches.dimensions), sizeof *look->query, "a search");
+    if (status == SKY_OK) status = sky_alloc(&look->heap, (size_t)candidates + !candidates, sizeof *look->heap, "a search");
+    if (status == SKY_OK) look->wanted = candidates;
+    else close_look(look);
+    return status;
+}
+
 void sky_search_close(struct sky_search *search)
 {
     if (!search) return;
     free(search->similarities);
     free(search->query);
     free(search->candidates);
+    close_look(&search->look);
     free(search);
+}
+
+/* The similarities of all rows of the part: of features or of sketches. */
+static void scan_rows(struct sky_search *search, const struct sky_rows_stored *rows, const float *prepared)
+{
+    const int64_t blocks = (search->count + BLOCK - 1) / BLOCK;
+    const int threads = search->threads < blocks ? search->threads : (int)blocks;
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+    for (int64_t block = 0; block < blocks; block++) {
+        const int64_t first = block * BLOCK, count = search->count - first < BLOCK ? search->count - first : BLOCK;
+        sky_rows_products(rows, search->first + first, count, prepared, search->similarities + first);
+    }
+}
+
+/* The similarity that the best `wanted` of them reach; a heap whose first is the least of the best so far. */
+static float find_threshold(const struct first_look *look, const float *similarities, int64_t count)
+{
+    float *heap = look->heap;
+    for (int64_t i = 0; i < look->wanted; i++) heap[i] = -INFINITY;
+    for (int64_t i = 0; i < count; i++) {
+        if (!(similarities[i] > heap[0])) continue;
+        int64_t at = 0, child;
+        while ((child = 2 * at + 1) < look->wanted) {
+            child += child + 1 < look->wanted && heap[child + 1] < heap[child];
+            if (!(heap[child] < similarities[i])) break;
+            heap[at] = heap[child], at = child;
+        }
+        heap[at] = similarities[i];
+    }
+    return heap[0];
+}
+
+static void scan_candidates(struct sky_search *search, const float *feature)
+{
+    const struct sky_index_table *table = &search->index->table;
+    const struct first_look *look = &search->look;
+    sky_query_prepare(SKY_STORE_FLOAT32, feature, table->rows.dimensions, look->feature);
+    sky_sketch_project(table->sketch_axes, table->sketches.dimensions, table->rows.dimensions, look->feature, look->sketch);
+    sky_query_prepare(SKY_STORE_INT8, look->sketch, table->sketches.dimensions, look->query);
+    scan_rows(search, &table->sketches, look->query);
+    const float threshold = find_threshold(look, search->similarities, search->count);
+    const int threads = search->threads;
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+    for (int64_t i = 0; i < search->count; i++) {
+        if (search->similarities[i] >= threshold) sky_rows_products(&table->rows, search->first + i, 1, search->query, &search->similarities[i]);
+        else search->similarities[i] = -INFINITY;
+    }
 }
 
 void sky_search_scan(struct sky_search *search, const float *feature)
 {
-    const int64_t blocks = (search->count + BLOCK - 1) / BLOCK;
-    const int threads = search->threads < blocks ? search->threads : (int)blocks;
     sky_query_prepare(search->index->table.rows.store, feature, search->index->info.dimensions, search->query);
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-    for (int64_t block = 0; block < blocks; block++) {
-        const int64_t first = block * BLOCK, count = search->count - first < BLOCK ? search->count - first : BLOCK;
-        sky_rows_products(&search->index->table.rows, search->first + first, count, search->query, search->similarities + first);
-    }
+    if (search->look.wanted) scan_candidates(search, feature);
+    else scan_rows(search, &search->index->table.rows, search->query);
 }
 
 int64_t sky_search_best(struct sky_search *search, const struct sky_candidate **out)

@@ -70,6 +70,8 @@ void sky_shards_close(struct sky_shards *shards)
     free(shards);
 }
 
+sky_status sky_shards_set_candidates(struct sky_shards *shards, int64_t candidates) { return sky_search_set_candidates(shards->search, candidates); }
+
 /* Lists are sorted, and ranks hold ascending tiles: taking the first of the equal ones keeps the order of a single search. */
 static int64_t merge(struct sky_shards *shards)
 {

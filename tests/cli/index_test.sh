@@ -107,6 +107,31 @@ fails_with 2 'another model' "$program" index -o "$work/u" --update --set eval.f
 expect_err 'the settings'
 fails_with 2 'there is no such index' "$program" index -o "$work/none" --update "$live"
 
+# ---- sketches: kept right by updates, taken away, put in ----
+index s "$live" --quiet --sketch 32
+expect_code 0
+cp "$live/sub/1.jpg" "$live/sub/8.jpg"
+run "$program" index -o "$work/s" --update
+expect_code 0; expect_err '(1 embedded, 8 kept, 0 removed)'
+index s2 "$live" --quiet --sketch 32
+expect cmp "$work/s" "$work/s2"
+run "$program" index -o "$work/s" --update --sketch 0
+index s3 "$live" --quiet
+expect cmp "$work/s" "$work/s3"
+run "$program" index -o "$work/s" --update --sketch 32
+expect_code 0; expect cmp "$work/s" "$work/s2"
+fails_with 2 '113 numbers a tile cannot be, of features of 112' "$program" index --weights "$weights" -o "$work/z" "$live" --sketch 113
+run "$program" locate "$work/s" "$live/sub/3.jpg" --json --quiet -k 2
+exact=$(sed 's/, "ms".*//' <<<"$out")
+run "$program" locate "$work/s" "$live/sub/3.jpg" --json --quiet -k 2 --candidates 9
+expect_code 0; expect [ "$(sed 's/, "ms".*//' <<<"$out")" = "$exact" ] # every tile is a candidate
+run "$program" locate "$work/s" "$live/sub/3.jpg" --json --quiet -k 2 --candidates 3
+expect_code 0; expect [ "$(grep -o '"path": "[^"]*"' <<<"$out" | head -n 1)" = "$(grep -o '"path": "[^"]*"' <<<"$exact" | head -n 1)" ]
+run "$program" launch -n 2 "$program" locate "$work/s" "$live/sub/3.jpg" --json --quiet -k 2 --candidates 9
+expect_code 0; expect [ "$(sed 's/, "ms".*//' <<<"$out")" = "$exact" ]
+fails_with 2 'skygem index -o INDEX --update --sketch' "$program" locate "$work/s3" "$live/sub/3.jpg" --candidates 5 --quiet
+rm "$live/sub/8.jpg"
+
 # ---- bad tiles ----
 head -c 300 "$live/new.jpg" >"$live/sub/2.jpg"
 fails_with 3 "$live/sub/2.jpg" "$program" index --weights "$weights" -o "$work/v" "$live" --quiet

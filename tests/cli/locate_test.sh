@@ -126,6 +126,8 @@ before 'from one place' a.jpg --list "$work/list"
 before 'needs pictures'
 before "there is no folder '$work/nowhere'" --watch "$work/nowhere"
 before 'from 1 to 10000' a.jpg -k 0
+before '--candidates: 3 of them cannot hold the best 5' a.jpg --candidates 3
+before '--candidates: --track needs' a.jpg --candidates 30 --track 5
 before '--exif' a.jpg --exif sideways
 fails_with 3 'known.csv:1' bash -c "echo x,y >'$work/known.csv'; '$program' locate '$work/none' --truth '$work/known.csv'"
 
@@ -186,6 +188,8 @@ run "$program" bench search --tiles 600 --dimensions 96 --queries 5 --runs 1 --j
 expect_code 0; expect [ "$(grep -o '"bench": "search"' <<<"$out" | wc -l)" -eq 3 ]; expect_out '600 tiles, 96-d, int8'
 run "$program" bench search --tiles 600 --dimensions 96 --queries 5 --runs 1
 expect_code 0; expect_out 'R@1 of 5 noisy copies'; expect_out "float32: 260 KiB"; expect_out "10.00 of float32's 10 nearest"
+run "$program" bench search --tiles 600 --dimensions 96 --queries 5 --runs 1 --sketch 48 --candidates 600
+expect_code 0; expect [ "$(grep -c 'sketches of 48, 600 candidates: .* 10.00 of' <<<"$out$err")" -ge 1 ]; expect [ "$(wc -l <<<"$out")" -ge 7 ]
 run "$program" bench search --tiles 4000000000 --dimensions 1000000 --queries 1
 expect [ "$code" -ne 0 ]
 

@@ -11,6 +11,7 @@
 #include "io/sealed.h"
 #include "retrieve/search.h"
 #include "retrieve/shard.h"
+#include "retrieve/sketch.h"
 
 #include <pthread.h>
 
@@ -59,12 +60,17 @@ static void make_table(void)
     }
 }
 
-static void write_index(const char *path, enum sky_store store, double radius, const char *calibration)
+static void write_index_with(const char *path, enum sky_store store, double radius, const char *calibration, int64_t sketch_length, int threads)
 {
+    struct sky_sketch sketch = {.axes = NULL};
     static unsigned char values[TILES * DIMENSIONS * 4];
     static float scales[TILES];
     for (int i = 0; i < TILES; i++) sky_row_encode(store, features[i], DIMENSIONS, values + (size_t)i * sky_store_row_bytes(store, DIMENSIONS), &scales[i]);
-    const struct sky_index_table table = {.rows = {store, TILES, DIMENSIONS, values, scales},
+    const struct sky_rows_stored rows = {store, TILES, DIMENSIONS, values, scales};
+    if (sketch_length) CHECK_OK(sky_sketch_make(&sketch, &rows, sketch_length, threads));
+    const struct sky_index_table table = {.rows = rows,
+                                          .sketches = sketch.rows,
+                                          .sketch_axes = sketch.axes,
                                           .latitude = latitude,
                                           .longitude = longitude,
                                           .metres_per_pixel = metres,
@@ -83,7 +89,10 @@ static void write_index(const char *path, enum sky_store store, double radius, c
                                           .place_radius = radius,
                                           .calibration = calibration};
     CHECK_OK(sky_index_write(path, &table, &texts));
+    sky_sketch_free(&sketch);
 }
+
+static void write_index(const char *path, enum sky_store store, double radius, const char *calibration) { write_index_with(path, store, radius, calibration, 0, 1); }
 
 static struct sky_index *open_index(const char *path)
 {
@@ -191,6 +200,82 @@ static void test_search(void)
 }
 
 /* The margin is to the best tile farther than the radius, and confidence follows it. */
+/* ---- sketches ---- */
+
+static void check_axes(const struct sky_index *index, int64_t length)
+{
+    for (int64_t a = 0; a < length; a++)
+        for (int64_t b = 0; b <= a; b++)
+            CHECK_NEAR(product(index->table.sketch_axes + a * DIMENSIONS, index->table.sketch_axes + b * DIMENSIONS, DIMENSIONS), a == b ? 1 : 0, 1e-5);
+}
+
+/* What is found is among the exact tiles and has their similarities; how many of the best ten there are in all. */
+static int count_found(const struct sky_answer *answer, const struct sky_answer *exact)
+{
+    int found = 0;
+    for (int64_t c = 0; c < answer->count; c++)
+        for (int64_t e = 0; e < exact->count; e++)
+            if (answer->candidates[c].tile == exact->candidates[e].tile) found += CHECK(answer->candidates[c].similarity == exact->candidates[e].similarity);
+    return found;
+}
+
+static void check_sketches(enum sky_store store, int64_t length, int64_t candidates, int least_found, int all_same)
+{
+    struct sky_search *plain = NULL, *sketched = NULL, *threaded = NULL;
+    int found = 0, right = 0;
+    write_index_with(in_folder("i"), store, 110, NULL, length, 1);
+    write_index_with(in_folder("j"), store, 110, NULL, length, 3);
+    struct sky_index *index = open_index(in_folder("i")), *same = open_index(in_folder("j"));
+    if (!index || !same || !CHECK_OK(sky_search_open(&plain, index, 10, 1)) || !CHECK_OK(sky_search_open(&sketched, index, 10, 1)) ||
+        !CHECK_OK(sky_search_open(&threaded, same, 10, 3)))
+        return;
+    CHECK(index->info.sketch == length && index->file.map.count == same->file.map.count && !memcmp(index->file.map.bytes, same->file.map.bytes, same->file.map.count));
+    check_axes(index, length);
+    CHECK_OK(sky_search_set_candidates(sketched, candidates));
+    CHECK_OK(sky_search_set_candidates(threaded, candidates));
+    for (int q = 0; q < QUERIES; q++) {
+        struct sky_answer exact, answer, again;
+        CHECK_OK(sky_search_run(plain, queries[q], &exact));
+        CHECK_OK(sky_search_run(sketched, queries[q], &answer));
+        CHECK_OK(sky_search_run(threaded, queries[q], &again));
+        CHECK(answer.count == 10 && !memcmp(answer.candidates, again.candidates, 10 * sizeof *again.candidates) && answer.margin == again.margin);
+        found += count_found(&answer, &exact);
+        right += answer.candidates[0].tile == 13 * q;
+        if (all_same) CHECK(!memcmp(answer.candidates, exact.candidates, 10 * sizeof *exact.candidates) && answer.margin == exact.margin);
+    }
+    CHECK(right == QUERIES && found >= least_found);
+    struct sky_answer answer;
+    queries[0][3] = NAN;
+    CHECK_FAILS(sky_search_run(sketched, queries[0], &answer), SKY_NUMERIC, "finite");
+    queries[0][3] = 0.1f;
+    CHECK_FAILS(sky_search_set_candidates(sketched, 9), SKY_USAGE, "9 candidates for the best 10");
+    CHECK_OK(sky_search_set_candidates(sketched, 0));
+    sky_search_close(plain);
+    sky_search_close(sketched);
+    sky_search_close(threaded);
+    sky_index_close(index);
+    sky_index_close(same);
+}
+
+static void test_sketches(void)
+{
+    struct sky_search *search = NULL;
+    check_sketches(SKY_STORE_FLOAT32, DIMENSIONS, 20, 190, 0); /* all dimensions: int8's rounding alone */
+    check_sketches(SKY_STORE_FP16, 40, 60, 160, 0);
+    check_sketches(SKY_STORE_INT8, 40, 60, 160, 0);
+    check_sketches(SKY_STORE_INT8, 1, TILES, 200, 1); /* every tile is a candidate */
+    check_sketches(SKY_STORE_INT8, 8, 1000000, 200, 1);
+    write_index(in_folder("i"), SKY_STORE_INT8, 0, NULL);
+    struct sky_index *index = open_index(in_folder("i"));
+    if (!index || !CHECK_OK(sky_search_open(&search, index, 10, 1))) return;
+    CHECK(index->info.sketch == 0);
+    CHECK_FAILS(sky_search_set_candidates(search, 50), SKY_USAGE, "which this index does not have");
+    struct sky_sketch sketch = {.axes = NULL};
+    CHECK_FAILS(sky_sketch_make(&sketch, &index->table.rows, DIMENSIONS + 1, 1), SKY_USAGE, "71 numbers a tile cannot be");
+    sky_search_close(search);
+    sky_index_close(index);
+}
+
 static void test_places(void)
 {
     struct sky_search *search = NULL;
@@ -366,7 +451,7 @@ static void test_memory(void)
     CHECK(sky_memory_available_bytes() > 1 << 20);
     CHECK_FAILS(sky_index_check_memory("huge", SIZE_MAX), SKY_NOMEM, "--store int8");
     CHECK_OK(sky_index_check_memory("small", 4096));
-    const double million = (double)sky_index_memory_bytes(SKY_STORE_INT8, 1000000, 3584);
+    const double million = (double)sky_index_memory_bytes(SKY_STORE_INT8, 1000000, 3584, 0);
     CHECK_NEAR(million, 3.648e9, 1e7); /* what experiments/locate/README.md says */
 }
 
@@ -377,6 +462,7 @@ int main(void)
     test_rows();
     test_all_halves();
     test_search();
+    test_sketches();
     test_places();
     test_shares();
     test_threads();
