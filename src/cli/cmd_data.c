@@ -41,6 +41,7 @@ static const struct sky_option synth_options[] = {
     {"places-test", 0, "N", "100", "other places, in query and gallery", false},
     {"distractors", 0, "N", "50", "further places, in the gallery only", false},
     {"views", 0, "N", "54", "drone frames a place (1 to 99)", false},
+    {"street", 0, "N", "0", "pictures from the street a place, and in training as many of other days as google's (0 to 99)", false},
     {"size", 0, "N", "256", "side of every image in pixels", false},
     {"seed", 0, "N", "1", "another seed, another world", false},
     {"workers", 'j', "N", "0", "worker threads, 0 = one a core; does not change the images", false},
@@ -56,6 +57,7 @@ static sky_status run_synth(const struct sky_args *args)
     SKY_TRY(read_int(args, "places-test", 0, 10000, &options.test_places));
     SKY_TRY(read_int(args, "distractors", 0, 10000, &options.distractor_places));
     SKY_TRY(read_int(args, "views", 1, 99, &options.drone_views));
+    SKY_TRY(read_int(args, "street", 0, 99, &options.street_views));
     SKY_TRY(read_int(args, "size", 16, 2048, &options.size));
     SKY_TRY(sky_args_int(args, "seed", 0, INT64_MAX, &seed));
     SKY_TRY(read_workers(args, &options.workers));
@@ -64,8 +66,10 @@ static sky_status run_synth(const struct sky_args *args)
     const sky_status status = sky_synth_make(args->operands[0], &options, show_progress, &progress);
     sky_progress_end(&progress);
     SKY_TRY(status);
-    printf("%s: %d training places, %d test places, %d distractors, one satellite tile and %d drone frames each, %d x %d\n", args->operands[0],
-           options.train_places, options.test_places, options.distractor_places, options.drone_views, options.size, options.size);
+    char street[48] = "";
+    if (options.street_views) snprintf(street, sizeof street, " and %d street pictures", options.street_views);
+    printf("%s: %d training places, %d test places, %d distractors, one satellite tile%s %d drone frames%s each, %d x %d\n", args->operands[0], options.train_places,
+           options.test_places, options.distractor_places, options.street_views ? "," : " and", options.drone_views, street, options.size, options.size);
     return SKY_OK;
 }
 

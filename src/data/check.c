@@ -179,11 +179,34 @@ static sky_status compare_published(struct sky_check_report *report, int64_t *ca
         *row = (struct sky_published_row){.images = published[i].images, .classes = published[i].classes, .found_images = parts[i]->scan.count, .found_classes = filled_classes(parts[i])};
         memcpy(row->part, names[i], sizeof row->part);
         if (row->found_images == row->images && row->found_classes == row->classes) continue;
-        const bool used = !strstr(row->part, "street"); /* street views are not trained on */
+        const bool used = !strstr(row->part, "street"); /* few train on street images */
         SKY_TRY(find(report, capacity, used, row->part, "%s has %lld images of %lld places here, this has %lld of %lld", set_names[format], (long long)row->images, (long long)row->classes,
                      (long long)row->found_images, (long long)row->found_classes));
     }
     return SKY_OK;
+}
+
+static const struct sky_survey_part *find_part(const struct sky_check_report *report, const char *group, const char *view, char name[64])
+{
+    snprintf(name, 64, "%s/%s", group, view);
+    return sky_survey_part(&report->survey, name);
+}
+
+/* Street and google images, where there are any: their places must be the satellite's, and queries from the street need a tile. */
+static sky_status judge_ground(struct sky_check_report *report, int64_t *capacity, const struct sky_layout *layout, const struct sky_survey_part *satellite, const struct sky_survey_part *tiles)
+{
+    char train_name[64], query_name[64], gallery_name[64], google_name[64];
+    const struct sky_survey_part *train = find_part(report, layout->train, "street", train_name), *query = find_part(report, layout->test, "query_street", query_name);
+    const struct sky_survey_part *gallery = find_part(report, layout->test, "gallery_street", gallery_name), *google = find_part(report, layout->train, "google", google_name);
+    SKY_TRY(judge_views(report, capacity, satellite, google));
+    if (!train && !query && !gallery) return SKY_OK;
+    if (!train) SKY_TRY(find(report, capacity, false, train_name, "this folder is missing"));
+    if (!query) SKY_TRY(find(report, capacity, false, query_name, "this folder is missing"));
+    if (!gallery) SKY_TRY(find(report, capacity, false, gallery_name, "this folder is missing"));
+    SKY_TRY(judge_views(report, capacity, satellite, train));
+    SKY_TRY(judge_overlap(report, capacity, satellite ? satellite : train, query, true));
+    SKY_TRY(judge_overlap(report, capacity, satellite ? satellite : train, gallery, false));
+    return judge_queries(report, capacity, query, gallery, tiles);
 }
 
 static sky_status judge_layout(struct sky_check_report *report, int64_t *capacity, int format, const struct sky_layout *layout)
@@ -192,8 +215,7 @@ static sky_status judge_layout(struct sky_check_report *report, int64_t *capacit
     const struct sky_survey_part *parts[6];
     for (int i = 0; i < 6; i++) {
         char name[64];
-        snprintf(name, sizeof name, "%s/%s", i < 2 ? layout->train : layout->test, needed[i]);
-        parts[i] = sky_survey_part(&report->survey, name);
+        parts[i] = find_part(report, i < 2 ? layout->train : layout->test, needed[i], name);
         if (!parts[i]) SKY_TRY(find(report, capacity, false, name, "this folder is missing"));
     }
     SKY_TRY(judge_views(report, capacity, parts[0], parts[1]));
@@ -203,6 +225,7 @@ static sky_status judge_layout(struct sky_check_report *report, int64_t *capacit
         SKY_TRY(judge_overlap(report, capacity, train, parts[4 + view], false)); /* some sets use training places as distractors */
         SKY_TRY(judge_queries(report, capacity, parts[2 + view], parts[4 + view], parts[5 - view]));
     }
+    SKY_TRY(judge_ground(report, capacity, layout, parts[0], parts[4]));
     return compare_published(report, capacity, format, layout);
 }
 

@@ -20,6 +20,8 @@ enum { MAX_PLACES = 10000, MAX_VIEWS = 99, JPEG_QUALITY = 90 };
 /* Folders an image of each role goes to; the query pictures are the gallery's, as in University-1652. */
 static const char *const satellite_folders[ROLE_COUNT][2] = {
     {"train/satellite", NULL}, {"test/gallery_satellite", "test/query_satellite"}, {"test/gallery_satellite", NULL}};
+static const char *const street_folders[ROLE_COUNT][2] = {{"train/street", NULL}, {"test/gallery_street", "test/query_street"}, {"test/gallery_street", NULL}};
+static const char *const google_folders[ROLE_COUNT][2] = {{"train/google", NULL}, {NULL, NULL}, {NULL, NULL}};
 static const char *const drone_folders[ROLE_COUNT][2] = {{"train/drone", NULL}, {"test/gallery_drone", "test/query_drone"}, {"test/gallery_drone", NULL}};
 
 struct job {
@@ -61,6 +63,22 @@ static sky_status make_folders(const char *root, const char *const folders[2], i
     return SKY_OK;
 }
 
+/* Pictures of one visit, from the street. */
+static sky_status take_street(const struct world *world, const struct job *job, struct sky_synth_scene *scene, enum sky_visit visit, uint8_t *rgb)
+{
+    const char *const *folders = visit == SKY_VISIT_GOOGLE ? google_folders[job->role] : street_folders[job->role];
+    char name[32];
+    if (!world->options.street_views || !folders[0]) return SKY_OK;
+    SKY_TRY(make_folders(world->root, folders, job->id));
+    SKY_TRY(sky_synth_scene_visit(scene, visit));
+    for (int frame = 0; frame < world->options.street_views; frame++) {
+        SKY_TRY(sky_synth_street(scene, visit, frame, world->options.size, rgb));
+        snprintf(name, sizeof name, "%s-%02d.jpg", visit == SKY_VISIT_GOOGLE ? "google" : "street", frame + 1);
+        SKY_TRY(write_picture(world, folders, job->id, name, rgb));
+    }
+    return SKY_OK;
+}
+
 static sky_status make_place(void *context, int worker, int64_t index, int slot)
 {
     const struct world *world = context;
@@ -86,6 +104,8 @@ static sky_status make_place(void *context, int worker, int64_t index, int slot)
         snprintf(name, sizeof name, "image-%02d.jpeg", frame + 1);
         SKY_TRY_DONE(write_picture(world, drone_folders[job->role], job->id, name, rgb));
     }
+    SKY_TRY_DONE(take_street(world, job, &scene, SKY_VISIT_STREET, rgb));
+    SKY_TRY_DONE(take_street(world, job, &scene, SKY_VISIT_GOOGLE, rgb));
 done:
     sky_synth_scene_free(&scene);
     free(rgb);
@@ -120,6 +140,7 @@ static sky_status check_options(const struct sky_synth_options *o)
 {
     SKY_TRY(check_number("size", o->size, 16, 2048));
     SKY_TRY(check_number("views", o->drone_views, 1, MAX_VIEWS));
+    SKY_TRY(check_number("street", o->street_views, 0, MAX_VIEWS));
     SKY_TRY(check_number("workers", o->workers, 1, 1024));
     SKY_TRY(check_number("places-train", o->train_places, 0, MAX_PLACES));
     SKY_TRY(check_number("places-test", o->test_places, 0, MAX_PLACES));
@@ -154,8 +175,10 @@ static sky_status write_readme(const struct world *world)
     sky_status status = SKY_OK;
     sky_text_format(&text,
                     "A synthetic world made by `skygem data synth`, in University-1652's layout. Not photographs.\n"
-                    "seed %llu, size %d, places-train %d, places-test %d, distractors %d, views %d\n",
+                    "seed %llu, size %d, places-train %d, places-test %d, distractors %d, views %d",
                     (unsigned long long)o->seed, o->size, o->train_places, o->test_places, o->distractor_places, o->drone_views);
+    if (o->street_views) sky_text_format(&text, ", street %d", o->street_views);
+    sky_text_append(&text, "\n");
     SKY_TRY_DONE(sky_text_status(&text, "readme.txt"));
     SKY_TRY_DONE(sky_path_join(&path, world->root, "readme.txt"));
     SKY_TRY_DONE(sky_file_write_atomic(path, text.text, text.length));
@@ -173,7 +196,7 @@ sky_status sky_synth_make(const char *root, const struct sky_synth_options *opti
     sky_status status = SKY_OK;
     SKY_TRY(check_options(options));
     SKY_TRY(refuse_old_tree(root));
-    const int64_t places = (int64_t)options->train_places + options->test_places + options->distractor_places, images = 1 + options->drone_views;
+    const int64_t places = (int64_t)options->train_places + options->test_places + options->distractor_places, images = 1 + options->drone_views + options->street_views; /* google's, of training places, are left out of the count */
     SKY_TRY_DONE(sky_alloc(&world.jobs, (size_t)places, sizeof *world.jobs, "synthetic places"));
     assign_ids(&world);
     for (int role = 0; role < ROLE_COUNT; role++) {

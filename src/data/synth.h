@@ -1,5 +1,6 @@
 /*
- * The synthetic world: procedural places ray-cast as one satellite tile and a descending spiral of drone frames, in University-1652's tree.
+ * The synthetic world: procedural places ray-cast as one satellite tile, a descending spiral of drone frames and, if wanted, pictures from the street, in
+ * University-1652's tree.
  * Deterministic from its seed. The demo's data; never a substitute for the real benchmark in a claim.
  */
 #ifndef SKY_DATA_SYNTH_H
@@ -13,7 +14,8 @@ struct sky_synth_options {
     uint64_t seed;
     int size; /* pixels a side of every image */
     int train_places, test_places, distractor_places;
-    int drone_views; /* frames a place; 54 as in University-1652 */
+    int drone_views;  /* frames a place; 54 as in University-1652 */
+    int street_views; /* pictures from the street a place; in training as many under google, each of another day */
     int workers;
 };
 

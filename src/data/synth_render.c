@@ -1,5 +1,6 @@
 /*
- * Pictures of a synthetic place: the satellite's tile from straight above and the drone's frames, by casting four rays a pixel and one more at the sun.
+ * Pictures of a synthetic place: the satellite's tile from straight above, the drone's frames and pictures from the street, by casting four rays a pixel and one more
+ * at the sun.
  * Light, season, haze and exposure are drawn for each visit and frame. Only additions, multiplications, divisions and square roots reach the pixels
  * after the camera and the sun are placed, so a picture does not hang on the mathematics library.
  */
@@ -58,7 +59,7 @@ static struct light draw_light(struct sky_rng *rng, enum sky_visit visit)
         light.haze_color[i] = 0.55 * haze[i];
         light.plant[i] = season[i] * sky_rng_between(rng, 0.92, 1.08);
     }
-    light.haze_distance = visit == SKY_VISIT_DRONE ? sky_rng_between(rng, 1100, 4000) : 6000; /* a satellite's haze is in its contrast */
+    light.haze_distance = visit != SKY_VISIT_SATELLITE ? sky_rng_between(rng, 1100, 4000) : 6000; /* a satellite's haze is in its contrast */
     return light;
 }
 
@@ -70,8 +71,8 @@ static struct look draw_look(struct sky_rng *rng, enum sky_visit visit)
     look.gain[0] = exposure * (1 + balance), look.gain[1] = exposure * (1 + tint), look.gain[2] = exposure * (1 - balance);
     look.contrast = sky_rng_between(rng, 0.86, 1.12);
     look.saturation = sky_rng_between(rng, 0.75, 1.15);
-    look.noise = visit == SKY_VISIT_DRONE ? sky_rng_between(rng, 0.5, 2.5) : sky_rng_between(rng, 1, 2.5);
-    look.vignette = visit == SKY_VISIT_DRONE ? 0.10 : 0;
+    look.noise = visit != SKY_VISIT_SATELLITE ? sky_rng_between(rng, 0.5, 2.5) : sky_rng_between(rng, 1, 2.5);
+    look.vignette = visit != SKY_VISIT_SATELLITE ? 0.10 : 0;
     look.seed = sky_rng_u32(rng);
     return look;
 }
@@ -133,12 +134,23 @@ static void color_of_solid(const struct sky_hit *hit, double albedo[3], double *
     for (int i = 0; i < 3; i++) albedo[i] *= light;
 }
 
-/* Linear light arriving along a ray that ends on the ground at the latest. */
+/* Where nothing is met: haze at the horizon, the sky's own light above. */
+static void look_at_sky(const struct light *light, double height, double out[3])
+{
+    const double clear = height < 0 ? 0 : height > 0.4 ? 1 : height / 0.4;
+    for (int i = 0; i < 3; i++) out[i] = light->haze_color[i] + (1.6 * light->sky_color[i] - light->haze_color[i]) * clear;
+}
+
+/* Linear light arriving along a ray. */
 static void trace(const struct sky_synth_scene *scene, const struct light *light, const double origin[3], const double direction[3], double out[3])
 {
     const struct sky_hit hit = sky_synth_cast(scene, origin, direction);
-    const double ground = -origin[2] / direction[2];
+    const double ground = direction[2] < -1e-3 ? -origin[2] / direction[2] : INFINITY; /* flatter rays end in the haze */
     const bool solid = hit.solid && hit.t < ground;
+    if (!solid && ground == INFINITY) {
+        look_at_sky(light, direction[2], out);
+        return;
+    }
     const double t = solid ? hit.t : ground;
     double at[3], normal[3] = {0, 0, 1}, albedo[3], plant, open = 1;
     for (int i = 0; i < 3; i++) at[i] = origin[i] + t * direction[i];
@@ -266,6 +278,21 @@ sky_status sky_synth_satellite(const struct sky_synth_scene *scene, int size, ui
     return SKY_OK;
 }
 
+/* Turns a camera at its place to look at a point. */
+static void aim(struct camera *camera, const double target[3], double roll)
+{
+    double *forward = camera->forward;
+    for (int i = 0; i < 3; i++) forward[i] = target[i] - camera->origin[i];
+    normalize(forward);
+    const double flat = sqrt(forward[0] * forward[0] + forward[1] * forward[1]);
+    const double level[3] = {forward[1] / flat, -forward[0] / flat, 0};
+    const double under[3] = {forward[0] * forward[2] / flat, forward[1] * forward[2] / flat, -flat}; /* forward x right */
+    for (int i = 0; i < 3; i++) {
+        camera->right[i] = cos(roll) * level[i] + sin(roll) * under[i];
+        camera->down[i] = cos(roll) * under[i] - sin(roll) * level[i];
+    }
+}
+
 /* The drone comes down from 256 m to 121.5 m in up to three rounds, at least eight frames each, nearing the landmark as it sinks. */
 static struct camera place_camera(const struct sky_synth_scene *scene, struct sky_rng *rng, double start, int frame, int frames)
 {
@@ -277,17 +304,8 @@ static struct camera place_camera(const struct sky_synth_scene *scene, struct sk
     const double target_x = 3 * sky_rng_normal(rng), target_y = 3 * sky_rng_normal(rng);
     const double target[3] = {target_x, target_y, 0.3 * scene->landmark_height};
     const double roll = TURN / 360 * 1.2 * sky_rng_normal(rng);
-    double *forward = camera.forward;
     camera.origin[0] = away * sin(bearing), camera.origin[1] = away * cos(bearing), camera.origin[2] = height;
-    for (int i = 0; i < 3; i++) forward[i] = target[i] - camera.origin[i];
-    normalize(forward);
-    const double flat = sqrt(forward[0] * forward[0] + forward[1] * forward[1]);
-    const double level[3] = {forward[1] / flat, -forward[0] / flat, 0};
-    const double under[3] = {forward[0] * forward[2] / flat, forward[1] * forward[2] / flat, -flat}; /* forward x right */
-    for (int i = 0; i < 3; i++) {
-        camera.right[i] = cos(roll) * level[i] + sin(roll) * under[i];
-        camera.down[i] = cos(roll) * under[i] - sin(roll) * level[i];
-    }
+    aim(&camera, target, roll);
     return camera;
 }
 
@@ -301,6 +319,42 @@ sky_status sky_synth_drone(const struct sky_synth_scene *scene, int frame, int f
     const struct camera camera = place_camera(scene, &rng, start, frame, frames);
     float *linear = NULL; /* [size][size][3] */
     SKY_TRY(sky_alloc(&linear, (size_t)size * (size_t)size * 3, sizeof *linear, "a drone frame"));
+    render(scene, &light, &camera, size, linear);
+    develop(linear, size, &look, rgb);
+    free(linear);
+    return SKY_OK;
+}
+
+/* Somewhere around the landmark, outside of houses and trees, from where it is seen; after a few tries, wherever the last one was. */
+static struct camera place_on_street(const struct sky_synth_scene *scene, struct sky_rng *rng)
+{
+    enum { TRIES = 24 };
+    struct camera camera = {0};
+    for (int attempt = 0; attempt < TRIES; attempt++) {
+        const double bearing = sky_rng_between(rng, 0, TURN), away = scene->landmark_radius + sky_rng_between(rng, 8, 45), height = sky_rng_between(rng, 1.6, 3.2);
+        const double target[3] = {3 * sky_rng_normal(rng), 3 * sky_rng_normal(rng), 0.45 * scene->landmark_height};
+        const double roll = TURN / 360 * sky_rng_normal(rng);
+        const struct sky_shape spot = sky_shape_ellipse(away * sin(bearing), away * cos(bearing), 1, 0, 2, 2);
+        camera.half = sky_rng_between(rng, 0.55, 0.75); /* 58 to 74 degrees in all */
+        camera.origin[0] = spot.x, camera.origin[1] = spot.y, camera.origin[2] = height;
+        aim(&camera, target, roll);
+        const struct sky_solid *seen = sky_synth_cast(scene, camera.origin, camera.forward).solid;
+        const bool landmark = seen && seen->x * seen->x + seen->y * seen->y <= scene->landmark_radius * scene->landmark_radius;
+        if (landmark && sky_synth_is_free(scene, &spot, 0, SKY_TAKEN_BUILDING | SKY_TAKEN_TREE)) break;
+    }
+    return camera;
+}
+
+sky_status sky_synth_street(const struct sky_synth_scene *scene, enum sky_visit visit, int frame, int size, uint8_t *rgb)
+{
+    const uint32_t stream = SKY_STREAM_STREET + (visit == SKY_VISIT_GOOGLE ? 128 : 0) + (uint32_t)frame;
+    struct sky_rng day = sky_rng_make(scene->seed, SKY_RNG_SYNTH, scene->place, SKY_STREAM_STREET_DAY);
+    struct sky_rng rng = sky_rng_make(scene->seed, SKY_RNG_SYNTH, scene->place, stream);
+    const struct light light = draw_light(visit == SKY_VISIT_GOOGLE ? &rng : &day, visit);
+    const struct look look = draw_look(&rng, visit);
+    const struct camera camera = place_on_street(scene, &rng);
+    float *linear = NULL; /* [size][size][3] */
+    SKY_TRY(sky_alloc(&linear, (size_t)size * (size_t)size * 3, sizeof *linear, "a picture from the street"));
     render(scene, &light, &camera, size, linear);
     develop(linear, size, &look, rgb);
     free(linear);

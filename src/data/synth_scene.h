@@ -33,7 +33,9 @@ enum sky_synth_stream {
     SKY_STREAM_VISIT = 16, /* + visit */
     SKY_STREAM_FLIGHT = 62,
     SKY_STREAM_SATELLITE = 63,
-    SKY_STREAM_FRAME = 64 /* + frame */
+    SKY_STREAM_FRAME = 64,   /* + frame */
+    SKY_STREAM_STREET = 512, /* + frame, and 128 more for google's */
+    SKY_STREAM_STREET_DAY = 1023
 };
 
 /* A flat outline with a signed distance. Capsule: half_x is half its straight length along its axis, half_y its radius. */
@@ -159,9 +161,13 @@ struct sky_texel sky_ground_at(const struct sky_ground *ground, double x, double
 struct sky_hit sky_synth_cast(const struct sky_synth_scene *scene, const double origin[3], const double direction[3]);
 bool sky_synth_blocked(const struct sky_synth_scene *scene, const double origin[3], const double direction[3]);
 
-/* Pictures as screens show them. The satellite looks straight down, north up, at the tile; the drone's frame is one of `frames` on its spiral. */
+/*
+ * Pictures as screens show them. The satellite looks straight down, north up, at the tile; the drone's frame is one of `frames` on its spiral; a picture from the street looks at the landmark
+ * from beside it, at the height of somebody who stands there: on the street's visit all are of one day, on google's each is of its own.
+ */
 sky_status sky_synth_satellite(const struct sky_synth_scene *scene, int size, uint8_t *rgb /* [size][size][3] */);
 sky_status sky_synth_drone(const struct sky_synth_scene *scene, int frame, int frames, int size, uint8_t *rgb /* [size][size][3] */);
-enum sky_visit { SKY_VISIT_SATELLITE, SKY_VISIT_DRONE }; /* cars and light differ; call sky_synth_scene_visit before the picture */
+enum sky_visit { SKY_VISIT_SATELLITE, SKY_VISIT_DRONE, SKY_VISIT_STREET, SKY_VISIT_GOOGLE }; /* cars and light differ; call sky_synth_scene_visit before the picture */
+sky_status sky_synth_street(const struct sky_synth_scene *scene, enum sky_visit visit, int frame, int size, uint8_t *rgb /* [size][size][3] */);
 
 #endif

@@ -18,6 +18,13 @@ struct frame {
     bool logarithmic;
 };
 
+void sky_print_direction(const char *direction, char out[64])
+{
+    const char *two = strchr(direction, '2');
+    if (two) snprintf(out, 64, "%.*s \xe2\x86\x92 %.24s", (int)(two - direction < 24 ? two - direction : 24), direction, two + 1);
+    else snprintf(out, 64, "%.60s", direction);
+}
+
 void sky_html_escape(struct sky_text *out, const char *text)
 {
     for (; *text; text++) switch (*text) {

@@ -33,6 +33,9 @@ void sky_chart_lines(const struct sky_chart *chart, struct sky_text *out);
 /* Bars of equal width between the smallest and the largest value. */
 void sky_chart_histogram(const char *title, const char *x_label, const float *values, int64_t count, struct sky_text *out);
 
+/* "drone \xe2\x86\x92 satellite" (an arrow, UTF-8) of "drone2satellite"; a text without a 2 as it is. */
+void sky_print_direction(const char *direction, char out[64]);
+
 /* Text with <, >, &, and quotes escaped. */
 void sky_html_escape(struct sky_text *out, const char *text);
 

@@ -15,8 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const directions[2] = {"drone2satellite", "satellite2drone"};
-static const char *const direction_names[2] = {"drone \xe2\x86\x92 satellite", "satellite \xe2\x86\x92 drone"};
 
 static void add_tile(struct sky_text *out, const char *value, const char *what)
 {
@@ -37,14 +35,15 @@ static void print_duration(double seconds, char out[32])
 
 static void add_tiles(const struct sky_run_data *run, struct sky_text *out)
 {
-    char value[32], what[96];
+    char value[32], what[96], direction[64];
     sky_text_append(out, "<div class='tiles'>");
-    for (int d = 0; d < 2; d++) {
-        const struct sky_run_score *score = sky_run_data_score(run, -1, directions[d], "full");
+    for (int d = 0; d < SKY_SINGLE_DIRECTIONS; d++) {
+        const struct sky_run_score *score = sky_run_data_score(run, -1, sky_direction_name(d), "full");
         if (!score) continue;
-        snprintf(value, sizeof value, "%.2f %%", score->r1), snprintf(what, sizeof what, "R@1 %s", direction_names[d]);
+        sky_print_direction(score->direction, direction);
+        snprintf(value, sizeof value, "%.2f %%", score->r1), snprintf(what, sizeof what, "R@1 %s", direction);
         add_tile(out, value, what);
-        snprintf(value, sizeof value, "%.2f %%", score->ap), snprintf(what, sizeof what, "AP %s", direction_names[d]);
+        snprintf(value, sizeof value, "%.2f %%", score->ap), snprintf(what, sizeof what, "AP %s", direction);
         add_tile(out, value, what);
     }
     if (run->step_count) {
@@ -60,10 +59,12 @@ static void add_tiles(const struct sky_run_data *run, struct sky_text *out)
 
 static void add_score_row(const char *name, const struct sky_run_score *score, struct sky_text *out)
 {
+    char direction[64];
     sky_text_append(out, "<tr><td class='t'>");
     sky_html_escape(out, name);
     sky_text_append(out, "</td><td class='t'>");
-    sky_html_escape(out, !strcmp(score->direction, directions[0]) ? direction_names[0] : !strcmp(score->direction, directions[1]) ? direction_names[1] : score->direction);
+    sky_print_direction(score->direction, direction);
+    sky_html_escape(out, direction);
     sky_text_append(out, "</td><td class='t'>");
     sky_html_escape(out, score->protocol);
     if (strcmp(score->condition, "plain") != 0) sky_text_append(out, ", "), sky_html_escape(out, score->condition);
@@ -85,9 +86,9 @@ static void add_scores(const struct sky_run_data *runs, int count, struct sky_te
                          "<th>ranked</th><th>R@1</th><th>R@5</th><th>R@10</th><th>R@1%</th><th>AP</th></tr>\n");
     for (int64_t i = 0; count == 1 && i < runs->score_count; i++)
         if (runs->scores[i].step == runs->scores[runs->score_count - 1].step) add_score_row(runs->name, &runs->scores[i], out);
-    for (int d = 0; count > 1 && d < 2; d++)
+    for (int d = 0; count > 1 && d < SKY_SINGLE_DIRECTIONS; d++)
         for (int r = 0; r < count; r++) {
-            const struct sky_run_score *score = sky_run_data_score(&runs[r], -1, directions[d], "full");
+            const struct sky_run_score *score = sky_run_data_score(&runs[r], -1, sky_direction_name(d), "full");
             if (score) add_score_row(runs[r].name, score, out);
         }
     sky_text_append(out, "</table></div>\n");
@@ -108,7 +109,7 @@ static sky_status add_curves(const struct sky_run_data *runs, int count, const c
     return SKY_OK;
 }
 
-/* R@1 of both directions over the evaluations of a run. */
+/* R@1 of a direction over the evaluations of a run. */
 struct recall {
     double *steps, *values;
     int64_t count;
@@ -128,17 +129,25 @@ static sky_status gather_recall(const struct sky_run_data *run, const char *dire
     return SKY_OK;
 }
 
-static sky_status add_recall(const struct sky_run_data *runs, int count, int direction_count, struct sky_text *out)
+/* A run alone: a line for each direction that it has scores of; several: a line a run. */
+static sky_status add_recall(const struct sky_run_data *runs, int count, struct sky_text *out)
 {
     struct recall *recalls = NULL;
     struct sky_series *series = NULL;
-    const int lines = count * direction_count;
+    char names[SKY_SINGLE_DIRECTIONS][64];
+    int shown[SKY_SINGLE_DIRECTIONS], direction_count = 0;
     sky_status status = SKY_OK;
+    for (int d = 0; d < (count > 1 ? 1 : SKY_SINGLE_DIRECTIONS); d++) {
+        if (d > 0 && !sky_run_data_score(runs, -1, sky_direction_name(d), "full")) continue;
+        sky_print_direction(sky_direction_name(d), names[direction_count]);
+        shown[direction_count++] = d;
+    }
+    const int lines = count * direction_count;
     SKY_TRY_DONE(sky_alloc(&recalls, (size_t)lines, sizeof *recalls, "a chart"));
     SKY_TRY_DONE(sky_alloc(&series, (size_t)lines, sizeof *series, "a chart"));
     for (int i = 0; i < lines; i++) {
-        SKY_TRY_DONE(gather_recall(&runs[i / direction_count], directions[i % direction_count], &recalls[i]));
-        series[i] = (struct sky_series){count > 1 ? runs[i / direction_count].name : direction_names[i % direction_count], recalls[i].steps, recalls[i].values, recalls[i].count, true};
+        SKY_TRY_DONE(gather_recall(&runs[i / direction_count], sky_direction_name(shown[i % direction_count]), &recalls[i]));
+        series[i] = (struct sky_series){count > 1 ? runs[i / direction_count].name : names[i % direction_count], recalls[i].steps, recalls[i].values, recalls[i].count, true};
     }
     sky_chart_lines(&(struct sky_chart){.title = count > 1 ? "R@1, drone \xe2\x86\x92 satellite, percent" : "R@1, percent", .x_label = "steps done", .unit = " %", .series = series,
                                         .series_count = lines, .from_zero = true}, out);
@@ -155,7 +164,7 @@ static sky_status add_charts(const struct sky_run_data *runs, const struct sky_p
     static const char *const names[] = {"total", "cross entropy"};
     sky_text_append(out, "<h2>Training</h2>\n<div class='charts'>\n");
     SKY_TRY(add_curves(runs, count, "Loss", loss, names, 2, false, out));
-    SKY_TRY(add_recall(runs, count, count > 1 ? 1 : 2, out));
+    SKY_TRY(add_recall(runs, count, out));
     SKY_TRY(add_curves(runs, count, "Divergence of the views (KL)", divergence, names, 1, true, out));
     SKY_TRY(add_curves(runs, count, "Learning rate of the heads", rate, names, 1, true, out));
     SKY_TRY(add_curves(runs, count, "Gradient norm", gradient, names, 1, true, out));

@@ -95,11 +95,14 @@ static sky_status append_row(struct source *source, const struct sky_json *item,
 
 static sky_status append_list(struct source *source, const char *title, const char *direction, const struct sky_json *list, struct sky_text *out)
 {
+    char shown[64];
     if (!list || list->kind != SKY_JSON_ARRAY || !direction) return bad_list();
     if (!list->count) return SKY_OK;
     sky_text_append(out, "<h2>");
     sky_html_escape(out, title);
-    sky_text_append(out, !strcmp(direction, "drone2satellite") ? ", drone \xe2\x86\x92 satellite" : !strcmp(direction, "satellite2drone") ? ", satellite \xe2\x86\x92 drone" : "");
+    sky_print_direction(direction, shown);
+    sky_text_append(out, ", ");
+    sky_html_escape(out, shown);
     sky_text_append(out, "</h2>\n");
     for (const struct sky_json *item = list->first; item; item = item->next) SKY_TRY(append_row(source, item, out));
     return SKY_OK;

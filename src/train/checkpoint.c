@@ -73,6 +73,18 @@ done:
     return status;
 }
 
+/* "data.views = satellite, drone, street (satellite, drone)" of this experiment and the checkpoint's; NULL where that cannot be told. Heap text. */
+static char *differences_to(const struct sky_trainer *trainer, const struct sky_safetensors *file)
+{
+    const char *stored = sky_safetensors_text(file, "config");
+    struct sky_config before = {0};
+    char *text = NULL;
+    if (!stored || sky_config_read_text(&before, file->path, stored, NULL, 0) != SKY_OK) return NULL;
+    if (sky_config_differences(trainer->config, &before, &text) != SKY_OK) text = NULL;
+    sky_config_free(&before);
+    return text;
+}
+
 /* Another configuration would not continue the same run: say so instead of mixing two. */
 static sky_status check_hash(const struct sky_trainer *trainer, const struct sky_safetensors *file)
 {
@@ -82,7 +94,10 @@ static sky_status check_hash(const struct sky_trainer *trainer, const struct sky
     SKY_TRY(sky_config_hash(trainer->config, &hash));
     snprintf(now, sizeof now, "%08x", hash);
     if (stored && strcmp(stored, now) == 0) return SKY_OK;
-    sky_fail(SKY_CONFIG, file->path, "the checkpoint was made with other settings (hash %s, now %s): continuing would mix two experiments", stored ? stored : "none", now);
+    char *differences = differences_to(trainer, file);
+    sky_fail(SKY_CONFIG, file->path, "the checkpoint was made with other settings (hash %s, now %s%s%s): continuing would mix two experiments", stored ? stored : "none", now,
+             differences && *differences ? "; now and then: " : "", differences ? differences : "");
+    free(differences);
     return sky_hint("resume with the run's own run.ini: skygem train %s --resume; or start from its weights in a new folder: --set model.weights=%s", trainer->run_folder, file->path);
 }
 

@@ -16,7 +16,7 @@ costs >"$work/costs"
 if diff "$source_dir/experiments/costs.txt" "$work/costs" >"$work/difference"; then pass; else fail "experiments/costs.txt differs (to renew it, copy $work/costs there): $(cat "$work/difference")"; fi
 
 # ---- a small tree for what follows (info_test.sh has the dry runs) ----
-"$program" data synth "$work/world" --places-train 10 --places-test 4 --distractors 1 --views 1 --size 64 --quiet
+"$program" data synth "$work/world" --places-train 10 --places-test 4 --distractors 1 --views 1 --street 1 --size 64 --quiet
 # ---- the other systems really train: two steps at reduced width, with the losses that their names promise ----
 for file in "$experiments"/baselines/*.ini; do
     name=$(basename "$file" .ini)

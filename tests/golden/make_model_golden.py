@@ -152,7 +152,7 @@ def run(model, settings, images, erased, labels):
     model.train()
     for step in range(2):
         model.zero_grad()
-        features, logits = model.both(satellite, drone)
+        features, logits = model.together([satellite, drone])
         loss, terms = torch_model.losses(settings, model, features, logits, torch.from_numpy(numpy.tile(labels, 2)).long())
         loss.backward()
         if step == 0:

@@ -50,9 +50,9 @@ def read_record(folder):
     return settings, start, steps, gradients, final
 
 
-def labels_of(tensors):
-    """[2B] of the rows: the record has one label a pair where the two views show the same places."""
-    labels, rows = tensors["labels"], 2 * len(tensors["satellite.images"])
+def labels_of(tensors, views):
+    """[VB] of the rows: the record has one label a place where all views show the same places."""
+    labels, rows = tensors["labels"], views * len(next(tensors[name] for name in tensors if name.endswith(".images")))
     return torch.from_numpy(numpy.tile(labels, rows // len(labels)))
 
 
@@ -73,10 +73,10 @@ def replay(settings, start, steps, kind, change=None):
     for tensors, metadata in steps:
         rates = json.loads(metadata["lr"])
         update.set_rates([torch_model.single(rates[group]) for group in ("backbone", "head", "gem")])
-        satellite, drone = (torch.from_numpy(tensors[view + ".images"].copy()).to(kind) for view in ("satellite", "drone"))
+        images = [torch.from_numpy(tensors[view + ".images"].copy()).to(kind) for view in torch_model.views_of(settings)]
         model.zero_grad()
-        features, logits = model.both(satellite, drone)
-        loss, terms = torch_model.losses(settings, model, features, logits, labels_of(tensors))
+        features, logits = model.together(images)
+        loss, terms = torch_model.losses(settings, model, features, logits, labels_of(tensors, len(images)))
         loss.backward()
         losses.append({"loss": loss.item(), "loss_ce": 0, "loss_kl": 0, **{"loss_" + name: term.item() for name, term in terms.items()}})
         gradients = gradients or {name: p.grad.double().numpy().copy() for name, p in model.named_parameters()}

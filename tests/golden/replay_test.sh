@@ -5,7 +5,7 @@ source "$(dirname "$0")/../check.sh"
 golden=$source_dir/tests/golden
 cd "$work" || exit 1
 
-run "$program" data synth world --places-train 5 --places-test 2 --distractors 1 --views 4 --size 96 --seed 3 --quiet
+run "$program" data synth world --places-train 5 --places-test 2 --distractors 1 --views 4 --street 2 --size 96 --seed 3 --quiet
 expect_code 0
 
 cat >experiment.ini <<'INI'
@@ -73,6 +73,11 @@ replay paper
 record trunks --set model.backbone=resnet18 --set model.share_views=no --set model.partition=list --set 'model.parts=ring1, square2' --set model.blocks=3 \
     --set model.pooling=max --set loss.kl=0 --set augment.erasing=1 --set schedule.warmup_epochs=3
 replay trunks
+# All four views: one trunk above, one below, each row's own label; then three trunks, satellite's and drone's compared as well.
+record views --set model.backbone=resnet18 --set data.views=google,street,drone,satellite --set data.sampler=unpaired --set loss.kl=0
+replay views
+record views-apart --set model.backbone=resnet18 --set data.views=satellite,drone,street,google --set model.share_views=no --set loss.triplet=1 --set augment.erasing=1
+replay views-apart
 
 # The comparison can fail: parameters that did not move, gradients of another model.
 cp paper/init.safetensors paper/final.safetensors

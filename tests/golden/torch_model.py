@@ -28,7 +28,7 @@ BACKBONES = {  # name: blocks a stage, bottleneck, squeeze and excitation
 VGG16 = (2, 2, 3, 3, 3)  # convolutions between pools
 
 DEFAULTS = {
-    "data.image_size": 256,
+    "data.image_size": 256, "data.views": "satellite, drone",
     "model.backbone": "se_resnet50", "model.se_layout": "legacy", "model.width": 1.0, "model.last_stride": 1, "model.pooling": "gem", "model.gem_p": 3.0,
     "model.gem_learn": "channel", "model.partition": "msba", "model.parts": "", "model.blocks": 4, "model.ring_norm": "square", "model.part_attention": False,
     "model.global_branch": "layer3+layer4", "model.embedding": 512, "model.dropout": 0.75, "model.share_views": True,
@@ -270,14 +270,29 @@ class ClassBlock(nn.Module):
         return feature, feature.new_zeros(len(feature), 0) if self.classifier is None else self.classifier(feature)
 
 
+VIEWS = ("satellite", "drone", "street", "google")
+
+
+def views_of(settings):
+    """The views of a training, in the order in which they are forwarded."""
+    named = [name.strip() for name in settings["data.views"].split(",")]
+    return [view for view in VIEWS if view in named]
+
+
+def trunk_name(settings, view):
+    """Satellite and drone share a trunk or have one each; street and google look from the ground and share one."""
+    if view in ("street", "google"):
+        return "backbone_ground"
+    return "backbone" if settings["model.share_views"] else "backbone_" + view
+
+
 class Model(nn.Module):
     def __init__(self, settings, classes):
         super().__init__()
         self.settings = settings
-        if settings["model.share_views"]:
-            self.backbone = trunk = make_trunk(settings)
-        else:
-            self.backbone_satellite, self.backbone_drone = trunk, _ = make_trunk(settings), make_trunk(settings)
+        for name in dict.fromkeys(trunk_name(settings, view) for view in views_of(settings)):
+            trunk = make_trunk(settings)
+            setattr(self, name, trunk)
         self.parts = Parts(settings)
         self.gem = None
         if settings["model.pooling"] == "gem" and settings["model.gem_learn"] != "fixed":
@@ -295,12 +310,9 @@ class Model(nn.Module):
         if settings["loss.info_nce"] > 0 and settings["loss.info_nce_learn"]:
             self.logit_scale = nn.Parameter(torch.tensor([math.log(1 / settings["loss.info_nce_temperature"])]))
 
-    def trunk(self, view):
-        return self.backbone if self.settings["model.share_views"] else (self.backbone_satellite, self.backbone_drone)[view]
-
     def forward(self, x, view):
         """Images of one view to features [P,N,E] and logits [P,N,K]."""
-        layer3, layer4 = self.trunk(view)(x)
+        layer3, layer4 = getattr(self, trunk_name(self.settings, VIEWS[view]))(x)
         parts = self.parts(layer4, None if self.gem is None else self.gem.p)
         if self.settings["model.part_attention"]:
             parts = parts * parts.softmax(2)
@@ -311,10 +323,10 @@ class Model(nn.Module):
         outputs = [getattr(self, name)(x) for name, x in zip(self.heads, inputs)]
         return torch.stack([f for f, _ in outputs]), torch.stack([z for _, z in outputs])
 
-    def both(self, satellite, drone):
-        """Each view by itself, so batch norm's statistics are per view; running statistics see the satellite's first. Rows: satellite, then drone."""
-        outputs = [self(satellite, 0), self(drone, 1)]
-        return [torch.cat(pair, 1) for pair in zip(*outputs)]
+    def together(self, images):
+        """Each view by itself, so batch norm's statistics are per view; running statistics and rows in the order of views_of, as are the images."""
+        outputs = [self(x, VIEWS.index(view)) for x, view in zip(images, views_of(self.settings))]
+        return [torch.cat(parts, 1) for parts in zip(*outputs)]
 
 
 def tensors_of(model):
@@ -325,25 +337,33 @@ def tensors_of(model):
 # ---------------------------------------------------------------------------------------------------------------------------------- losses, update
 
 
+def rows_of(settings, view, count):
+    """Which of `count` rows of all views are this one's."""
+    views = views_of(settings)
+    places = count // len(views)
+    return slice(views.index(view) * places, (views.index(view) + 1) * places)
+
+
 def cross_entropy(settings, logits, labels):
-    """logits [P,2N,K], labels [2N] of the rows: mean over a view's images, summed over views, summed (or averaged) over heads."""
-    pairs = len(labels) // 2
+    """logits [P,VN,K], labels [VN] of the rows: mean over a view's images, summed over views, summed (or averaged) over heads."""
     smoothing = settings["loss.label_smoothing"]
-    terms = [F.cross_entropy(head[rows], labels[rows], label_smoothing=smoothing) for head in logits for rows in (slice(0, pairs), slice(pairs, None))]
+    rows = [rows_of(settings, view, len(labels)) for view in views_of(settings)]
+    terms = [F.cross_entropy(head[r], labels[r], label_smoothing=smoothing) for head in logits for r in rows]
     return sum(terms) / (logits.shape[0] if settings["loss.reduction"] == "mean" else 1)
 
 
 def divergence(settings, logits):
-    """KL(p||q) between the views of each place: p the first named view (the target)."""
-    temperature, pairs, total = settings["loss.kl_temperature"], logits.shape[1] // 2, 0
+    """KL(p||q) between satellite and drone of each place: p the first named view (the target)."""
+    temperature, total = settings["loss.kl_temperature"], 0
+    satellite, drone = (rows_of(settings, view, logits.shape[1]) for view in ("satellite", "drone"))
     directions = {"drone||satellite": ["d"], "satellite||drone": ["s"], "symmetric": ["d", "s"]}[settings["loss.kl_direction"]]
     for head in logits:
-        logs = {"s": F.log_softmax(head[:pairs] / temperature, 1), "d": F.log_softmax(head[pairs:] / temperature, 1)}
+        logs = {"s": F.log_softmax(head[satellite] / temperature, 1), "d": F.log_softmax(head[drone] / temperature, 1)}
         for target in directions:
             p, q = logs[target], logs["s" if target == "d" else "d"]
             if settings["loss.kl_detach"]:
                 p = p.detach()
-            total = total + temperature**2 * (p.exp() * (p - q)).sum() / pairs
+            total = total + temperature**2 * (p.exp() * (p - q)).sum() / len(p)
     return total / (logits.shape[0] if settings["loss.reduction"] == "mean" else 1)
 
 
@@ -374,13 +394,15 @@ PAIR_LOSSES = ("contrastive", "triplet", "soft_margin", "info_nce")
 
 
 def pair_losses(settings, features, labels, logit_scale):
-    """Name -> loss before its weight, of features [P,2N,E]: each head by itself, or the heads' unit features end to end (over sqrt(P))."""
-    pairs = len(labels) // 2
-    same = labels[:pairs].unsqueeze(1) == labels[pairs:].unsqueeze(0)
+    """Name -> loss before its weight, of features [P,VN,E]: each head by itself, or the heads' unit features end to end (over sqrt(P))."""
+    if not any(settings["loss." + name] > 0 for name in PAIR_LOSSES):
+        return {}
+    satellite, drone = (rows_of(settings, view, len(labels)) for view in ("satellite", "drone"))
+    same = labels[satellite].unsqueeze(1) == labels[drone].unsqueeze(0)
     units = features / features.norm(dim=2, keepdim=True)
     if settings["loss.pair_features"] == "joint":
         units = torch.cat(list(units), 1).unsqueeze(0) / len(features) ** 0.5
-    cosines = [unit[:pairs] @ unit[pairs:].t() for unit in units]
+    cosines = [unit[satellite] @ unit[drone].t() for unit in units]
     alpha = settings["loss.soft_margin_alpha"]
     scale = 1 / settings["loss.info_nce_temperature"] if logit_scale is None else logit_scale.exp()
     formulas = {

@@ -52,6 +52,8 @@ static void test_baselines(void)
     differs("baselines/gem.ini", "baselines/instance.ini", "model.pooling = gem (avg), optimizer.gem_lr_scale = 0.1 (1)");
     differs("baselines/vgg16.ini", "baselines/instance.ini", "model.backbone = vgg16 (resnet50), model.last_stride = 1 (2)");
     differs("baselines/lpn.ini", "baselines/instance.ini", "model.last_stride = 1 (2), model.partition = lpn (none), optimizer.lr = 0.001 (0.01)");
+    differs("baselines/instance_4views.ini", "baselines/instance.ini", "data.views = satellite, drone, street, google (satellite, drone)");
+    differs("baselines/lpn_4views.ini", "baselines/lpn.ini", "data.views = satellite, drone, street, google (satellite, drone)");
     differs("baselines/triplet.ini", "baselines/contrastive.ini", "loss.contrastive = 0 (1), loss.triplet = 1 (0)");
     differs("baselines/soft_margin.ini", "baselines/contrastive.ini", "loss.contrastive = 0 (1), loss.soft_margin = 1 (0)");
     differs("baselines/msba.ini", "table2/msba-256.ini",

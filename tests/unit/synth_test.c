@@ -50,6 +50,29 @@ static void test_tree(void)
     CHECK_FAILS(sky_synth_make(in_folder("one"), &small, NULL, NULL), SKY_USAGE, "already holds");
 }
 
+/* Pictures from the street in all three sets, of other days in training; the others do not change. */
+static void test_street(void)
+{
+    const struct sky_layout layout = sky_layout_native();
+    const struct sky_views views = {{SKY_VIEW_SATELLITE, SKY_VIEW_STREET, SKY_VIEW_GOOGLE}, 3};
+    struct sky_synth_options options = small;
+    struct sky_train_set train = {0};
+    struct sky_test_set test = {0};
+    int files = 0;
+    options.street_views = 2, options.workers = 3;
+    CHECK_OK(sky_synth_make(in_folder("street"), &options, NULL, NULL));
+    CHECK_OK(sky_train_set_open_at(&train, in_folder("street"), &layout, &views));
+    CHECK_OK(sky_test_set_open(&test, in_folder("street"), SKY_DIRECTION_ALL));
+    CHECK(train.empty_class_count == 0 && train.views[SKY_VIEW_STREET].count == 8 && train.views[SKY_VIEW_GOOGLE].count == 8);
+    CHECK(test.query[SKY_VIEW_STREET].count == 6 && test.gallery[SKY_VIEW_STREET].count == 10 && test.gallery[SKY_VIEW_SATELLITE].count == 5);
+    CHECK(!strcmp(train.views[SKY_VIEW_GOOGLE].paths[1], "train/google/0005/google-02.jpg"));
+    sky_train_set_close(&train);
+    sky_test_set_close(&test);
+    CHECK(tree_same(in_folder("one/train/drone"), in_folder("street/train/drone"), &files) && tree_same(in_folder("one/test/gallery_drone"), in_folder("street/test/gallery_drone"), &files));
+    options.street_views = 100;
+    CHECK_FAILS(sky_synth_make(in_folder("bad"), &options, NULL, NULL), SKY_USAGE, "street");
+}
+
 static void test_workers(void)
 {
     struct sky_synth_options options = small;
@@ -187,12 +210,12 @@ static void test_rays(void)
     sky_synth_scene_free(&scene);
 }
 
-/* Pictures are neither empty nor all alike: the landmark's roof and the grass differ, shadows are dark, the two views differ. */
+/* Pictures are neither empty nor all alike: the landmark's roof and the grass differ, shadows are dark, the views differ. */
 static void test_pictures(void)
 {
     enum { SIZE = 64 };
     struct sky_synth_scene scene = {0};
-    static uint8_t satellite[SIZE * SIZE * 3], drone[2][SIZE * SIZE * 3];
+    static uint8_t satellite[SIZE * SIZE * 3], drone[2][SIZE * SIZE * 3], street[2][SIZE * SIZE * 3];
     CHECK_OK(sky_synth_scene_build(&scene, 5, 9, 1.5));
     CHECK(scene.landmark_radius > 12 && scene.landmark_radius < SKY_SYNTH_TILE / 2);
     CHECK(scene.solid_count > 30 && scene.solid_count < SKY_SYNTH_MAX_SOLIDS && scene.decal_count < SKY_SYNTH_MAX_DECALS);
@@ -200,15 +223,19 @@ static void test_pictures(void)
     CHECK_OK(sky_synth_satellite(&scene, SIZE, satellite));
     CHECK_OK(sky_synth_scene_visit(&scene, SKY_VISIT_DRONE));
     for (int i = 0; i < 2; i++) CHECK_OK(sky_synth_drone(&scene, 20 * i, 54, SIZE, drone[i]));
-    const uint8_t *const pictures[] = {satellite, drone[0], drone[1]};
-    for (int k = 0; k < 3; k++) {
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(sky_synth_scene_visit(&scene, i ? SKY_VISIT_GOOGLE : SKY_VISIT_STREET));
+        CHECK_OK(sky_synth_street(&scene, i ? SKY_VISIT_GOOGLE : SKY_VISIT_STREET, 0, SIZE, street[i]));
+    }
+    const uint8_t *const pictures[] = {satellite, drone[0], drone[1], street[0], street[1]};
+    for (int k = 0; k < 5; k++) {
         double sum = 0, squares = 0;
         for (int i = 0; i < SIZE * SIZE * 3; i++) sum += pictures[k][i], squares += (double)pictures[k][i] * pictures[k][i];
         const double mean = sum / (SIZE * SIZE * 3), deviation = sqrt(squares / (SIZE * SIZE * 3) - mean * mean);
         CHECK(mean > 50 && mean < 200);
         CHECK(deviation > 15);
     }
-    CHECK(memcmp(drone[0], drone[1], sizeof drone[0]));
+    CHECK(memcmp(drone[0], drone[1], sizeof drone[0]) && memcmp(street[0], street[1], sizeof street[0]));
     sky_synth_scene_free(&scene);
 }
 
@@ -216,6 +243,7 @@ int main(void)
 {
     folder_make();
     test_tree();
+    test_street();
     test_workers();
     test_options();
     test_rays();
