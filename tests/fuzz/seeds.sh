@@ -9,7 +9,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$maker" "$work"
 case $(basename "$target" _fuzz) in
-image) seeds=("$root"/tests/golden/image/*.jpg "$root"/tests/golden/image/*.png) ;;
+image) seeds=("$root"/tests/golden/image/*.jpg "$root"/tests/golden/image/*.png "$root"/tests/golden/image/*.tif "$root"/tests/golden/geotiff/*.tif) ;;
 ini) seeds=("$work"/*.ini "$root"/configs/*/*.ini) ;;
 json) seeds=("$root"/tests/plans/*.json "$root"/CMakePresets.json) ;;
 tensors) seeds=("$root"/tests/golden/weights/*.pth "$root"/tests/golden/weights/*.safetensors) ;;
