@@ -50,28 +50,6 @@ tiny run
 run "$program" train "$work/tiny.ini" --dry-run --set "model.weights=$(newest run)"
 expect_code 0; expect_err 'weights: 189 tensors taken from '
 fails_with 1 'tensors fit; the first that does not: backbone.conv1.weight' "$program" train "$work/tiny.ini" --dry-run --set "model.weights=$(newest run)" --set model.width=0.25
-# A GPU that is only described: the whole graph is prepared by the CUDA back end, in each precision, without a device.
-described=$source_dir/tests/plans/h200.json
-run "$program" info "$paper" --totals --set data.root=nowhere --gpu "$described"
-if [[ $err == *'built without the CUDA back end'* ]]; then
-    expect_code 4; expect_err 'hint: '
-    skip 'info --gpu' 'built without CUDA'
-else
-    expect_code 0; expect_out 'device             NVIDIA H200 with 139.7 GiB'
-    for precision in fp32 tf32 bf16 fp16; do
-        run "$program" info "$paper" --set data.root=nowhere --gpu "$described" --set train.precision=$precision
-        expect_code 0; expect_out 'cudnn engine'; expect [ "$(awk '$2 == "CONV" && !/cudnn engine/' <<<"$out" | wc -l)" -eq 0 ]
-        run "$program" info "$paper" --infer --set data.root=nowhere --gpu "$source_dir/tests/plans/a100.json" --set eval.precision=$precision
-        expect_code 0; expect_out 'cudnn engine'
-    done
-    fails_with 1 'cannot open' "$program" info "$paper" --gpu none.json
-    echo '{"deviceName": "a"}' >"$work/gpu.json"
-    fails_with 1 'does not describe a GPU' "$program" info "$paper" --gpu "$work/gpu.json"
-    echo '{"deviceName": "a", "totalGlobalMem": 5}' >"$work/gpu.json"
-    fails_with 4 'properties' "$program" info "$paper" --set data.root=nowhere --gpu "$work/gpu.json"
-    echo 'deviceName' >"$work/gpu.json"
-    fails_with 1 'gpu.json' "$program" info "$paper" --gpu "$work/gpu.json"
-fi
 # Winograd is used, or it is said that it is not.
 run "$program" info "$work/tiny.ini" --set device.winograd=yes
 case $out in
