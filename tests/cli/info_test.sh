@@ -19,18 +19,21 @@ fails_with 4 'fusion = auto' "$program" info "$paper" --totals --set data.root=n
 run "$program" info "$paper" --totals --set "data.root=$world"
 expect_code 0; expect_out 'classes            12'
 
+"$program" data synth "$work/ground" --places-train 12 --places-test 6 --distractors 2 --views 2 --street 1 --size 64 --quiet >"$work/.out" 2>&1 || fail 'no world with street images'
 found=0
 while read -r experiment; do
     found=$((found + 1))
+    data=$world images='12 satellite and 24 drone images'
+    [[ $experiment == *_4views.ini ]] && data=$work/ground images='12 satellite, 24 drone, 12 street and 12 google images'
     for graph in '' --infer; do
         # shellcheck disable=SC2086 # nothing or an option
-        run "$program" info "$experiment" $graph --set "data.root=$world"
+        run "$program" info "$experiment" $graph --set "data.root=$data"
         expect_code 0
         expect [ "$(awk '$2 == "CONV"' <<<"$out" | wc -l)" -gt 12 ]
         expect [ -z "$(awk '$2 == "CONV" && $NF ~ /^(ref|simple)/' <<<"$out")" ]
     done
-    run "$program" train "$experiment" --dry-run --set "data.root=$world" --set train.batch_size=4 -o "$work/dry"
-    expect_code 0; expect_out "data               $world: 12 classes, 12 satellite and 24 drone images"; expect_out 'dry run: everything fits together; nothing was trained'
+    run "$program" train "$experiment" --dry-run --set "data.root=$data" --set train.batch_size=4 -o "$work/dry"
+    expect_code 0; expect_out "data               $data: 12 classes, $images"; expect_out 'dry run: everything fits together; nothing was trained'
     expect [ ! -e "$work/dry" ]
 done < <(find "$source_dir/experiments" -name '*.ini')
 expect [ "$found" -ge 3 ]
