@@ -39,10 +39,17 @@ static int64_t places_of(const struct sky_trainer *trainer)
     return trainer->config->train.batch_size * trainer->config->train.accumulate * trainer->ranks.size;
 }
 
+/* What several ranks make of the numbers beside how many they are; no part of the experiment's hash. */
+static void print_exchange(const struct sky_trainer *trainer, char out[64])
+{
+    const bool low = trainer->config->distributed.gradients == SKY_GRADIENTS_BF16;
+    snprintf(out, 64, "bn_sync = %s, gradients = %s", trainer->config->distributed.bn_sync ? "yes" : "no", low ? "bf16" : "fp32");
+}
+
 sky_status sky_trainer_write_checkpoint(struct sky_trainer *trainer)
 {
     struct sky_tensor_list list = {0};
-    char *folder = NULL, *path = NULL, *experiment = NULL, step[32], epoch[32], hash[16], counts[64], classes[32], images[16], scale[64], place[128];
+    char *folder = NULL, *path = NULL, *experiment = NULL, step[32], epoch[32], hash[16], counts[64], classes[32], images[16], scale[64], place[128], exchange[64];
     uint32_t config_hash = 0;
     sky_status status = SKY_OK;
     if (!trainer->run_folder) return sky_fail(SKY_USAGE, "checkpoint", "this trainer has no run folder");
@@ -58,10 +65,12 @@ sky_status sky_trainer_write_checkpoint(struct sky_trainer *trainer)
     snprintf(counts, sizeof counts, "%lld %lld %lld", (long long)trainer->skipped_updates, (long long)trainer->skipped_images, (long long)trainer->clamped);
     snprintf(scale, sizeof scale, "%.0f %lld", trainer->scale.value, (long long)trainer->scale.streak);
     snprintf(place, sizeof place, "%lld %lld %lld %d", (long long)trainer->step, (long long)trainer->steps_per_epoch, (long long)places_of(trainer), trainer->ranks.size);
+    print_exchange(trainer, exchange);
     snprintf(images, sizeof images, "%08x", sky_trainer_images_sum(&trainer->set));
     snprintf(classes, sizeof classes, "%lld", (long long)trainer->model.classes);
     const struct sky_file_text texts[] = {{"format", "skygem checkpoint 1"}, {"skygem", SKYGEM_VERSION}, {"step", step},     {"epoch", epoch},         {"config_hash", hash},
-                                          {"counts", counts},                {"classes", classes},       {"images", images}, {"loss_scale", scale}, {"config", experiment}, {"place", place}};
+                                          {"counts", counts},                {"classes", classes},       {"images", images}, {"loss_scale", scale}, {"config", experiment}, {"place", place},
+                                          {"distributed", exchange}};
     SKY_TRY_DONE(sky_checkpoint_write(path, list.tensors, list.count, texts, sizeof texts / sizeof *texts));
     SKY_TRY_DONE(sky_checkpoint_prune(folder, trainer->config->train.keep_checkpoints));
     sky_log(SKY_LOG_INFO, "checkpoint %s", path);
@@ -116,6 +125,16 @@ static sky_status check_data(const struct sky_trainer *trainer, const struct sky
     return SKY_OK;
 }
 
+/* Alone these keys change nothing. */
+static void compare_exchange(const struct sky_trainer *trainer, const struct sky_safetensors *file)
+{
+    const char *before = sky_safetensors_text(file, "distributed");
+    char now[64];
+    print_exchange(trainer, now);
+    if (!before || !strcmp(before, now) || trainer->ranks.size == 1) return;
+    sky_log(SKY_LOG_WARNING, "[distributed] the run had %s, now it is %s: it goes on with that, and not to the same bits", before, now);
+}
+
 /*
  * Where in the epochs the run goes on. With as many ranks as before, at the next batch. With others a step takes another number of places: the run goes on in the same epoch behind the places
  * that were taken (up to a step's worth of them come again), and updates are counted on.
@@ -133,7 +152,7 @@ static sky_status find_step(struct sky_trainer *trainer, const struct sky_safete
     trainer->shift = updates - trainer->step;
     if (ranks == trainer->ranks.size) return SKY_OK;
     sky_log(SKY_LOG_WARNING, "the run had %d rank%s, now it has %d: a step takes %lld places instead of %lld, an epoch %lld steps instead of %lld; it goes on in epoch %lld behind the places that were "
-            "taken. The learning rate stays as the experiment says, and dropout draws other numbers", ranks, ranks == 1 ? "" : "s", trainer->ranks.size, (long long)now, places,
+            "taken. The learning rate stays as the experiment says", ranks, ranks == 1 ? "" : "s", trainer->ranks.size, (long long)now, places,
             (long long)trainer->steps_per_epoch, per_epoch, (long long)(trainer->step / trainer->steps_per_epoch));
     return SKY_OK;
 }
@@ -173,6 +192,7 @@ sky_status sky_trainer_resume(struct sky_trainer *trainer)
     SKY_TRY_DONE(sky_checkpoint_find_newest(&file, folder, &step));
     SKY_TRY_DONE(restore(trainer, &file));
     SKY_TRY_DONE(find_step(trainer, &file, step));
+    compare_exchange(trainer, &file);
     sky_log(SKY_LOG_INFO, "resumed from %s", file.path);
 done:
     sky_safetensors_close(&file);

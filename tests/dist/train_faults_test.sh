@@ -134,6 +134,8 @@ kill -TERM "$pid"
 finish
 run "${start[@]}" "$program" train "$work/tiny.ini" -o "$work/used" --no-eval "${settings[@]}" --resume --set optimizer.lr=0.5
 expect_code 2; expect_err 'was made with other settings'
+run "${start[@]}" "$program" train "$work/tiny.ini" -o "$work/used" --no-eval "${settings[@]}" --resume --set distributed.bn_sync=yes --set distributed.gradients=bf16
+expect_code 0; expect_err '[distributed] the run had bn_sync = no, gradients = fp32, now it is bn_sync = yes, gradients = bf16: it goes on with that, and not to the same bits'
 run "${start[@]}" "$program" train "$work/tiny.ini" -o "$work/few" --no-eval --set train.batch_size=7
 expect_code 3; expect_err 'an epoch holds 12 places, fewer than the 14 of one step (2 ranks with 7 each)'
 
