@@ -3,11 +3,14 @@
  * and writes dz (5e). Two launches for the statistics, one for the application, three for the gradient; what passes between them (sums a tile) is 1 to 3 % of
  * the map. Where a convolution has gathered the sums (BN_CONV, BN_CONV_DGRAD), statistics cost nothing and the gradient 3e.
  *
+ * Over several ranks (ranks.cuh) statistics and gradient stop where this rank's sums are known, and go on from all ranks'.
+ *
  * Our own statistics are means and centred squares everywhere: within a thread over up to 8 loaded values at a time, then merged exactly. Values are taken relative to
  * the map's first of their channel, so that a mean far from zero costs no digits.
  */
 #include "kernels.h"
 #include "map_tiles.cuh"
+#include "ranks.cuh"
 
 using namespace sky;
 
@@ -78,11 +81,22 @@ struct running_update {
     bool wanted;
 };
 
+/* Statistic `row` of [G,C], of channel c, over `positions` values. */
+__device__ inline void write_statistic(int64_t row, int64_t c, double center, double squares, double positions, float *mean, float *invstd,
+                                       const running_update &running)
+{
+    mean[row] = (float)center;
+    invstd[row] = (float)(1 / sqrt(squares / positions + running.epsilon));
+    if (!running.wanted) return;
+    running.mean[c] = (float)((1 - running.momentum) * (double)running.mean[c] + running.momentum * center);
+    running.var[c] = (float)((1 - running.momentum) * (double)running.var[c] + running.momentum * squares / (positions - 1));
+}
+
 /* A block merges MERGE_CHANNELS channels of every group; its rows share out the images. Means are relative to z's first position until they are written. */
 template <class T>
 __global__ void __launch_bounds__(MERGE_CHANNELS *MERGE_ROWS)
     merge_moments_kernel(const T *z, const float *partial, float *image_mean /* [N,C] */, float *mean /* [G,C] */, float *invstd, running_update running,
-                         map_tiles tiles)
+                         sky_cuda_share share, map_tiles tiles)
 {
     SKY_DYNAMIC_SHARED(double, shared);
     const int c = (int)(blockIdx.x * MERGE_CHANNELS + threadIdx.x), channels = tiles.channels;
@@ -111,27 +125,43 @@ __global__ void __launch_bounds__(MERGE_CHANNELS *MERGE_ROWS)
         const double squares = merge_rows<double>(own_squares + off * off * count * tiles.positions, shared),
                      positions = (double)tiles.positions * tiles.group_images;
         if (!active || threadIdx.y != 0) continue;
-        mean[(int64_t)group * channels + c] = (float)(shift + center);
-        invstd[(int64_t)group * channels + c] = (float)(1 / sqrt(squares / positions + running.epsilon));
-        if (!running.wanted) continue;
-        running.mean[c] = (float)((1 - running.momentum) * (double)running.mean[c] + running.momentum * (shift + center));
-        running.var[c] = (float)((1 - running.momentum) * (double)running.var[c] + running.momentum * squares / (positions - 1));
+        if (share.mine) say(share, group, channels, c, shift + center, squares);
+        else write_statistic((int64_t)group * channels + c, c, shift + center, squares, positions, mean, invstd, running);
+    }
+}
+
+/* One thread a channel, its groups in order: the running statistics take one after the other. `positions` are one rank's. */
+__global__ void moments_of_ranks_kernel(sky_cuda_share share, float *mean /* [G,C] */, float *invstd, running_update running, int groups, int64_t channels,
+                                        double positions)
+{
+    const int64_t c = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (c >= channels) return;
+    for (int group = 0; group < groups; group++) {
+        double center, squares;
+        merge_ranks(share, groups, group, channels, c, positions, center, squares);
+        write_statistic(group * channels + c, c, center, squares, positions * share.ranks, mean, invstd, running);
     }
 }
 
 int64_t sky_cuda_bn_stats_floats(int64_t images, int64_t positions, int64_t channels) { return tile_sums(images, positions, channels, 2); }
 
 int sky_cuda_bn_stats(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *z, float *image_mean, float *mean, float *invstd,
-                      float *running_mean, float *running_var, double momentum, double epsilon, bool update, float *scratch)
+                      float *running_mean, float *running_var, double momentum, double epsilon, bool update, const struct sky_cuda_share *share,
+                      float *scratch)
 {
     const running_update running = {running_mean, running_var, momentum, epsilon, update};
+    if (share->all) {
+        SKY_LAUNCH(moments_of_ranks_kernel, (unsigned)div_up(shape->channels, 64), 64, 0, stream, *share, mean, invstd, running, shape->groups,
+                   shape->channels, (double)(shape->images / shape->groups * shape->positions));
+        return (int)cudaGetLastError();
+    }
     return with_map(map, shape->channels, z, nullptr, nullptr, nullptr, [&](auto *t, auto width) {
         using T = element<decltype(t)>;
         constexpr int W = decltype(width)::value;
         const map_tiles tiles = tiles_of(shape->images, shape->positions, shape->channels, shape->groups, W);
         SKY_LAUNCH((moments_kernel<T, W>), tile_grid(tiles, W), tile_block(tiles, W), tile_shared_bytes(W, 2), stream, (const T *)z, scratch, tiles);
         SKY_LAUNCH(merge_moments_kernel<T>, (unsigned)div_up(tiles.channels, MERGE_CHANNELS), dim3(MERGE_CHANNELS, MERGE_ROWS),
-                   MERGE_CHANNELS * MERGE_ROWS * sizeof(double), stream, (const T *)z, scratch, image_mean, mean, invstd, running, tiles);
+                   MERGE_CHANNELS * MERGE_ROWS * sizeof(double), stream, (const T *)z, scratch, image_mean, mean, invstd, running, *share, tiles);
     });
 }
 
@@ -193,7 +223,8 @@ __global__ void __launch_bounds__(TILE_THREADS)
 
 /* Totals a group, and over the groups the gradients of beta and gamma. */
 __global__ void __launch_bounds__(MERGE_CHANNELS *MERGE_ROWS)
-    grad_totals_kernel(const float *partial, float *totals /* [2,G,C] */, float *dgamma, float *dbeta, bool accumulate, map_tiles tiles)
+    grad_totals_kernel(const float *partial, float *totals /* [2,G,C] */, float *dgamma, float *dbeta, bool accumulate, sky_cuda_share share,
+                       map_tiles tiles)
 {
     SKY_DYNAMIC_SHARED(double, shared);
     const int c = (int)(blockIdx.x * MERGE_CHANNELS + threadIdx.x), groups = tiles.images / tiles.group_images;
@@ -207,25 +238,42 @@ __global__ void __launch_bounds__(MERGE_CHANNELS *MERGE_ROWS)
             own[0] += (double)row[0], own[1] += (double)row[channels];
         }
         for (int k = 0; k < 2; k++) {
-            const double total = merge_rows<double>(own[k], shared);
-            all[k] += total;
-            if (active && threadIdx.y == 0) totals[((int64_t)k * groups + group) * channels + c] = (float)total;
+            own[k] = merge_rows<double>(own[k], shared);
+            all[k] += own[k];
+            if (active && threadIdx.y == 0 && !share.mine) totals[((int64_t)k * groups + group) * channels + c] = (float)own[k];
         }
+        if (active && threadIdx.y == 0 && share.mine) say(share, group, channels, c, own[0], own[1]);
     }
     if (!active || threadIdx.y != 0) return;
     if (dbeta) dbeta[c] = (float)(all[0] + (accumulate ? (double)dbeta[c] : 0));
     if (dgamma) dgamma[c] = (float)(all[1] + (accumulate ? (double)dgamma[c] : 0));
 }
 
-/* dz may be dy's memory: each element is read before it is written, by the same thread. */
+/* One thread a group and channel. */
+__global__ void totals_of_ranks_kernel(sky_cuda_share share, float *totals /* [2,G,C] */, int groups, int64_t channels)
+{
+    const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, all = groups * channels;
+    double sum[2];
+    if (i >= all) return;
+    add_ranks(share, groups, i / channels, channels, i % channels, sum);
+    totals[i] = (float)sum[0], totals[all + i] = (float)sum[1];
+}
+
+void sky::totals_of_ranks(sky_stream stream, const sky_cuda_share &share, float *totals, int groups, int64_t channels)
+{
+    SKY_LAUNCH(totals_of_ranks_kernel, (unsigned)div_up(groups * channels, 128), 128, 0, stream, share, totals, groups, channels);
+}
+
+/* dz may be dy's memory: each element is read before it is written, by the same thread. The sums are over so many ranks. */
 template <class T, int W>
 __global__ void __launch_bounds__(TILE_THREADS)
-    grad_apply_kernel(const T *dy, const T *z, norm_parameters norm, bool rectify, const float *sum_g /* [G,C] */, const float *sum_gz, T *dz, map_tiles tiles)
+    grad_apply_kernel(const T *dy, const T *z, norm_parameters norm, bool rectify, const float *sum_g /* [G,C] */, const float *sum_gz, int ranks, T *dz,
+                      map_tiles tiles)
 {
     const tile_thread<W> at(tiles);
     if (!at.active) return;
     const channel_norm<W> bn(norm, at.group, at.channel, tiles.channels);
-    const float share = 1.0f / ((float)tiles.positions * (float)tiles.group_images);
+    const float share = 1.0f / ((float)tiles.positions * (float)tiles.group_images * (float)ranks);
     float level[W], slope[W];
     raw_values<T, W> gradient[UNROLL], value[UNROLL];
     load_parameters<W>(sum_g + (int64_t)at.group * tiles.channels + at.channel, level);
@@ -249,20 +297,23 @@ int64_t sky_cuda_bn_grad_floats(const struct sky_cuda_map *shape)
 }
 
 int sky_cuda_bn_grad(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *dy, const void *z, const struct sky_cuda_norm *norm,
-                     bool rectify, void *dz, float *dgamma, float *dbeta, bool accumulate, float *scratch)
+                     bool rectify, void *dz, float *dgamma, float *dbeta, bool accumulate, const struct sky_cuda_share *share, float *scratch)
 {
     float *totals = scratch + tile_sums(shape->images, shape->positions, shape->channels, 2);
     return with_map(map, shape->channels, dy, z, dz, nullptr, [&](auto *t, auto width) {
         using T = element<decltype(t)>;
         constexpr int W = decltype(width)::value;
         const map_tiles tiles = tiles_of(shape->images, shape->positions, shape->channels, shape->groups, W);
-        SKY_LAUNCH((grad_sums_kernel<T, W>), tile_grid(tiles, W), tile_block(tiles, W), tile_shared_bytes(W, 2), stream, (const T *)dy, (const T *)z, *norm,
-                   rectify, scratch, tiles);
-        SKY_LAUNCH(grad_totals_kernel, (unsigned)div_up(tiles.channels, MERGE_CHANNELS), dim3(MERGE_CHANNELS, MERGE_ROWS),
-                   MERGE_CHANNELS * MERGE_ROWS * sizeof(double), stream, scratch, totals, dgamma, dbeta, accumulate, tiles);
-        if (dz)
+        if (share->all) totals_of_ranks(stream, *share, totals, shape->groups, shape->channels);
+        else {
+            SKY_LAUNCH((grad_sums_kernel<T, W>), tile_grid(tiles, W), tile_block(tiles, W), tile_shared_bytes(W, 2), stream, (const T *)dy, (const T *)z,
+                       *norm, rectify, scratch, tiles);
+            SKY_LAUNCH(grad_totals_kernel, (unsigned)div_up(tiles.channels, MERGE_CHANNELS), dim3(MERGE_CHANNELS, MERGE_ROWS),
+                       MERGE_CHANNELS * MERGE_ROWS * sizeof(double), stream, scratch, totals, dgamma, dbeta, accumulate, *share, tiles);
+        }
+        if (dz && !share->mine)
             SKY_LAUNCH((grad_apply_kernel<T, W>), tile_grid(tiles, W), tile_block(tiles, W), 0, stream, (const T *)dy, (const T *)z, *norm, rectify, totals,
-                       totals + shape->groups * shape->channels, (T *)dz, tiles);
+                       totals + shape->groups * shape->channels, share->ranks, (T *)dz, tiles);
     });
 }
 
@@ -279,12 +330,7 @@ __global__ void from_sums_kernel(const float *sum /* [G,C] */, const float *squa
         const int64_t row = group * channels + c;
         const double center = (double)sum[row] / positions, spread = (double)square_sum[row] - (double)sum[row] * center;
         const double squares = spread < 0 ? 0 : spread, slope = 1 / sqrt(squares / positions + running.epsilon);
-        mean[row] = (float)center;
-        invstd[row] = (float)slope;
-        if (running.wanted) {
-            running.mean[c] = (float)((1 - running.momentum) * (double)running.mean[c] + running.momentum * center);
-            running.var[c] = (float)((1 - running.momentum) * (double)running.var[c] + running.momentum * squares / (positions - 1));
-        }
+        write_statistic(row, c, center, squares, positions, mean, invstd, running);
         if (!scale) continue;
         scale[row] = from_float<T>((float)((double)gamma[c] * slope));
         shift[row] = from_float<T>((float)((double)beta[c] - center * (double)to_float(scale[row])));
@@ -325,7 +371,7 @@ int sky_cuda_bn_grad_from_sums(sky_stream stream, enum sky_dtype map, const stru
         SKY_LAUNCH(add_groups_kernel, (unsigned)div_up(shape->channels, 64), 64, 0, stream, sum_g, sum_gz, dgamma, dbeta, accumulate, shape->groups,
                    shape->channels);
         if (dz)
-            SKY_LAUNCH((grad_apply_kernel<T, W>), tile_grid(tiles, W), tile_block(tiles, W), 0, stream, (const T *)g, (const T *)z, norm, false, sum_g, sum_gz,
+            SKY_LAUNCH((grad_apply_kernel<T, W>), tile_grid(tiles, W), tile_block(tiles, W), 0, stream, (const T *)g, (const T *)z, norm, false, sum_g, sum_gz, 1,
                        (T *)dz, tiles);
     });
 }

@@ -5,6 +5,7 @@
  */
 #include "kernels.h"
 #include "map_tiles.cuh"
+#include "ranks.cuh"
 
 using namespace sky;
 
@@ -130,7 +131,8 @@ int sky_cuda_block_tail_reduce(sky_stream stream, enum sky_dtype map, const stru
 
 /* BN's two sums a group follow from the image sums; over the groups they are the gradients of beta and gamma. One thread a channel. */
 __global__ void tail_totals_kernel(const float *sum_g, const float *sum_gz, const float *image_mean, const float *mean, const float *invstd, const float *gate,
-                                   const float *dsqueeze, float *totals /* [2,G,C] */, float *dgamma, float *dbeta, bool accumulate, map_tiles tiles)
+                                   const float *dsqueeze, float *totals /* [2,G,C] */, float *dgamma, float *dbeta, bool accumulate, sky_cuda_share share,
+                                   map_tiles tiles)
 {
     const int c = (int)(blockIdx.x * blockDim.x + threadIdx.x), groups = tiles.images / tiles.group_images;
     const int64_t channels = tiles.channels;
@@ -145,7 +147,9 @@ __global__ void tail_totals_kernel(const float *sum_g, const float *sum_gz, cons
             own[0] += s * (double)sum_g[i] + q;
             own[1] += s * (double)sum_gz[i] + q * ((double)image_mean[i] - center) * slope;
         }
-        for (int k = 0; k < 2; k++) totals[((int64_t)k * groups + group) * channels + c] = (float)own[k], all[k] += own[k];
+        for (int k = 0; k < 2; k++) all[k] += own[k];
+        if (share.mine) say(share, group, channels, c, own[0], own[1]);
+        for (int k = 0; k < 2 && !share.mine; k++) totals[((int64_t)k * groups + group) * channels + c] = (float)own[k];
     }
     if (dbeta) dbeta[c] = (float)(all[0] + (accumulate ? (double)dbeta[c] : 0));
     if (dgamma) dgamma[c] = (float)(all[1] + (accumulate ? (double)dgamma[c] : 0));
@@ -153,13 +157,14 @@ __global__ void tail_totals_kernel(const float *sum_g, const float *sum_gz, cons
 
 template <class T, int W>
 __global__ void __launch_bounds__(TILE_THREADS) tail_grad_kernel(const T *g, const T *z, const float *mean, const float *invstd, const float *gamma,
-                                                                 const float *gate, const float *dsqueeze, const float *totals, T *dz, map_tiles tiles)
+                                                                 const float *gate, const float *dsqueeze, const float *totals, int ranks, T *dz,
+                                                                 map_tiles tiles)
 {
     const tile_thread<W> at(tiles);
     if (!at.active) return;
     const int groups = tiles.images / tiles.group_images;
     const int64_t statistic = (int64_t)at.group * tiles.channels + at.channel, own = (int64_t)at.image * tiles.channels + at.channel;
-    const float share = 1.0f / ((float)tiles.positions * (float)tiles.group_images), pixel = 1.0f / (float)tiles.positions;
+    const float share = 1.0f / ((float)tiles.positions * (float)tiles.group_images * (float)ranks), pixel = 1.0f / (float)tiles.positions;
     /* dz = through g + level + tilt (z - center) */
     float center[W], through[W], level[W], tilt[W];
     load_parameters<W>(mean + statistic, center);
@@ -183,15 +188,19 @@ int64_t sky_cuda_block_tail_grad_floats(const struct sky_cuda_map *shape) { retu
 
 int sky_cuda_block_tail_grad(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *g, const void *z, const float *mean,
                              const float *invstd, const float *gamma, const float *image_mean, const float *sum_g, const float *sum_gz, const float *gate,
-                             const float *dsqueeze, void *dz, float *dgamma, float *dbeta, bool accumulate, float *scratch)
+                             const float *dsqueeze, void *dz, float *dgamma, float *dbeta, bool accumulate, const struct sky_cuda_share *share,
+                             float *scratch)
 {
     return with_map(map, shape->channels, g, z, dz, nullptr, [&](auto *t, auto width) {
         using T = element<decltype(t)>;
         constexpr int W = decltype(width)::value;
         const map_tiles tiles = tiles_of(shape->images, shape->positions, shape->channels, shape->groups, W);
-        SKY_LAUNCH(tail_totals_kernel, (unsigned)div_up(tiles.channels, 64), 64, 0, stream, sum_g, sum_gz, image_mean, mean, invstd, gate, dsqueeze, scratch,
-                   dgamma, dbeta, accumulate, tiles);
-        SKY_LAUNCH((tail_grad_kernel<T, W>), tile_grid(tiles, W), tile_block(tiles, W), 0, stream, (const T *)g, (const T *)z, mean, invstd, gamma, gate,
-                   dsqueeze, scratch, (T *)dz, tiles);
+        if (share->all) totals_of_ranks(stream, *share, scratch, shape->groups, shape->channels);
+        else
+            SKY_LAUNCH(tail_totals_kernel, (unsigned)div_up(tiles.channels, 64), 64, 0, stream, sum_g, sum_gz, image_mean, mean, invstd, gate, dsqueeze,
+                       scratch, dgamma, dbeta, accumulate, *share, tiles);
+        if (!share->mine)
+            SKY_LAUNCH((tail_grad_kernel<T, W>), tile_grid(tiles, W), tile_block(tiles, W), 0, stream, (const T *)g, (const T *)z, mean, invstd, gamma, gate,
+                       dsqueeze, scratch, share->ranks, (T *)dz, tiles);
     });
 }

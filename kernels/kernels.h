@@ -34,14 +34,24 @@ struct sky_cuda_norm {
     const float *gamma, *beta;  /* [C] */
 };
 
+/*
+ * Statistics over several ranks (ops.h, attr.bn.across), in two launches of one launcher: `mine` set, it writes what this rank says of each statistic, [..,G,2,C], and gradients of gamma and beta;
+ * `all` set, it does the rest with what all ranks have said, [ranks][..,G,2,C], both in device memory. Both NULL, ranks 1: alone, everything in one launch.
+ */
+struct sky_cuda_share {
+    double *mine;
+    const double *all;
+    int ranks;
+};
+
 /* batch_norm.cu. Scratch is counted in floats. */
 int64_t sky_cuda_bn_stats_floats(int64_t images, int64_t positions, int64_t channels);
 int sky_cuda_bn_stats(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *z, float *image_mean, float *mean, float *invstd, float *running_mean,
-                      float *running_var, double momentum, double epsilon, bool update, float *scratch);
+                      float *running_var, double momentum, double epsilon, bool update, const struct sky_cuda_share *share, float *scratch);
 int sky_cuda_bn_apply(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *z, const struct sky_cuda_norm *norm, bool rectify, void *y);
 int64_t sky_cuda_bn_grad_floats(const struct sky_cuda_map *shape);
 int sky_cuda_bn_grad(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *dy, const void *z, const struct sky_cuda_norm *norm, bool rectify, void *dz,
-                     float *dgamma, float *dbeta, bool accumulate, float *scratch); /* dz, dgamma, dbeta may be NULL; dz may be dy */
+                     float *dgamma, float *dbeta, bool accumulate, const struct sky_cuda_share *share, float *scratch); /* dz, dgamma, dbeta may be NULL; dz may be dy */
 /* With sums [G,C] that a convolution gathered: gamma, beta, scale and shift (map's type) all or none; dz, dgamma, dbeta may be NULL; dz may be g. */
 int sky_cuda_bn_from_sums(sky_stream stream, enum sky_dtype map, int groups, int64_t channels, int64_t positions, const float *sum, const float *square_sum, const float *gamma,
                           const float *beta, float *running_mean, float *running_var, double momentum, double epsilon, bool update, float *mean, float *invstd, void *scale, void *shift);
@@ -59,7 +69,7 @@ int sky_cuda_block_tail_reduce(sky_stream stream, enum sky_dtype map, const stru
 int64_t sky_cuda_block_tail_grad_floats(const struct sky_cuda_map *shape);
 int sky_cuda_block_tail_grad(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *g, const void *z, const float *mean, const float *invstd,
                              const float *gamma, const float *image_mean, const float *sum_g, const float *sum_gz, const float *gate, const float *dsqueeze, void *dz, float *dgamma,
-                             float *dbeta, bool accumulate, float *scratch);
+                             float *dbeta, bool accumulate, const struct sky_cuda_share *share, float *scratch);
 
 /* squeeze.cu */
 int sky_cuda_bn_squeeze(sky_stream stream, int64_t images, int64_t channels, int groups, const float *image_mean, const struct sky_cuda_norm *norm, float *squeeze);
@@ -81,12 +91,12 @@ struct sky_cuda_heads {
     int groups;
 };
 int sky_cuda_head_bn(sky_stream stream, const struct sky_cuda_heads *heads, const float *x, const float *gamma, const float *beta, float *running_mean, float *running_var, float *y,
-                     float *mean, float *invstd, double momentum, double epsilon, bool update);
+                     float *mean, float *invstd, double momentum, double epsilon, bool update, const struct sky_cuda_share *share);
 int sky_cuda_head_bn_grad(sky_stream stream, const struct sky_cuda_heads *heads, const float *dy, const float *x, const float *mean, const float *invstd, const float *gamma, float *dx,
-                          float *dgamma, float *dbeta, bool accumulate);
+                          float *dgamma, float *dbeta, bool accumulate, const struct sky_cuda_share *share);
 int sky_cuda_head_bn_infer(sky_stream stream, const struct sky_cuda_heads *heads, const float *x, const float *gamma, const float *beta, const float *mean, const float *var, float *y,
                            double epsilon);
-int sky_cuda_dropout(sky_stream stream, const float *x, float *y, int64_t count, const struct sky_scalars *scalars, uint32_t layer, double rate);
+int sky_cuda_dropout(sky_stream stream, const struct sky_cuda_heads *heads, const float *x, float *y, const struct sky_scalars *scalars, uint32_t layer, double rate);
 
 /* loss.cu */
 struct sky_cuda_loss {

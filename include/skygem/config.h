@@ -197,6 +197,7 @@ struct sky_config {
         char *record; /* folder; NULL = off */
         int64_t record_steps;
         bool sync;
+        bool exchange; /* one rank alone takes the ways of several */
     } debug;
     struct sky_config_origin *origins; /* where each value came from (a schema row each); internal */
 };

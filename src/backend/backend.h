@@ -128,6 +128,9 @@ struct sky_backend {
     sky_status (*copy_in)(struct sky_device *device, void *to, const void *from_host, size_t bytes);
     sky_status (*copy_out)(struct sky_device *device, void *to_host, const void *from, size_t bytes);
     sky_status (*copy_within)(struct sky_device *device, void *to, const void *from, size_t bytes); /* both on the device */
+    /* Both on the device, enqueued like a run; to bf16 nearest even, NaN stays NaN. */
+    sky_status (*to_bf16)(struct sky_device *device, uint16_t *to, const float *from, int64_t count);
+    sky_status (*from_bf16)(struct sky_device *device, float *to, const uint16_t *from, int64_t count);
     sky_status (*synchronize)(struct sky_device *device);
     struct CUstream_st *(*stream)(const struct sky_device *device); /* Optional: the queue of the device's work, in which sums over devices take their place */
     /* Optional, all or none: a run of nodes recorded once and replayed with one call. While it is recorded nothing runs. */

@@ -1,6 +1,6 @@
 /*
- * Binds a planned graph to a back end and runs it phase by phase. Owns the arenas it allocated (not those it borrowed), the kernels and one block of scratch. Nothing is
- * allocated after creation.
+ * Binds a planned graph to a back end and runs it phase by phase. Owns the arenas it allocated (not those it borrowed), the kernels, one block of scratch and what was reserved. Nothing is
+ * allocated in a run.
  */
 #include "executor.h"
 
@@ -95,12 +95,24 @@ void sky_executor_destroy(struct sky_executor *executor)
                     void *recording = executor->recordings[first][last][kind / 2][kind % 2].recording;
                     if (recording) backend->recording_free(&executor->device, recording);
                 }
+        for (int i = 0; i < executor->block_count; i++) backend->arena_free(&executor->device, executor->blocks[i].memory, executor->blocks[i].bytes);
         if (executor->work) backend->arena_free(&executor->device, executor->work, executor->work_bytes);
         backend->close(&executor->device);
     }
     free(executor->kernels);
     free(executor->seconds);
     memset(executor, 0, sizeof *executor);
+}
+
+sky_status sky_executor_reserve(struct sky_executor *executor, size_t bytes, const char *what, void **out)
+{
+    const int i = executor->block_count;
+    if (i == SKY_EXECUTOR_BLOCKS) return sky_fail(SKY_INTERNAL, what, "%d blocks of memory are reserved already", i);
+    SKY_TRY(executor->device.backend->arena_alloc(&executor->device, bytes, what, &executor->blocks[i].memory));
+    executor->blocks[i].bytes = bytes;
+    executor->block_count++;
+    *out = executor->blocks[i].memory;
+    return SKY_OK;
 }
 
 void *sky_executor_pointer(const struct sky_executor *executor, sky_value value)

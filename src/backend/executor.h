@@ -29,6 +29,8 @@ struct sky_exchange {
     sky_status (*gather)(void *context, int64_t count); /* the first `count` of every rank's mine, one after the other, to all */
 };
 
+enum { SKY_EXECUTOR_BLOCKS = 4 };
+
 struct sky_executor {
     struct sky_graph *graph; /* borrowed */
     struct sky_device device;
@@ -37,6 +39,11 @@ struct sky_executor {
     bool borrowed[SKY_ARENA_COUNT];
     void *work;
     size_t work_bytes;
+    struct {
+        void *memory;
+        size_t bytes;
+    } blocks[SKY_EXECUTOR_BLOCKS]; /* sky_executor_reserve's, the first block_count */
+    int block_count;
     struct sky_recording recordings[SKY_PHASE_COUNT][SKY_PHASE_COUNT][2][2]; /* by first phase, last phase, accumulate, hold */
     const struct sky_exchange *exchange; /* borrowed, may be NULL; set it before the first run */
     bool hold;                           /* more will be added to the gradients: nothing is exchanged yet */
@@ -47,6 +54,9 @@ struct sky_executor {
 sky_status sky_executor_create(struct sky_executor *executor, const struct sky_backend *backend, const struct sky_device_options *options, struct sky_graph *graph,
                                const struct sky_executor *share);
 void sky_executor_destroy(struct sky_executor *executor);
+
+/* Memory on the device beside the plan's, zeroed; the executor frees it. At most SKY_EXECUTOR_BLOCKS times. */
+sky_status sky_executor_reserve(struct sky_executor *executor, size_t bytes, const char *what, void **out);
 
 sky_status sky_executor_run(struct sky_executor *executor, enum sky_phase phase, bool accumulate);
 /* Phases first .. last in order. The third run on, a back end that can records them once and replays that: the same kernels on the same memory, so the same bits. */

@@ -26,6 +26,20 @@ sky_status sky_host_copy(struct sky_device *device, void *to, const void *from, 
     return SKY_OK;
 }
 
+sky_status sky_host_to_bf16(struct sky_device *device, uint16_t *to, const float *from, int64_t count)
+{
+    (void)device;
+    for (int64_t i = 0; i < count; i++) to[i] = sky_float_to_bf16(from[i]);
+    return SKY_OK;
+}
+
+sky_status sky_host_from_bf16(struct sky_device *device, float *to, const uint16_t *from, int64_t count)
+{
+    (void)device;
+    for (int64_t i = 0; i < count; i++) to[i] = sky_bf16_to_float(from[i]);
+    return SKY_OK;
+}
+
 sky_status sky_host_synchronize(struct sky_device *device)
 {
     (void)device;

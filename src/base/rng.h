@@ -17,7 +17,6 @@ enum sky_rng_purpose {
     SKY_RNG_DROPOUT = 5, /* a: step, b: layer; index: element / 4 */
     SKY_RNG_SYNTH = 6,   /* a: place, b: what */
     SKY_RNG_TEST = 7,
-    SKY_RNG_RANK = 8,    /* b: rank; what a rank draws for itself */
     SKY_RNG_WEATHER = 9, /* a: element (image/weather.h), b: image of the set */
     SKY_RNG_SKETCH = 10  /* b: axis */
 };

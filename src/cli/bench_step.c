@@ -131,6 +131,7 @@ static sky_status time_runs(struct subject *s, int runs, double *seconds)
         const double start = sky_now();
         SKY_TRY(run_once(s));
         seconds[i] = sky_now() - start;
+        s->exchange_ms += 1e3 * sky_ranks_exposed_seconds(&s->ranks) / runs;
     }
     return sky_comm_reduce(s->comm, seconds, runs, SKY_F64, SKY_COMM_MAX, "the slowest rank's times");
 }
@@ -180,9 +181,8 @@ static sky_status time_steps(struct subject *s)
     SKY_TRY(time_alone(s));
     for (int i = 0; i < WARM_UP; i++) SKY_TRY(run_once(s));
     if (!device->backend->mark) SKY_TRY(sky_executor_time_nodes(&s->executor, true));
-    sky_comm_exposed_seconds(s->comm); /* from here on */
+    sky_ranks_exposed_seconds(&s->ranks); /* from here on */
     SKY_TRY(time_runs(s, s->runs, s->seconds));
-    s->exchange_ms = 1e3 * sky_comm_exposed_seconds(s->comm) / s->runs;
     if (!device->backend->mark) return SKY_OK;
     SKY_TRY(sky_executor_time_nodes(&s->executor, true)); /* node by node the step is slower: operations are timed in runs of their own */
     for (int i = 0; i < s->runs; i++) SKY_TRY(run_once(s));
@@ -218,7 +218,7 @@ sky_status sky_bench_step(const struct sky_args *args, struct sky_bench_list *li
     row->planned_bytes = (double)sky_summary_planned_bytes(&s.executor), row->peak_bytes = (double)sky_memory_peak_bytes();
     sky_text_format(notes, "convolutions %.1f ms, everything else %.1f ms (%.1f %%); planned %.3f GiB, peak resident %.3f GiB\n", row->conv_ms, row->other_ms,
                     100 * row->other_ms / (row->conv_ms + row->other_ms), row->planned_bytes / 0x1p30, row->peak_bytes / 0x1p30);
-    if (s.ranks.size > 1) row->exchange_ms = s.exchange_ms;
+    if (s.executor.exchange) row->exchange_ms = s.exchange_ms;
     if (s.alone_ms > 0) {
         row->efficiency = s.alone_ms / row->median_ms;
         sky_text_format(notes, "%d ranks: one of them alone takes %.1f ms for its share, so they are %.1f %% efficient; %.1f ms of a step are waiting for gradients\n", s.ranks.size, s.alone_ms,

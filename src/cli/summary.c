@@ -51,6 +51,7 @@ size_t sky_summary_planned_bytes(const struct sky_executor *executor)
     size_t bytes = executor->work_bytes;
     for (int a = 0; a < SKY_ARENA_COUNT; a++)
         if (!executor->borrowed[a]) bytes += executor->graph->arena_bytes[a];
+    for (int i = 0; i < executor->block_count; i++) bytes += executor->blocks[i].bytes;
     return bytes;
 }
 
@@ -150,8 +151,9 @@ sky_status sky_summary_log(const struct sky_config *config, const struct sky_tra
             (double)sky_model_parameter_count(model, "") / 1e6, (long long)config->data.image_size, place, memory);
     sky_summary_warn_winograd(executor);
     const int64_t places = config->train.batch_size * config->train.accumulate;
-    if (trainer->ranks.size > 1)
-        sky_log(SKY_LOG_INFO, "%d ranks of %lld places, gradients in %lld buckets, batch norm over %s", trainer->ranks.size, (long long)places, (long long)trainer->ranks.bucket_count,
+    if (executor->exchange)
+        sky_log(SKY_LOG_INFO, "%d rank%s of %lld places, gradients in %lld buckets%s%s, batch norm over %s", trainer->ranks.size, trainer->ranks.size == 1 ? "" : "s", (long long)places,
+                (long long)trainer->ranks.bucket_count, trainer->ranks.low ? " as bf16" : "", trainer->ranks.device_comm ? " through NCCL" : "",
                 config->distributed.bn_sync ? "all ranks" : "each rank's images");
     sky_log(SKY_LOG_INFO, "%lld epochs of %lld steps, %lld places a step, from step %lld", (long long)config->train.epochs, (long long)sky_trainer_steps_per_epoch(trainer),
             (long long)(places * trainer->ranks.size), (long long)sky_trainer_next_step(trainer));

@@ -23,6 +23,14 @@ sky_status sky_device_comm_open(struct sky_device_comm **out, struct sky_comm *h
 sky_status sky_device_comm_start(struct sky_device_comm *comm, void *data, int64_t count, enum sky_dtype dtype, enum sky_comm_sum sum, const char *what, struct CUstream_st *compute);
 /* What is enqueued on the compute stream from now on comes after all sums started. */
 sky_status sky_device_comm_wait(struct sky_device_comm *comm, struct CUstream_st *compute);
+/* How long the compute stream stood still in the last wait that it has come to, by the device's clock: the exposed time of metrics.jsonl. 0 when it is not known (yet). Does not wait. */
+double sky_device_comm_exposed_seconds(const struct sky_device_comm *comm);
+
+/*
+ * Enqueues a gather: mine [bytes] of each rank, in rank order, to all [ranks][bytes] on every rank, between what the compute stream holds so far and what comes later. It takes its place behind the
+ * sums started before it.
+ */
+sky_status sky_device_comm_gather(struct sky_device_comm *comm, const void *mine, size_t bytes, void *all, const char *what, struct CUstream_st *compute);
 
 /*
  * The host waits for the compute stream, and looks meanwhile whether NCCL or a rank has failed: cudaStreamSynchronize would wait for ever. SKY_PEER after the host comm's timeout, naming the ranks

@@ -1,6 +1,6 @@
 /*
  * NCCL behind device_comm.h. The library is loaded when it is first wanted: it is 200 MB, and a machine without it can still train on one device. Everything NCCL does is asked not to block: its
- * calls return at once and are polled, together with the other ranks, so that one that is gone ends the wait. Owns the communicator, a stream and two events.
+ * calls return at once and are polled, together with the other ranks, so that one that is gone ends the wait. Owns the communicator, a stream and four events.
  */
 #include "device_comm.h"
 
@@ -32,6 +32,7 @@ struct nccl_library {
     __typeof__(&ncclCommDestroy) destroy;
     __typeof__(&ncclCommAbort) stop;
     __typeof__(&ncclAllReduce) all_reduce;
+    __typeof__(&ncclAllGather) all_gather;
     __typeof__(&ncclGetErrorString) error_string;
     __typeof__(&ncclGetLastError) last_error;
 };
@@ -43,6 +44,7 @@ struct sky_device_comm {
     ncclComm_t comm;
     cudaStream_t stream;
     cudaEvent_t ready, done; /* compute to us, us to compute */
+    cudaEvent_t stopped_at, resumed_at; /* the compute stream's last wait, timed */
     _Atomic bool stopped;    /* the abort has come back */
 };
 
@@ -54,6 +56,7 @@ static const struct {
     {"ncclCommInitRankConfig", offsetof(struct nccl_library, init_rank)}, {"ncclCommGetAsyncError", offsetof(struct nccl_library, async_error)},
     {"ncclCommFinalize", offsetof(struct nccl_library, finalize)},      {"ncclCommDestroy", offsetof(struct nccl_library, destroy)},
     {"ncclCommAbort", offsetof(struct nccl_library, stop)},             {"ncclAllReduce", offsetof(struct nccl_library, all_reduce)},
+    {"ncclAllGather", offsetof(struct nccl_library, all_gather)},
     {"ncclGetErrorString", offsetof(struct nccl_library, error_string)}, {"ncclGetLastError", offsetof(struct nccl_library, last_error)},
 };
 
@@ -241,6 +244,8 @@ static sky_status prepare(struct sky_device_comm *comm, int device, struct card 
     SKY_TRY(check_cuda(cudaStreamCreateWithFlags(&comm->stream, cudaStreamNonBlocking), "a stream"));
     SKY_TRY(check_cuda(cudaEventCreateWithFlags(&comm->ready, cudaEventDisableTiming), "an event"));
     SKY_TRY(check_cuda(cudaEventCreateWithFlags(&comm->done, cudaEventDisableTiming), "an event"));
+    SKY_TRY(check_cuda(cudaEventCreateWithFlags(&comm->stopped_at, cudaEventDefault), "an event"));
+    SKY_TRY(check_cuda(cudaEventCreateWithFlags(&comm->resumed_at, cudaEventDefault), "an event"));
     return describe_device(comm, device, card);
 }
 
@@ -248,6 +253,8 @@ static void free_comm(struct sky_device_comm *comm)
 {
     if (comm->ready) cudaEventDestroy(comm->ready);
     if (comm->done) cudaEventDestroy(comm->done);
+    if (comm->stopped_at) cudaEventDestroy(comm->stopped_at);
+    if (comm->resumed_at) cudaEventDestroy(comm->resumed_at);
     if (comm->stream) cudaStreamDestroy(comm->stream);
     free(comm);
 }
@@ -287,21 +294,59 @@ static sky_status type_of(enum sky_dtype dtype, enum sky_comm_sum sum, ncclDataT
     return sum == SKY_COMM_MEAN ? sky_fail(SKY_UNSUPPORTED, what, "a mean of i64 over ranks is not there") : SKY_OK;
 }
 
+/* Our stream goes on behind what the compute stream holds so far. */
+static sky_status follow(struct sky_device_comm *comm, cudaStream_t compute, const char *what)
+{
+    SKY_TRY(check_cuda(cudaEventRecord(comm->ready, compute), what));
+    return check_cuda(cudaStreamWaitEvent(comm->stream, comm->ready, 0), what);
+}
+
+/* And the compute stream behind ours. */
+static sky_status lead(struct sky_device_comm *comm, cudaStream_t compute, const char *what)
+{
+    SKY_TRY(check_cuda(cudaEventRecord(comm->done, comm->stream), what));
+    return check_cuda(cudaStreamWaitEvent(compute, comm->done, 0), what);
+}
+
 sky_status sky_device_comm_start(struct sky_device_comm *comm, void *data, int64_t count, enum sky_dtype dtype, enum sky_comm_sum sum, const char *what, struct CUstream_st *compute)
 {
     ncclDataType_t type = ncclFloat32;
     ncclRedOp_t op = ncclSum;
     SKY_TRY(type_of(dtype, sum, &type, &op, what));
-    SKY_TRY(check_cuda(cudaEventRecord(comm->ready, compute), what));
-    SKY_TRY(check_cuda(cudaStreamWaitEvent(comm->stream, comm->ready, 0), what));
+    SKY_TRY(follow(comm, compute, what));
     if (count == 0) return SKY_OK;
     return finish_call(comm, comm->nccl.all_reduce(data, data, (size_t)count, type, op, comm->comm, comm->stream), what);
 }
 
+sky_status sky_device_comm_gather(struct sky_device_comm *comm, const void *mine, size_t bytes, void *all, const char *what, struct CUstream_st *compute)
+{
+    SKY_TRY(follow(comm, compute, what));
+    SKY_TRY(finish_call(comm, comm->nccl.all_gather(mine, all, bytes, ncclInt8, comm->comm, comm->stream), what));
+    return lead(comm, compute, what);
+}
+
+/* Notes when the stream gets here. In a recording that is a node of its own, so that each replay notes its own time. */
+static sky_status note_time(cudaEvent_t event, cudaStream_t stream)
+{
+    enum cudaStreamCaptureStatus recording = cudaStreamCaptureStatusNone;
+    SKY_TRY(check_cuda(cudaStreamIsCapturing(stream, &recording), "the time of a wait"));
+    const unsigned flags = recording == cudaStreamCaptureStatusActive ? cudaEventRecordExternal : cudaEventRecordDefault;
+    return check_cuda(cudaEventRecordWithFlags(event, stream, flags), "the time of a wait");
+}
+
 sky_status sky_device_comm_wait(struct sky_device_comm *comm, struct CUstream_st *compute)
 {
-    SKY_TRY(check_cuda(cudaEventRecord(comm->done, comm->stream), "the devices' sums"));
-    return check_cuda(cudaStreamWaitEvent(compute, comm->done, 0), "the devices' sums");
+    SKY_TRY(note_time(comm->stopped_at, compute));
+    SKY_TRY(lead(comm, compute, "the devices' sums"));
+    return note_time(comm->resumed_at, compute);
+}
+
+double sky_device_comm_exposed_seconds(const struct sky_device_comm *comm)
+{
+    float ms = 0;
+    if (cudaEventElapsedTime(&ms, comm->stopped_at, comm->resumed_at) == cudaSuccess) return 1e-3 * (double)ms;
+    cudaGetLastError(); /* no wait yet, or not over: nobody else is to find that */
+    return 0;
 }
 
 /* ---- the end ---- */

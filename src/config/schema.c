@@ -200,7 +200,7 @@ const struct sky_key sky_schema[] = {
     {AT(device, fusion), SKY_KEY_CHOICE, "auto", "", .choices = fusions, HASHED,
      .doc = "batch norm inside convolutions: auto in fp16, where it moves fewer bytes; yes wherever it fits (fp16 on a GPU, any precision with backend = ref)"},
 
-    {AT(distributed, bn_sync), SKY_KEY_BOOL, "no", "", .doc = "batch norm's statistics are over all ranks' images; otherwise over each rank's own. On the CPU only, so far"},
+    {AT(distributed, bn_sync), SKY_KEY_BOOL, "no", "", .doc = "batch norm's statistics are over all ranks' images; otherwise over each rank's own"},
     {AT(distributed, bucket_mib), SKY_KEY_NUMBER, "25", "MiB", ABOVE(0, 1e6),
      .doc = "gradients are summed over ranks in pieces of this size while the backward pass goes on; the first one is of 1 MiB, so that summing starts early"},
     {AT(distributed, gradients), SKY_KEY_CHOICE, "fp32", "", .choices = gradient_precisions,
@@ -213,6 +213,8 @@ const struct sky_key sky_schema[] = {
 
     {AT(debug, record), SKY_KEY_PATH, "none", "", .doc = "folder for inputs and losses of the first steps, to replay them elsewhere"},
     {AT(debug, sync), SKY_KEY_BOOL, "no", "", .doc = "CUDA: wait after each operation, so that a fault of the device is reported by its own layer; slow"},
+    {AT(debug, exchange), SKY_KEY_BOOL, "no", "",
+     .doc = "one rank alone also takes its gradients (and statistics, with bn_sync) the way that several ranks do, on CUDA through NCCL; the same bits, to test that way"},
     {AT(debug, record_steps), SKY_KEY_INT, "10", "steps", RANGE(1, 100000), .doc = "how many are recorded"},
 };
 const int sky_schema_count = sizeof sky_schema / sizeof *sky_schema;

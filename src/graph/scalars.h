@@ -13,6 +13,7 @@ enum sky_group { SKY_GROUP_BACKBONE, SKY_GROUP_HEAD, SKY_GROUP_GEM, SKY_GROUP_CO
 struct sky_scalars {
     uint64_t seed;
     uint64_t step;   /* keys dropout */
+    uint32_t rank, other_ranks; /* likewise: whose rows of the whole batch these are; 0, 0 alone */
     uint32_t mirror; /* 1: IMAGE_PREP mirrors every image (the second pass of the flip test) */
     float lr[SKY_GROUP_COUNT];
     float ema_decay;

@@ -128,7 +128,7 @@ struct sky_heads sky_build_heads(struct sky_builder *b, struct sky_maps maps, in
     if (b->infer || (b->config->loss.ce == 0 && b->config->loss.kl == 0)) return heads; /* nothing asks for classes */
     x = heads.features;
     if (b->config->model.dropout > 0) {
-        const union sky_attributes attr = {.dropout = {.rate = b->config->model.dropout, .layer = 0}};
+        const union sky_attributes attr = {.dropout = {.rate = b->config->model.dropout, .layer = 0, .groups = b->views}};
         x = sky_graph_out(graph, sky_graph_node(graph, SKY_OP_DROPOUT, SKY_PHASE_FORWARD, "heads.dropout", &attr, (const sky_value[]){x, graph->scalars}, 2), 0);
     }
     heads.logits = linear(b, &all, "classifier.0", x, classes, SKY_INIT_NORMAL, 0.001);

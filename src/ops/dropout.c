@@ -1,5 +1,6 @@
 /*
- * Dropout by counter: the mask is a function of (seed, step, layer, element), so nothing is stored and the operation is its own gradient.
+ * Dropout by counter: the mask is a function of (seed, step, layer, element of the whole batch), so nothing is stored, the operation is its own gradient, and
+ * ranks draw for their rows what one rank draws for all.
  */
 #include "rules.h"
 
@@ -7,6 +8,8 @@ static const char *shape(const struct sky_graph *graph, const struct sky_node *n
 {
     if (node->in[1] != graph->scalars) return "the second input must be the graph's scalars";
     if (!(node->attr.dropout.rate >= 0 && node->attr.dropout.rate < 1)) return "the rate must be in [0, 1)";
+    if (sky_in(graph, node, 0)->rank != 3) return "x must be [P,N,D]";
+    if (node->attr.dropout.groups < 1 || sky_in(graph, node, 0)->dim[1] % node->attr.dropout.groups) return "the rows must divide into the groups";
     out[0] = sky_shape_like(sky_in(graph, node, 0));
     return NULL;
 }

@@ -62,7 +62,9 @@
  * HEAD_BN          x [P,N,D], gamma [P,D], beta, running_mean, running_var -> y, mean [P,G,D], invstd [P,G,D]. As BN_STATS + BN_APPLY with rows as positions.
  * HEAD_BN_GRAD     dy, x, mean, invstd, gamma -> dx, dgamma GRADS, dbeta GRADS
  * HEAD_BN_INFER    x, gamma, beta, running_mean, running_var -> y
- * DROPOUT          x, scalars -> y. Element e is kept when its number u >= rate and scaled by 1/(1-rate): u = word e%4 of Philox(seed, DROPOUT, step, attr.dropout.layer, e/4) * 2^-32.
+ * DROPOUT          x [P,N,D], scalars -> y. Element e of the whole batch is kept when its number u >= rate and scaled by 1/(1-rate): u = word e%4 of Philox(seed, DROPOUT, step,
+ *                  attr.dropout.layer, e/4) * 2^-32. The whole batch [P,G,ranks*N/G,D] has scalars.rank's rows of a view behind those of lower ranks: element i of x is its element
+ *                  i + (i/V * other_ranks + rank) V, V = N/G*D elements a view and head. Alone e = i.
  * LOSS_CE          logits [P,N,K], labels i32 [N], [scalars] -> loss [1], dlogits [P,N,K].  loss = sum_P sum_G mean over the group's rows of CE; label smoothing e: (1-e) CE + e mean_k(-log p_k).
  *                  attr.loss.mean: sum_P becomes mean_P. dlogits = weight * d loss, times scalars.loss_scale where scalars is given; the reported loss is before both. A label outside 0 .. K-1 fails the run (SKY_DATA).
  * LOSS_KL          logits [P,N,K], [scalars] -> loss [1], dlogits.  Between groups attr.loss.satellite and attr.loss.drone, of M = N/G rows; the others' gradient is 0. Per head:
@@ -137,7 +139,7 @@ union sky_attributes {
     struct { int64_t height, width; } map; /* UPSAMPLE: of y; _GRAD: of dx; GLOBAL_MAX_GRAD: of dx */
     struct { int pooling; /* enum sky_pooling */ double p; const struct sky_part_table *table; /* owned by the graph */ } part;
     struct { int axis; int64_t first; } concat;
-    struct { double rate; uint32_t layer; } dropout;
+    struct { double rate; uint32_t layer; int groups; } dropout;
     struct { int groups, satellite, drone /* groups, of LOSS_KL */, direction; bool mean, detach; double weight, smoothing, temperature; } loss;
     struct { int groups, first, second /* views, of SIMILARITY and its losses */; bool joint, mean, soft; double weight, margin, alpha, smoothing, temperature; } pairs;
     struct { double momentum, squares, epsilon, clip_norm; bool nesterov; const struct sky_segment *segments; /* owned by the graph */ int64_t segment_count; } update;

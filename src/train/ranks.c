@@ -1,12 +1,11 @@
 /*
- * The exchange behind the executor's hook, and the little that ranks must agree on. Buckets lie in GRADS; nothing is copied where the back end's memory is the host's. Sums are in rank order
- * (comm.h), so every rank holds the same bits afterwards and decides alike about clipping and numbers that are not finite.
+ * The exchange behind the executor's hook, and the little that ranks must agree on. Buckets lie in GRADS and are summed there, or in a copy of half the size. Every rank holds the same bits
+ * afterwards (comm.h, device_comm.h) and so decides alike about clipping and numbers that are not finite. Memory beside the plan is reserved from the executor, which frees it.
  */
 #include "ranks.h"
 
 #include "base/crc32c.h"
 #include "base/memory.h"
-#include "base/rng.h"
 #include "base/threads.h"
 
 #include <stdio.h>
@@ -26,56 +25,43 @@ struct sky_config sky_ranks_config(const struct sky_config *config, const struct
     return here;
 }
 
-static sky_status start(void *context, const struct sky_bucket *bucket)
-{
-    struct sky_ranks *ranks = context;
-    float *gradients = (float *)ranks->executor->arena[SKY_ARENA_GRADS] + bucket->first;
-    uint16_t *low = ranks->low ? ranks->low + bucket->first : NULL;
-    char what[40];
-    snprintf(what, sizeof what, "gradients %d of %d", (int)(bucket - ranks->buckets) + 1, (int)ranks->bucket_count);
-    if (!low) return sky_comm_reduce_start(ranks->comm, gradients, bucket->count, SKY_F32, SKY_COMM_MEAN, what);
-    for (int64_t i = 0; i < bucket->count; i++) low[i] = sky_float_to_bf16(gradients[i]);
-    return sky_comm_reduce_start(ranks->comm, low, bucket->count, SKY_BF16, SKY_COMM_MEAN, what);
-}
-
-static sky_status finish(void *context)
-{
-    struct sky_ranks *ranks = context;
-    const struct sky_bucket *last = &ranks->buckets[ranks->bucket_count - 1];
-    float *gradients = ranks->executor->arena[SKY_ARENA_GRADS];
-    SKY_TRY(sky_comm_reduce_wait(ranks->comm));
-    for (int64_t i = 0; ranks->low && i < last->first + last->count; i++) gradients[i] = sky_bf16_to_float(ranks->low[i]);
-    return SKY_OK;
-}
-
 static struct CUstream_st *stream_of(const struct sky_ranks *ranks)
 {
     return ranks->executor->device.backend->stream(&ranks->executor->device);
 }
 
-/* The same on devices: enqueued behind the bucket's last gradient, and recorded with the step. */
-static sky_status start_on_device(void *context, const struct sky_bucket *bucket)
+/* On devices it is enqueued behind the bucket's last gradient, and recorded with the step. */
+static sky_status start(void *context, const struct sky_bucket *bucket)
 {
     struct sky_ranks *ranks = context;
+    struct sky_device *device = &ranks->executor->device;
     float *gradients = (float *)ranks->executor->arena[SKY_ARENA_GRADS] + bucket->first;
-    return sky_device_comm_start(ranks->device_comm, gradients, bucket->count, SKY_F32, SKY_COMM_MEAN, "gradients", stream_of(ranks));
+    uint16_t *low = ranks->low ? ranks->low + bucket->first : NULL;
+    void *data = low ? (void *)low : gradients;
+    const enum sky_dtype dtype = low ? SKY_BF16 : SKY_F32;
+    char what[40];
+    snprintf(what, sizeof what, "gradients %d of %d", (int)(bucket - ranks->buckets) + 1, (int)ranks->bucket_count);
+    if (low) SKY_TRY(device->backend->to_bf16(device, low, gradients, bucket->count));
+    if (ranks->device_comm) return sky_device_comm_start(ranks->device_comm, data, bucket->count, dtype, SKY_COMM_MEAN, what, stream_of(ranks));
+    return sky_comm_reduce_start(ranks->comm, data, bucket->count, dtype, SKY_COMM_MEAN, what);
 }
 
-static sky_status finish_on_device(void *context)
+static sky_status finish(void *context)
 {
     struct sky_ranks *ranks = context;
-    return sky_device_comm_wait(ranks->device_comm, stream_of(ranks));
+    struct sky_device *device = &ranks->executor->device;
+    const struct sky_bucket *last = &ranks->buckets[ranks->bucket_count - 1];
+    SKY_TRY(ranks->device_comm ? sky_device_comm_wait(ranks->device_comm, stream_of(ranks)) : sky_comm_reduce_wait(ranks->comm));
+    return ranks->low ? device->backend->from_bf16(device, ranks->executor->arena[SKY_ARENA_GRADS], ranks->low, last->first + last->count) : SKY_OK;
 }
 
-static sky_status attach_device(struct sky_ranks *ranks, const struct sky_config *config)
+static sky_status gather(void *context, int64_t count)
 {
-    if (config->distributed.gradients == SKY_GRADIENTS_BF16) {
-        sky_fail(SKY_UNSUPPORTED, "distributed.gradients", "the %s back end sends gradients as fp32 only", ranks->executor->device.backend->name);
-        return sky_hint("set gradients = fp32");
-    }
-    SKY_TRY(sky_device_comm_open(&ranks->device_comm, ranks->comm, ranks->executor->device.options.index));
-    ranks->exchange.start = start_on_device, ranks->exchange.finish = finish_on_device;
-    return SKY_OK;
+    static const char what[] = "batch norm's statistics";
+    struct sky_ranks *ranks = context;
+    const size_t bytes = (size_t)count * sizeof(double);
+    if (ranks->device_comm) return sky_device_comm_gather(ranks->device_comm, ranks->exchange.mine, bytes, ranks->exchange.all, what, stream_of(ranks));
+    return sky_comm_gather(ranks->comm, ranks->exchange.mine, bytes, ranks->exchange.all, what);
 }
 
 sky_status sky_ranks_synchronize(struct sky_ranks *ranks)
@@ -90,16 +76,16 @@ void sky_ranks_abort(struct sky_ranks *ranks)
     ranks->device_comm = NULL;
 }
 
-static sky_status gather(void *context, int64_t count)
+double sky_ranks_exposed_seconds(struct sky_ranks *ranks)
 {
-    struct sky_ranks *ranks = context;
-    return sky_comm_gather(ranks->comm, ranks->exchange.mine, (size_t)count * sizeof(double), ranks->exchange.all, "batch norm's statistics");
+    return ranks->device_comm ? sky_device_comm_exposed_seconds(ranks->device_comm) : sky_comm_exposed_seconds(ranks->comm);
 }
 
 /* Room for the largest node's numbers, when there are any. */
 static sky_status attach_statistics(struct sky_ranks *ranks)
 {
-    const struct sky_executor *executor = ranks->executor;
+    struct sky_executor *executor = ranks->executor;
+    void *memory = NULL;
     int64_t most = 0;
     for (int64_t n = 0; n < executor->graph->node_count; n++) {
         const struct sky_node *node = &executor->graph->nodes[n];
@@ -111,8 +97,8 @@ static sky_status attach_statistics(struct sky_ranks *ranks)
         if (count > most) most = count;
     }
     if (!most) return SKY_OK;
-    SKY_TRY(sky_alloc(&ranks->statistics, (size_t)(most * (1 + ranks->size)), sizeof *ranks->statistics, "statistics over all ranks"));
-    ranks->exchange.mine = ranks->statistics, ranks->exchange.all = ranks->statistics + most;
+    SKY_TRY(sky_executor_reserve(executor, (size_t)(most * (1 + ranks->size)) * sizeof(double), "statistics over all ranks", &memory));
+    ranks->exchange.mine = memory, ranks->exchange.all = ranks->exchange.mine + most;
     ranks->exchange.rank = ranks->rank, ranks->exchange.ranks = ranks->size, ranks->exchange.gather = gather;
     return SKY_OK;
 }
@@ -120,15 +106,17 @@ static sky_status attach_statistics(struct sky_ranks *ranks)
 sky_status sky_ranks_attach(struct sky_ranks *ranks, struct sky_comm *comm, const struct sky_config *config, struct sky_executor *executor)
 {
     const size_t bytes = (size_t)(config->distributed.bucket_mib * 0x1p20);
+    void *low = NULL;
     *ranks = (struct sky_ranks){.comm = comm, .rank = sky_comm_rank(comm), .size = sky_comm_size(comm), .executor = executor};
-    if (ranks->size == 1) return SKY_OK;
+    if (ranks->size == 1 && !config->debug.exchange) return SKY_OK;
     SKY_TRY(sky_graph_buckets(executor->graph, bytes < FIRST_BUCKET_BYTES ? bytes : FIRST_BUCKET_BYTES, bytes, &ranks->buckets, &ranks->bucket_count));
     SKY_TRY(sky_comm_same(comm, &ranks->bucket_count, sizeof ranks->bucket_count, "the number of gradient buckets"));
     SKY_TRY(sky_comm_same(comm, ranks->buckets, (size_t)ranks->bucket_count * sizeof *ranks->buckets, "the gradient buckets"));
-    if (config->distributed.gradients == SKY_GRADIENTS_BF16 && !executor->device.backend->stream) SKY_TRY(sky_alloc(&ranks->low, (size_t)executor->graph->param_elements, sizeof *ranks->low, "gradients in bf16"));
     ranks->exchange = (struct sky_exchange){.context = ranks, .buckets = ranks->buckets, .bucket_count = ranks->bucket_count, .start = start, .finish = finish};
+    if (config->distributed.gradients == SKY_GRADIENTS_BF16) SKY_TRY(sky_executor_reserve(executor, (size_t)executor->graph->param_elements * sizeof *ranks->low, "gradients in bf16", &low));
+    ranks->low = low;
     SKY_TRY(attach_statistics(ranks));
-    if (executor->device.backend->stream) SKY_TRY(attach_device(ranks, config));
+    if (executor->device.backend->stream) SKY_TRY(sky_device_comm_open(&ranks->device_comm, comm, executor->device.options.index));
     executor->exchange = &ranks->exchange;
     return SKY_OK;
 }
@@ -137,8 +125,6 @@ void sky_ranks_detach(struct sky_ranks *ranks)
 {
     sky_device_comm_close(ranks->device_comm);
     free(ranks->buckets);
-    free(ranks->statistics);
-    free(ranks->low);
     memset(ranks, 0, sizeof *ranks);
 }
 
@@ -183,12 +169,3 @@ sky_status sky_ranks_compare(struct sky_ranks *ranks)
     if (status == SKY_PEER) sky_hint("the ranks no longer train the same model: a fault of a machine, or different programs or libraries on them. Go on from the last checkpoint with --resume");
     return status;
 }
-
-uint64_t sky_ranks_dropout_seed(uint64_t seed, int rank)
-{
-    if (!rank) return seed;
-    struct sky_rng rng = sky_rng_make(seed, SKY_RNG_RANK, 0, (uint32_t)rank);
-    const uint64_t high = sky_rng_u32(&rng);
-    return high << 32 | sky_rng_u32(&rng);
-}
-

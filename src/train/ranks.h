@@ -1,6 +1,6 @@
 /*
  * What the ranks of one training run do together: start from rank 0's state, average gradients bucket by bucket beside the backward pass, agree before a step that everyone has its batch, and
- * compare their parameters now and then. A run alone (comm NULL) does none of it. Every function here is called by all ranks in the same order.
+ * compare their parameters now and then. A run alone (comm NULL) does none of it, unless [debug] exchange asks for the buckets and sums. Every function here is called by all ranks in the same order.
  */
 #ifndef SKY_TRAIN_RANKS_H
 #define SKY_TRAIN_RANKS_H
@@ -18,8 +18,7 @@ struct sky_ranks {
     struct sky_executor *executor; /* borrowed, once attached */
     struct sky_bucket *buckets;
     int64_t bucket_count;
-    uint16_t *low; /* [all gradients] as they travel, in bf16; NULL: they travel as they are */
-    double *statistics; /* [1 + size][most of a node]: this rank's, then all ranks' */
+    uint16_t *low; /* [all gradients] as they travel, in bf16, on the device; NULL: they travel as they are */
     struct sky_exchange exchange;
 };
 
@@ -31,6 +30,9 @@ void sky_ranks_abort(struct sky_ranks *ranks);  /* after a failure, before sky_c
 /* Waits for the device, but not for ever for a sum that another rank does not come to. */
 sky_status sky_ranks_synchronize(struct sky_ranks *ranks);
 
+/* What of the last step (on the host: since the last call) was waiting for the sums of gradients. After sky_ranks_synchronize. */
+double sky_ranks_exposed_seconds(struct sky_ranks *ranks);
+
 /* The configuration with this rank's device (rank by rank on a machine, from [device] index on) and its share of the processors. Texts are borrowed from `config`. */
 struct sky_config sky_ranks_config(const struct sky_config *config, const struct sky_comm *comm);
 
@@ -39,8 +41,5 @@ sky_status sky_ranks_share_arena(struct sky_comm *comm, struct sky_executor *exe
 
 /* Parameters, momentum, squares and averages must be the same bits on every rank: SKY_PEER naming the first rank whose are not. */
 sky_status sky_ranks_compare(struct sky_ranks *ranks);
-
-/* Masks of dropout differ from rank to rank: the seed that keys them. Rank 0's is the experiment's. */
-uint64_t sky_ranks_dropout_seed(uint64_t seed, int rank);
 
 #endif

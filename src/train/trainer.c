@@ -77,7 +77,7 @@ static sky_status open_parts(struct sky_trainer *trainer)
     SKY_TRY(sky_backend_choose(&trainer->here, config->train.precision, &backend, &options));
     SKY_TRY(open_data(trainer));
     SKY_TRY(sky_train_bind(&trainer->model, &trainer->executor, config, backend, &options, trainer->set.class_count));
-    return backend->arena_alloc(&trainer->executor.device, buffers_bytes(trainer), "running statistics", &trainer->buffers);
+    return sky_executor_reserve(&trainer->executor, buffers_bytes(trainer), "running statistics", &trainer->buffers);
 }
 
 sky_status sky_trainer_open(struct sky_trainer **out, const struct sky_config *config, const char *run_folder, bool resume)
@@ -113,7 +113,6 @@ void sky_trainer_close(struct sky_trainer *trainer)
     sky_feed_close(&trainer->feed); /* waits for the device */
     sky_results_close(&trainer->results);
     sky_loader_destroy(trainer->loader);
-    if (trainer->buffers) trainer->executor.device.backend->arena_free(&trainer->executor.device, trainer->buffers, buffers_bytes(trainer));
     sky_executor_destroy(&trainer->executor);
     sky_ranks_detach(&trainer->ranks);
     sky_model_free(&trainer->model);
@@ -148,7 +147,7 @@ static struct sky_scalars scalars_of(const struct sky_trainer *trainer, int64_t 
 {
     const struct sky_config *config = trainer->config;
     const int64_t parts = config->train.accumulate;
-    struct sky_scalars scalars = {.seed = sky_ranks_dropout_seed((uint64_t)config->experiment.seed, trainer->ranks.rank),
+    struct sky_scalars scalars = {.seed = (uint64_t)config->experiment.seed, .rank = (uint32_t)trainer->ranks.rank, .other_ranks = (uint32_t)(trainer->ranks.size - 1),
                                   .step = (uint64_t)(sky_trainer_next_step(trainer) * parts + part), .ema_decay = (float)config->train.ema,
                                   .gradient_scale = (float)(1 / ((double)parts * trainer->scale.value)), .loss_scale = (float)trainer->scale.value,
                                   .update = (uint64_t)(sky_trainer_next_step(trainer) - trainer->skipped_updates + 1)};
@@ -223,10 +222,9 @@ static sky_status start_step(struct sky_trainer *trainer, bool ahead)
         SKY_TRY(sky_trainer_copy_in(trainer, part));
         if (ahead && part + 1 == parts) SKY_TRY(void_after_left_out(trainer));
         executor->hold = part + 1 < parts;
-        SKY_TRY(sky_executor_run_through(executor, SKY_PHASE_FORWARD, parts == 1 ? SKY_PHASE_UPDATE : SKY_PHASE_BACKWARD, part > 0));
+        SKY_TRY(sky_executor_run_through(executor, SKY_PHASE_FORWARD, executor->hold ? SKY_PHASE_BACKWARD : SKY_PHASE_UPDATE, part > 0)); /* sums and what waits for them in one recording */
         SKY_TRY(sky_results_read_losses(&trainer->results, slot, part)); /* the next part overwrites them */
     }
-    if (parts > 1) SKY_TRY(sky_executor_run(executor, SKY_PHASE_UPDATE, false));
     SKY_TRY(sky_results_read_update(&trainer->results, slot));
     return sky_feed_used(&trainer->feed);
 }
@@ -244,7 +242,7 @@ sky_status sky_trainer_run_again(struct sky_trainer *trainer)
 static bool may_look_ahead(const struct sky_trainer *trainer)
 {
     const int64_t next = trainer->step + 1;
-    return trainer->look_ahead && trainer->ranks.size == 1 && !trainer->config->debug.record && next < trainer->step_count && next % trainer->steps_per_epoch != 0 && sky_feed_is_ahead(&trainer->feed);
+    return trainer->look_ahead && !trainer->executor.exchange && !trainer->config->debug.record && next < trainer->step_count && next % trainer->steps_per_epoch != 0 && sky_feed_is_ahead(&trainer->feed);
 }
 
 static sky_status start_next_step(struct sky_trainer *trainer)
@@ -297,7 +295,7 @@ static sky_status run_step(struct sky_trainer *trainer, struct sky_step_report *
     trainer->started = trainer->overwritten = false;
     if (!started) SKY_TRY(start_step(trainer, false));
     SKY_TRY(fetch_ahead(trainer, report));
-    report->exchange_seconds = sky_comm_exposed_seconds(trainer->ranks.comm);
+    report->exchange_seconds = sky_ranks_exposed_seconds(&trainer->ranks);
     fill_report(trainer, report);
     if (!report->update_skipped) return SKY_OK;
     trainer->overwritten = trainer->started; /* the next step did nothing: it is started again, when it is wanted, with what this one leaves behind */

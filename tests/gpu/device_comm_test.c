@@ -15,7 +15,7 @@
 
 enum { COUNT = 3000001, BUCKETS = 4 };
 
-/* source -> data, sums of data in buckets, data -> result, all on the compute stream. */
+/* source -> data, sums of data in buckets, data -> result by a gather of one, all on the compute stream. */
 static sky_status step(struct sky_device_comm *comm, float *source, float *data, float *result, cudaStream_t compute)
 {
     cudaMemcpyAsync(data, source, COUNT * sizeof *data, cudaMemcpyDeviceToDevice, compute);
@@ -25,7 +25,7 @@ static sky_status step(struct sky_device_comm *comm, float *source, float *data,
     }
     SKY_TRY(sky_device_comm_start(comm, data, 0, SKY_F32, SKY_COMM_SUM, "an empty bucket", compute));
     SKY_TRY(sky_device_comm_wait(comm, compute));
-    return cudaMemcpyAsync(result, data, COUNT * sizeof *data, cudaMemcpyDeviceToDevice, compute) == cudaSuccess ? SKY_OK : sky_fail(SKY_DEVICE, "test", "cannot copy");
+    return sky_device_comm_gather(comm, data, COUNT * sizeof *data, result, "a gather", compute);
 }
 
 /* The recording is replayed with other numbers each time. */
@@ -52,6 +52,7 @@ static void test_sums(struct sky_device_comm *comm)
         CHECK_OK(sky_device_comm_synchronize(comm, compute, "the test"));
         CHECK(cudaMemcpy(back, memory[2], COUNT * sizeof *back, cudaMemcpyDeviceToHost) == cudaSuccess);
         CHECK(!memcmp(back, host, COUNT * sizeof *back));
+        CHECK(sky_device_comm_exposed_seconds(comm) > 0 && sky_device_comm_exposed_seconds(comm) < 1); /* of the wait in this run, recorded or not */
     }
     CHECK_FAILS(sky_device_comm_start(comm, memory[0], 1, SKY_U8, SKY_COMM_SUM, "bytes", compute), SKY_UNSUPPORTED, "u8");
     if (recording) cudaGraphExecDestroy(recording);
@@ -115,7 +116,10 @@ int main(void)
         return check_done();
     }
     CHECK(cudaSetDevice(0) == cudaSuccess);
-    if (CHECK_OK(sky_device_comm_open(&comm, NULL, 0))) test_sums(comm);
+    if (CHECK_OK(sky_device_comm_open(&comm, NULL, 0))) {
+        CHECK(sky_device_comm_exposed_seconds(comm) == 0);
+        test_sums(comm);
+    }
     sky_device_comm_close(comm);
     test_same_device();
     return check_done();

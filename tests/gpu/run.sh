@@ -96,6 +96,7 @@ fi
 say 'whole runs on the device'
 check 'resume' 120 bash tests/fault/resume_test.sh "$skygem" "$build"
 check 'repeat' 120 bash tests/fault/repeat_test.sh "$skygem" "$build"
+check 'one rank through NCCL' 90 bash tests/dist/alone_test.sh "$skygem" "$build"
 
 say 'smoothed losses of 300 steps'
 world=$build/world
@@ -138,6 +139,7 @@ bench() { # PIXELS PLACES PRECISION [KEY=VALUE]
 }
 for precision in fp32 tf32 bf16 fp16; do for places in 8 32 64; do bench 256 $places $precision; done; done
 for places in 8 64; do bench 256 $places fp16 device.fusion=no; bench 256 $places bf16 device.cuda_graph=no; done
+bench 256 8 bf16 debug.exchange=yes # what buckets through NCCL cost beside the backward pass
 for pixels in 384 512; do for precision in bf16 fp16; do bench $pixels 8 $precision; bench $pixels 32 $precision; done; done
 limited 60 "$skygem" bench ops --runs 5 --set train.batch_size=32 --set train.precision=bf16 >"$logs/ops-bf16.txt" 2>&1 && cat "$logs/ops-bf16.txt"
 limited 60 "$skygem" bench score --cuda >"$logs/score.txt" 2>&1 && cat "$logs/score.txt"

@@ -9,11 +9,12 @@
 #include "comm/board.h"
 #include "comm/device_comm.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST = 3, COUNT = 10000, BUCKETS = 4, STEPS = 3 };
+enum { MOST = 3, COUNT = 10000, BUCKETS = 4, STEPS = 3, GATHERED = 10 };
 
 struct rank {
     struct sky_comm_place place;
@@ -28,15 +29,17 @@ struct rank {
 
 /* One step's "kernels". */
 struct work {
-    float *data, *result;
+    float *data, *result, *all; /* [COUNT], [COUNT], [MOST][GATHERED] */
+    float own[GATHERED];
     int rank, step;
 };
 
 static void fill(void *argument)
 {
-    const struct work *work = argument;
+    struct work *work = argument;
     const struct timespec slow = {.tv_nsec = 5000000};
     nanosleep(&slow, NULL);
+    for (int i = 0; i < GATHERED; i++) work->own[i] = (float)(100 * work->rank + 10 * work->step + i);
     for (int i = 0; i < COUNT; i++) work->data[i] = (float)(i % 100 + 6 * work->rank + work->step);
 }
 
@@ -46,13 +49,14 @@ static void copy(void *argument)
     memcpy(work->result, work->data, COUNT * sizeof *work->data);
 }
 
-static sky_status step(struct sky_device_comm *comm, const struct work *work, cudaStream_t compute)
+static sky_status step(struct sky_device_comm *comm, struct work *work, cudaStream_t compute)
 {
-    fake_launch(compute, fill, (void *)work);
+    fake_launch(compute, fill, work);
+    SKY_TRY(sky_device_comm_gather(comm, work->own, sizeof work->own, work->all, "a gather", compute));
     for (int b = 0; b < BUCKETS; b++)
         SKY_TRY(sky_device_comm_start(comm, work->data + b * COUNT / BUCKETS, COUNT / BUCKETS, SKY_F32, SKY_COMM_MEAN, "gradients", compute));
     SKY_TRY(sky_device_comm_wait(comm, compute));
-    fake_launch(compute, copy, (void *)work);
+    fake_launch(compute, copy, work);
     return sky_device_comm_synchronize(comm, compute, "a step");
 }
 
@@ -68,7 +72,9 @@ static sky_status train(struct rank *rank, struct sky_comm *host, struct sky_dev
         sky_comm_at(host, "train", s);
         work->step = s;
         SKY_TRY(step(comm, work, compute));
-        for (int i = 0; i < COUNT; i++) rank->wrong += work->result[i] != (float)(i % 100 + 3 * (size - 1) + s);
+        for (int i = 0; i < COUNT; i++) rank->wrong += !(fabsf(work->result[i] - (float)(i % 100 + 3 * (size - 1) + s)) <= 1e-4f); /* a third is rounded */
+        for (int i = 0; i < size * GATHERED; i++) rank->wrong += work->all[i] != (float)(100 * (i / GATHERED) + 10 * s + i % GATHERED);
+        rank->wrong += !(sky_device_comm_exposed_seconds(comm) > 0); /* the compute stream has nothing to do but to wait */
     }
     return SKY_OK;
 }
@@ -83,7 +89,7 @@ static void *rank_main(void *argument)
     cudaStream_t compute = NULL;
     fake_rank = rank->place.rank;
     cudaStreamCreateWithFlags(&compute, cudaStreamNonBlocking);
-    *work = (struct work){.data = calloc(COUNT, sizeof(float)), .result = calloc(COUNT, sizeof(float)), .rank = rank->place.rank};
+    *work = (struct work){.data = calloc(COUNT, sizeof(float)), .result = calloc(COUNT, sizeof(float)), .all = calloc(MOST * GATHERED, sizeof(float)), .rank = rank->place.rank};
     rank->status = sky_comm_open(&host, &rank->place);
     const double begin = sky_now();
     if (rank->status == SKY_OK) rank->status = sky_device_comm_open(&comm, host, rank->place.local_rank);
@@ -99,6 +105,7 @@ static void *rank_main(void *argument)
         rank->status = sky_comm_close(host);
         free(work->data);
         free(work->result);
+        free(work->all);
         free(work);
         return NULL;
     }

@@ -185,7 +185,8 @@ static void head_bn_infer(struct ops_subject *s)
 
 static void dropout(struct ops_subject *s)
 {
-    const union sky_attributes attr = {.dropout = {.rate = ops_number(s, "rate", 0.5), .layer = (uint32_t)ops_int(s, "layer", 0)}};
+    const union sky_attributes attr = {.dropout = {.rate = ops_number(s, "rate", 0.5), .layer = (uint32_t)ops_int(s, "layer", 0), .groups = (int)ops_int(s, "groups", 1)}};
+    s->scalars.rank = (uint32_t)ops_int(s, "rank", 0), s->scalars.other_ranks = (uint32_t)ops_int(s, "others", 0);
     s->scalars.seed = (uint64_t)ops_number(s, "seed", 12345), s->scalars.step = (uint64_t)ops_int(s, "step", 7);
     const sky_value x = ops_wanted(s, "x", OPS_NORMAL, 0, 1, OPS_DIM(ops_int(s, "p", 2), ops_int(s, "n", 3), ops_int(s, "d", 7)));
     ops_output(s, ops_out(s, ops_node(s, SKY_OP_DROPOUT, &attr, OPS_IN(x, s->graph.scalars)), 0));

@@ -146,7 +146,7 @@ static void add_heads(struct ops_subject *s, sky_value features)
     const struct sky_tensor *tensor = sky_graph_get(&s->graph, features);
     const int64_t p = tensor ? tensor->dim[0] : 1, n = tensor ? tensor->dim[1] : 1, d = tensor ? tensor->dim[2] : 1;
     const int64_t e = ops_int(s, "embedding", 4), k = ops_int(s, "classes", 5);
-    const union sky_attributes norm = bn_attributes(s, false), dropout = {.dropout = {.rate = ops_number(s, "rate", 0.5), .layer = 1}};
+    const union sky_attributes norm = bn_attributes(s, false), dropout = {.dropout = {.rate = ops_number(s, "rate", 0.5), .layer = 1, .groups = norm.bn.groups}};
     const union sky_attributes ce = {.loss = {.groups = norm.bn.groups, .weight = 1, .smoothing = ops_number(s, "smoothing", 0), .mean = ops_int(s, "mean", 0)}};
     const union sky_attributes kl = {.loss = {.groups = norm.bn.groups, .drone = 1, .weight = ops_number(s, "kl", 0.7), .temperature = 1, .direction = SKY_KL_SYMMETRIC}};
     const sky_value w1 = ops_parameter(s, "embed_w", OPS_NORMAL, 0, 1 / sqrt((double)d), OPS_DIM(p, e, d)), b1 = ops_parameter(s, "embed_b", OPS_NORMAL, 0, 0.3, OPS_DIM(p, e));

@@ -130,19 +130,32 @@ static void philox_words(uint64_t seed, uint32_t step, uint32_t layer, uint32_t 
     }
 }
 
+/* Elements begin .. end of the whole batch; x and y hold those from begin on. */
+static void drop_elements(const struct sky_scalars *scalars, const union sky_attributes *attr, const float *x, float *y, int64_t begin, int64_t end)
+{
+    const double rate = attr->dropout.rate;
+    const float scale = (float)(1 / (1 - rate));
+    for (int64_t first = begin / 4 * 4; first < end; first += 4 * DRAWS) {
+        uint32_t words[4][DRAWS];
+        philox_words(scalars->seed, (uint32_t)scalars->step, attr->dropout.layer, (uint32_t)(first / 4), words);
+        const int64_t last = sky_min(first + 4 * DRAWS, end);
+        for (int64_t i = first > begin ? first : begin; i < last; i++) y[i - begin] = words[i % 4][(i - first) / 4] * 0x1p-32 >= rate ? x[i - begin] * scale : 0;
+    }
+}
+
+/* A head's rows of one view lie side by side in the whole batch too. */
 static sky_status dropout_run(const struct sky_kernel *kernel, const struct sky_run *run)
 {
-    const int64_t count = sky_cpu_in(kernel, 0)->count;
+    const struct sky_tensor *shape = sky_cpu_in(kernel, 0); /* [P,N,D] */
+    const union sky_attributes *attr = &kernel->node->attr;
     const struct sky_scalars *scalars = run->in[1];
-    const double rate = kernel->node->attr.dropout.rate;
-    const float scale = (float)(1 / (1 - rate)), *x = run->in[0];
+    const int64_t blocks = shape->dim[0] * attr->dropout.groups, view = shape->count / blocks, ranks = (int64_t)scalars->other_ranks + 1;
+    const float *x = run->in[0];
     float *y = run->out[0];
 #pragma omp parallel for num_threads(sky_cpu_threads(kernel)) schedule(static)
-    for (int64_t first = 0; first < count; first += 4 * DRAWS) {
-        uint32_t words[4][DRAWS];
-        philox_words(scalars->seed, (uint32_t)scalars->step, kernel->node->attr.dropout.layer, (uint32_t)(first / 4), words);
-        const int64_t end = sky_min(first + 4 * DRAWS, count);
-        for (int64_t i = first; i < end; i++) y[i] = words[i % 4][(i - first) / 4] * 0x1p-32 >= rate ? x[i] * scale : 0;
+    for (int64_t b = 0; b < blocks; b++) {
+        const int64_t begin = (b * ranks + scalars->rank) * view;
+        drop_elements(scalars, attr, x + b * view, y + b * view, begin, begin + view);
     }
     return SKY_OK;
 }

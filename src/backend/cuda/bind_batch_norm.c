@@ -15,8 +15,10 @@ static sky_status stats_run(const struct sky_kernel *kernel, const struct sky_ru
     const struct sky_tensor *z = sky_cuda_in(kernel, 0);
     const struct sky_cuda_map map = sky_cuda_map_of(kernel, z);
     const union sky_attributes *attr = &kernel->node->attr;
+    const struct sky_cuda_share share = sky_cuda_share_of(run);
     return sky_cuda_launched(kernel, sky_cuda_bn_stats(sky_cuda_of(kernel)->stream, z->dtype, &map, run->in[0], run->out[0], run->out[1], run->out[2],
-                                                       run->in[1], run->in[2], attr->bn.momentum, attr->bn.epsilon, attr->bn.update, run->work));
+                                                       run->in[1], run->in[2], attr->bn.momentum, attr->bn.epsilon, attr->bn.update, &share,
+                                                       run->work));
 }
 
 static sky_status apply_run(const struct sky_kernel *kernel, const struct sky_run *run)
@@ -40,8 +42,9 @@ static sky_status grad_run(const struct sky_kernel *kernel, const struct sky_run
     const struct sky_tensor *z = sky_cuda_in(kernel, 1);
     const struct sky_cuda_map map = sky_cuda_map_of(kernel, z);
     const struct sky_cuda_norm norm = sky_cuda_norm_of(run, 2);
+    const struct sky_cuda_share share = sky_cuda_share_of(run);
     return sky_cuda_launched(kernel, sky_cuda_bn_grad(sky_cuda_of(kernel)->stream, z->dtype, &map, run->in[0], run->in[1], &norm, kernel->node->attr.bn.relu,
-                                                      run->out[0], run->out[1], run->out[2], run->accumulate, run->work));
+                                                      run->out[0], run->out[1], run->out[2], run->accumulate, &share, run->work));
 }
 
 static sky_status from_sums_run(const struct sky_kernel *kernel, const struct sky_run *run)
@@ -69,9 +72,9 @@ static sky_status fold_run(const struct sky_kernel *kernel, const struct sky_run
                                                       run->in[2], run->in[3], run->in[4], kernel->node->attr.bn.epsilon, run->out[0], run->out[1]));
 }
 
-const struct sky_operation sky_cuda_BN_STATS = {.prepare = stats_prepare, .run = stats_run};
+const struct sky_operation sky_cuda_BN_STATS = {.prepare = stats_prepare, .run = stats_run, .share = stats_run};
 const struct sky_operation sky_cuda_BN_APPLY = {.run = apply_run};
-const struct sky_operation sky_cuda_BN_GRAD = {.prepare = grad_prepare, .run = grad_run};
+const struct sky_operation sky_cuda_BN_GRAD = {.prepare = grad_prepare, .run = grad_run, .share = grad_run};
 const struct sky_operation sky_cuda_BN_FOLD = {.run = fold_run};
 const struct sky_operation sky_cuda_BN_FROM_SUMS = {.run = from_sums_run};
 const struct sky_operation sky_cuda_BN_GRAD_FROM_SUMS = {.run = grad_from_sums_run};

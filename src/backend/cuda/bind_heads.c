@@ -7,22 +7,25 @@
 
 static struct sky_cuda_heads heads_of(const struct sky_kernel *kernel, const struct sky_tensor *x)
 {
-    return (struct sky_cuda_heads){x->dim[0], x->dim[1], x->dim[2], kernel->node->attr.bn.groups};
+    const bool drops = kernel->node->op == SKY_OP_DROPOUT;
+    return (struct sky_cuda_heads){x->dim[0], x->dim[1], x->dim[2], drops ? kernel->node->attr.dropout.groups : kernel->node->attr.bn.groups};
 }
 
 static sky_status bn_run(const struct sky_kernel *kernel, const struct sky_run *run)
 {
     const struct sky_cuda_heads heads = heads_of(kernel, sky_cuda_in(kernel, 0));
     const union sky_attributes *attr = &kernel->node->attr;
+    const struct sky_cuda_share share = sky_cuda_share_of(run);
     return sky_cuda_launched(kernel, sky_cuda_head_bn(sky_cuda_of(kernel)->stream, &heads, run->in[0], run->in[1], run->in[2], run->in[3], run->in[4],
-                                                      run->out[0], run->out[1], run->out[2], attr->bn.momentum, attr->bn.epsilon, attr->bn.update));
+                                                      run->out[0], run->out[1], run->out[2], attr->bn.momentum, attr->bn.epsilon, attr->bn.update, &share));
 }
 
 static sky_status bn_grad_run(const struct sky_kernel *kernel, const struct sky_run *run)
 {
     const struct sky_cuda_heads heads = heads_of(kernel, sky_cuda_in(kernel, 1));
+    const struct sky_cuda_share share = sky_cuda_share_of(run);
     return sky_cuda_launched(kernel, sky_cuda_head_bn_grad(sky_cuda_of(kernel)->stream, &heads, run->in[0], run->in[1], run->in[2], run->in[3], run->in[4],
-                                                           run->out[0], run->out[1], run->out[2], run->accumulate));
+                                                           run->out[0], run->out[1], run->out[2], run->accumulate, &share));
 }
 
 static sky_status bn_infer_run(const struct sky_kernel *kernel, const struct sky_run *run)
@@ -34,7 +37,8 @@ static sky_status bn_infer_run(const struct sky_kernel *kernel, const struct sky
 
 static sky_status dropout_run(const struct sky_kernel *kernel, const struct sky_run *run)
 {
-    return sky_cuda_launched(kernel, sky_cuda_dropout(sky_cuda_of(kernel)->stream, run->in[0], run->out[0], sky_cuda_in(kernel, 0)->count, run->in[1],
+    const struct sky_cuda_heads heads = heads_of(kernel, sky_cuda_in(kernel, 0));
+    return sky_cuda_launched(kernel, sky_cuda_dropout(sky_cuda_of(kernel)->stream, &heads, run->in[0], run->out[0], run->in[1],
                                                       kernel->node->attr.dropout.layer, kernel->node->attr.dropout.rate));
 }
 
@@ -81,8 +85,8 @@ static sky_status kl_run(const struct sky_kernel *kernel, const struct sky_run *
     return sky_cuda_launched(kernel, sky_cuda_loss_kl(sky_cuda_of(kernel)->stream, &loss));
 }
 
-const struct sky_operation sky_cuda_HEAD_BN = {.run = bn_run};
-const struct sky_operation sky_cuda_HEAD_BN_GRAD = {.run = bn_grad_run};
+const struct sky_operation sky_cuda_HEAD_BN = {.run = bn_run, .share = bn_run};
+const struct sky_operation sky_cuda_HEAD_BN_GRAD = {.run = bn_grad_run, .share = bn_grad_run};
 const struct sky_operation sky_cuda_HEAD_BN_INFER = {.run = bn_infer_run};
 const struct sky_operation sky_cuda_DROPOUT = {.run = dropout_run};
 const struct sky_operation sky_cuda_LOSS_CE = {.prepare = loss_prepare, .run = ce_run};

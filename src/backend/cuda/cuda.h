@@ -39,11 +39,18 @@ static inline const struct sky_tensor *sky_cuda_out(const struct sky_kernel *ker
     return sky_graph_get(kernel->graph, kernel->node->out[index]);
 }
 
+/* Which half of a statistic over several ranks a run is. */
+static inline struct sky_cuda_share sky_cuda_share_of(const struct sky_run *run) { return (struct sky_cuda_share){run->mine, run->all, run->all ? run->ranks : 1}; }
+
 /* A launcher's result as a status that names the node. */
 sky_status sky_cuda_launched(const struct sky_kernel *kernel, int error);
 
 /* The whole table (operations.c). */
 extern const struct sky_operation sky_cuda_operations[SKY_OP_COUNT];
+
+/* The back end's to_bf16 and from_bf16. */
+sky_status sky_cuda_to_bf16(struct sky_device *device, uint16_t *to, const float *from, int64_t count);
+sky_status sky_cuda_from_bf16(struct sky_device *device, float *to, const uint16_t *from, int64_t count);
 
 /* One row an operation of ops.def, each in its family's file. */
 #define SKY_OP(name, inputs, outputs, file, doc) extern const struct sky_operation sky_cuda_##name;

@@ -32,6 +32,12 @@ static sky_status cuda_run(const struct sky_kernel *kernel, const struct sky_run
     return sky_fail(SKY_DEVICE, kernel->node->name, "%s: %s", sky_op_name(kernel->node->op), cudaGetErrorString(error));
 }
 
+static sky_status cuda_share(const struct sky_kernel *kernel, const struct sky_run *run)
+{
+    const struct sky_operation *row = rows[kernel->node->op];
+    return row->share ? row->share(kernel, run) : sky_fail(SKY_INTERNAL, kernel->node->name, "%s has no statistics to share", sky_op_name(kernel->node->op));
+}
+
 static void cuda_destroy(struct sky_kernel *kernel)
 {
     if (rows[kernel->node->op]->destroy) rows[kernel->node->op]->destroy(kernel);
@@ -39,7 +45,7 @@ static void cuda_destroy(struct sky_kernel *kernel)
 
 const struct sky_operation sky_cuda_operations[SKY_OP_COUNT] = {
 #define SKY_OP(name, inputs, outputs, file, doc)                                                                                                               \
-    [SKY_OP_##name] = {.supports = cuda_supports, .prepare = cuda_prepare, .run = cuda_run, .destroy = cuda_destroy},
+    [SKY_OP_##name] = {.supports = cuda_supports, .prepare = cuda_prepare, .run = cuda_run, .share = cuda_share, .destroy = cuda_destroy},
 #include "ops/ops.def"
 #undef SKY_OP
 };
