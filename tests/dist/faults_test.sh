@@ -50,18 +50,22 @@ add() {
     runs+=("$1-$2-$3-$4 $1 $3 $4")
     one "$1-$2-$3-$4" "$@" &
 }
+# each LAUNCHER FAULT WHERE: at the next size of 2 to 4, or at all of them.
 size=2
+each() {
+    local n
+    for n in 2 3 4; do [ "${SKY_FULL:-0}" != 1 ] && [ $n -ne $size ] || add "$1" $n "$2" "$3"; done
+    size=$((size % 3 + 2))
+}
 for fault in killed exits aborts stalls leaves fails; do
     for where in start-up all-reduce checkpoint evaluation; do
-        for n in 2 3 4; do [ $fault = stalls ] && [ $n -ne $size ] || add launch $n $fault $where; done
-        size=$((size % 3 + 2))
+        if [ $fault = stalls ]; then each launch $fault $where; else for n in 2 3 4; do add launch $n $fault $where; done; fi
     done
 done
 if have_mpi 'faults under mpirun'; then
     for fault in killed exits aborts stalls leaves fails; do
         for where in start-up all-reduce checkpoint evaluation; do
-            add mpirun $size $fault $where
-            size=$((size % 3 + 2))
+            each mpirun $fault $where
         done
     done
 fi

@@ -15,6 +15,7 @@ clean_up() {
 trap clean_up EXIT
 
 have_mpi 'ranks on two machines' || { check_done; exit; }
+[ ${#mpi_options[@]} -gt 0 ] || { skip 'ranks on two machines' 'the remote shell is set up for OpenMPI'; check_done; exit; }
 if ! { ip netns add "$a" && ip netns add "$b"; } 2>/dev/null; then
     skip 'ranks on two machines' 'network namespaces cannot be made here (root only)'
     check_done

@@ -95,13 +95,13 @@ expect gone "$work/left"
 
 # mpirun: another version, a place that MPI does not confirm, a program without MPI.
 if have_mpi 'ranks that do not find each other under mpirun'; then
-    run timeout 60 mpirun --oversubscribe -n 1 "$ranks" none - 0 10 'skygem 9.0' : -n 1 "$ranks" none - 0 10 'skygem 9.1'
+    run timeout 60 "$mpirun" "${mpi_options[@]}" -n 1 "$ranks" none - 0 10 'skygem 9.0' : -n 1 "$ranks" none - 0 10 'skygem 9.1'
     expect_code 5; expect_err "the program's version: rank 1 does not have what rank 0 has"
     run timeout 60 env SLURM_STEP_NUM_TASKS=2 SLURM_PROCID=1 SLURM_LOCALID=1 SLURM_STEP_TASKS_PER_NODE=2 "$ranks"
     expect_code 2; expect_err 'was started as rank 1 of 2, but MPI says rank 0 of 1'; expect_err 'srun --mpi=pmix'
-    run timeout 60 mpirun --oversubscribe -n 2 "$build/comm_alone"
+    run timeout 60 "$mpirun" "${mpi_options[@]}" -n 2 "$build/comm_alone"
     expect_code 4; expect_err 'each rank would run alone'
-    run timeout 60 mpirun --oversubscribe -n 2 "$program" launch -n 2 "$ranks"
-    expect_code 2; expect_err 'is itself started as one of 2 ranks (OMPI_COMM_WORLD_SIZE)'
+    run timeout 60 "$mpirun" "${mpi_options[@]}" -n 2 "$program" launch -n 2 "$ranks"
+    expect_code 2; expect_err 'is itself started as one of 2 ranks ('
 fi
 check_done

@@ -21,7 +21,7 @@ train() {
 process_of() {
     local found='' id
     for id in $(pgrep -f -- "-o $work/$2 "); do
-        tr '\0' '\n' <"/proc/$id/environ" 2>/dev/null | grep -qxE "(SKYGEM|OMPI_COMM_WORLD)_RANK=$1" && found=$id
+        tr '\0' '\n' <"/proc/$id/environ" 2>/dev/null | grep -qxE "(SKYGEM_|OMPI_COMM_WORLD_|PMI_)RANK=$1" && found=$id
     done
     echo "$found"
 }
@@ -41,10 +41,10 @@ finish() {
     code=$? out='' err=$(cat "$work/.started")
 }
 
-# strike LAUNCHER SIGNAL SECONDS: rank 1 of two gets the signal in the middle of a run; all are gone within so many seconds.
+# strike LAUNCHER SIGNAL SECONDS [SIZE]: rank 1 of two (or so many) gets the signal in the middle of a run; all are gone within so many seconds.
 strike() {
-    local folder=$1-$2 begun
-    train "$1" 2 "$folder"
+    local folder=$1-$2${4:+-$4} begun
+    train "$1" "${4:-2}" "$folder"
     wait_for_steps "$folder" "$(between 7 40)"
     kill -s "$2" "$(process_of 1 "$folder")"
     begun=$(now)
@@ -80,6 +80,11 @@ for how in $launchers; do
     strike "$how" KILL 10
     resumed "$how" "$how-KILL"
     strike "$how" STOP $((timeout_s + 10))
+    for size in 3 4; do
+        [ "${SKY_FULL:-0}" = 1 ] || continue
+        strike "$how" KILL 10 $size
+        strike "$how" STOP $((timeout_s + 10)) $size
+    done
 
     # A signal to one rank is a signal to all: they stop behind the same step, with a checkpoint.
     train "$how" 2 "$how-term"

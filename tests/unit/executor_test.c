@@ -128,6 +128,10 @@ static void test_exchange(void)
     build(&graph, value);
     CHECK(sky_executor_create(&executor, &sky_backend_ref, &options, &graph, NULL) == SKY_OK);
     const struct sky_exchange exchange = {.context = &executor, .buckets = buckets, .bucket_count = 2, .start = note_start, .finish = note_finish};
+    void *memory[SKY_EXECUTOR_BLOCKS + 1] = {NULL};
+    for (int i = 0; i < SKY_EXECUTOR_BLOCKS; i++) CHECK_OK(sky_executor_reserve(&executor, 100, "a block", &memory[i]));
+    CHECK(((const char *)memory[0])[99] == 0 && memory[0] != memory[1]);
+    CHECK_FAILS(sky_executor_reserve(&executor, 100, "one more", &memory[SKY_EXECUTOR_BLOCKS]), SKY_INTERNAL, "4 blocks of memory are reserved already");
     executor.exchange = &exchange;
     executor.hold = true;
     run_with(1, &executor, value, SKY_PHASE_BACKWARD);
