@@ -143,6 +143,7 @@ struct sky_backend {
     sky_status (*marked_seconds)(struct sky_device *device, int64_t from, int64_t to, double *seconds);
     /* What the device can do at most, measured now, in the precision it was opened with and for maps of this type. */
     sky_status (*ceilings)(struct sky_device *device, enum sky_dtype map_dtype, struct sky_ceilings *out);
+    sky_status (*memory_used)(struct sky_device *device, size_t *bytes); /* Optional, where the device has memory of its own: what is taken of it now, by every program */
     const struct sky_staging *staging; /* optional */
     /* Optional: ranking's counting, and the nearest items, on the device. */
     sky_status (*count_keys)(struct sky_device *device, struct sky_key_count *task);

@@ -189,6 +189,19 @@ static sky_status time_steps(struct subject *s)
     return SKY_OK;
 }
 
+/* The graph's memory and what is really taken: of the machine's by this program, or of the device's by all, since nothing is allocated or freed between steps. */
+static sky_status note_memory(struct subject *s, struct sky_bench_row *row, struct sky_text *notes)
+{
+    struct sky_device *device = &s->executor.device;
+    const bool own = device->backend->memory_used != NULL;
+    size_t used = sky_memory_peak_bytes();
+    if (own) SKY_TRY(device->backend->memory_used(device, &used));
+    row->planned_bytes = (double)sky_summary_planned_bytes(&s->executor), row->peak_bytes = (double)used;
+    sky_text_format(notes, "convolutions %.1f ms, everything else %.1f ms (%.1f %%); planned %.3f GiB, %s %.3f GiB\n", row->conv_ms, row->other_ms,
+                    100 * row->other_ms / (row->conv_ms + row->other_ms), row->planned_bytes / 0x1p30, own ? "in use on the device" : "peak resident", row->peak_bytes / 0x1p30);
+    return SKY_OK;
+}
+
 sky_status sky_bench_step(const struct sky_args *args, struct sky_bench_list *list, struct sky_text *notes)
 {
     struct subject s = {.infer = false};
@@ -215,9 +228,7 @@ sky_status sky_bench_step(const struct sky_args *args, struct sky_bench_list *li
     }
     row->rate = (double)(s.model.rows * sky_comm_size(s.comm)) / (row->median_ms / 1e3);
     snprintf(row->unit, sizeof row->unit, "img");
-    row->planned_bytes = (double)sky_summary_planned_bytes(&s.executor), row->peak_bytes = (double)sky_memory_peak_bytes();
-    sky_text_format(notes, "convolutions %.1f ms, everything else %.1f ms (%.1f %%); planned %.3f GiB, peak resident %.3f GiB\n", row->conv_ms, row->other_ms,
-                    100 * row->other_ms / (row->conv_ms + row->other_ms), row->planned_bytes / 0x1p30, row->peak_bytes / 0x1p30);
+    SKY_TRY_DONE(note_memory(&s, row, notes));
     if (s.executor.exchange) row->exchange_ms = s.exchange_ms;
     if (s.alone_ms > 0) {
         row->efficiency = s.alone_ms / row->median_ms;

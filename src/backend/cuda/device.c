@@ -190,6 +190,15 @@ static sky_status cuda_copy_within(struct sky_device *device, void *to, const vo
     return check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, cuda->stream), "cuda", "copying on the device");
 }
 
+static sky_status cuda_memory_used(struct sky_device *device, size_t *bytes)
+{
+    (void)device;
+    size_t available = 0, total = 0;
+    SKY_TRY(check(cudaMemGetInfo(&available, &total), "cuda", "asking the device for its memory"));
+    *bytes = total - available;
+    return SKY_OK;
+}
+
 /* ---- staging ---- */
 
 /* Small buffers may share a page with one that is pinned already: copies from them take the detour, no more. */
@@ -372,6 +381,7 @@ static const struct sky_backend backend = {
     .mark = cuda_mark,
     .marked_seconds = cuda_marked_seconds,
     .ceilings = cuda_ceilings,
+    .memory_used = cuda_memory_used,
     .staging = &staging,
     .count_keys = sky_cuda_rank,
     .top_keys = sky_cuda_top,
