@@ -239,7 +239,8 @@ static void write_scalars(struct golden *g, int step)
 
 static void train(struct golden *g)
 {
-    static const char *const steps[2] = {"step0", "step1"}, *const after[2] = {"after1", "after2"}, *const momentum[2] = {"momentum1", "momentum2"}, *const squares[2] = {"squares1", "squares2"};
+    static const char *const steps[2] = {"step0", "step1"}, *const after[2] = {"after1", "after2"};
+    static const char *const momentum[2] = {"momentum1", "momentum2"}, *const squares[2] = {"squares1", "squares2"};
     write_batch(g);
     for (int step = 0; step < 2; step++) {
         double update[4];
@@ -348,9 +349,10 @@ static void compare(const char *name, const struct subject *subject)
 
 int main(void)
 {
-    static const char *const cases[] = {"se_resnet50_legacy_msba",    "se_resnet50_timm_lpn",     "resnet50_whole_max",   "resnet18_msba_small_map",
-                                        "se_resnet18_ring_attention", "resnet18_list_two_trunks", "se_resnet18_timm_msba", "resnet50_instance", "resnet18_gem", "resnet18_lpn", "resnet18_contrastive",
-                                        "resnet18_triplet", "resnet18_soft_margin", "resnet18_info_nce", "resnet18_all_pairs", "vgg16_whole", "resnet18_adamw"};
+    static const char *const cases[] = {"se_resnet50_legacy_msba", "se_resnet50_timm_lpn", "resnet50_whole_max", "resnet18_msba_small_map",
+                                        "se_resnet18_ring_attention", "resnet18_list_two_trunks", "se_resnet18_timm_msba",
+                                        "resnet50_instance", "resnet18_gem", "resnet18_lpn", "resnet18_contrastive", "resnet18_triplet",
+                                        "resnet18_soft_margin", "resnet18_info_nce", "resnet18_all_pairs", "vgg16_whole", "resnet18_adamw"};
     static const struct subject subjects[] = {{"ref f64", &sky_backend_ref, SKY_F64, 1e-10, false},
                                               {"ref f32", &sky_backend_ref, SKY_F32, 1e-4, false},
                                               {"cpu f32", &sky_backend_cpu, SKY_F32, 1e-4, false},

@@ -416,7 +416,8 @@ def pair_losses(settings, features, labels, logit_scale):
 
 
 def losses(settings, model, features, logits, labels):
-    """labels [2N] of the rows. The weighted sum, and its terms by name before their weights; a term is absent where its weight is 0 (cross entropy: where the divergence's is too)."""
+    """labels [2N] of the rows. The weighted sum, and its terms by name before their weights; a term is absent where its weight is 0 (cross entropy: where the
+    divergence's is too)."""
     terms = pair_losses(settings, features, labels, model.logit_scale)
     if settings["loss.ce"] > 0 or settings["loss.kl"] > 0:
         terms["ce"] = cross_entropy(settings, logits, labels)

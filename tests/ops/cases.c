@@ -289,7 +289,8 @@ struct update {
 static struct update update_of(struct ops_subject *s)
 {
     const bool shadow = s->graph.map_dtype != s->graph.dtype; /* it has no padding that stays as it is */
-    const int64_t segment_count = ops_int(s, "segments", 3), wanted = ops_int(s, "length", 37), length = shadow ? (wanted + 15) / 16 * 16 : wanted, room = (length + 15) / 16 * 16;
+    const int64_t segment_count = ops_int(s, "segments", 3), wanted = ops_int(s, "length", 37);
+    const int64_t length = shadow ? (wanted + 15) / 16 * 16 : wanted, room = (length + 15) / 16 * 16;
     const int broken = (int)ops_int(s, "broken", 0);
     const double decay = ops_number(s, "decay", 5e-4), low = ops_number(s, "low", 0), high = ops_number(s, "high", 0);
     struct update update = {.count = segment_count * room};
@@ -297,8 +298,10 @@ static struct update update_of(struct ops_subject *s)
     s->scalars.void_update = ops_number(s, "void", 0);
     struct sky_segment *segments = sky_graph_memory(&s->graph, (size_t)segment_count * sizeof *segments);
     for (int64_t i = 0; segments && i < segment_count; i++)
-        segments[i] = (struct sky_segment){.offset = i * room, .count = length, .group = (int)(i % SKY_GROUP_COUNT), .weight_decay = (float)decay, .low = (float)low, .high = (float)high};
-    update.attr = (union sky_attributes){.update = {.momentum = ops_number(s, "momentum", 0.9), .clip_norm = ops_number(s, "clip", 0), .segments = segments, .segment_count = segment_count}};
+        segments[i] = (struct sky_segment){.offset = i * room, .count = length, .group = (int)(i % SKY_GROUP_COUNT), .weight_decay = (float)decay, .low = (float)low,
+                                           .high = (float)high};
+    update.attr.update.momentum = ops_number(s, "momentum", 0.9), update.attr.update.clip_norm = ops_number(s, "clip", 0);
+    update.attr.update.segments = segments, update.attr.update.segment_count = segment_count;
     update.params = ops_input(s, "params", OPS_NORMAL, 0, 1, OPS_DIM(update.count));
     update.grads = ops_input(s, "grads", broken ? OPS_BROKEN : OPS_NORMAL, broken ? broken - 1 : 0, ops_number(s, "dev", 1), OPS_DIM(update.count));
     update.momentum = ops_input(s, "momentum", ops_int(s, "first", 0) ? OPS_ZERO : OPS_NORMAL, 0, 1, OPS_DIM(update.count));

@@ -1,5 +1,6 @@
 /*
- * Reference optimiser: the gradients' sum of squares, stochastic gradient descent with momentum, AdamW, and the moving average. Whole arenas; padding between parameters stays as it is.
+ * Reference optimiser: the gradients' sum of squares, stochastic gradient descent with momentum, AdamW, and the moving average. Whole arenas; padding between
+ * parameters stays as it is.
  */
 #include "ref.h"
 
@@ -28,7 +29,8 @@ static bool start_update(const struct sky_kernel *kernel, const struct sky_run *
     const union sky_attributes *attr = &kernel->node->attr;
     const int last = kernel->node->in_count - 1;
     const double sum_squares = *(const double *)run->in[last - 1], clip_norm = attr->update.clip_norm;
-    *update = (struct update){attr->update.segments, attr->update.segment_count, ref_in(kernel, run, 0), ref_in(kernel, run, 1), ref_out(kernel, run, 1), run->in[last], 1, run->out[0]};
+    *update = (struct update){.segments = attr->update.segments, .segment_count = attr->update.segment_count, .params = ref_in(kernel, run, 0), .grads = ref_in(kernel, run, 1),
+                              .shadow = ref_out(kernel, run, 1), .scalars = run->in[last], .report = run->out[0]};
     update->scale = update->scalars->gradient_scale;
     const double norm = update->scale * sqrt(sum_squares);
     const bool left_out = !isfinite(sum_squares) || update->scalars->void_update != 0;
