@@ -6,6 +6,7 @@
 #include "io/sealed.h"
 #include "skygem/retrieval.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* The file again, with sums of its own; SKY_OK when there is one to open. */
@@ -21,6 +22,20 @@ static sky_status seal(const char *path, const char *sealed)
     return status;
 }
 
+/* Numbers that are none are a failure of the search, nothing else is. */
+static void search_it(const struct sky_index *index, int64_t candidates)
+{
+    const struct sky_index_info *info = sky_index_info(index);
+    struct sky_search *search = NULL;
+    struct sky_answer answer;
+    float *feature = calloc((size_t)info->dimensions, sizeof *feature);
+    if (!feature || sky_search_open(&search, index, 1, 1) != SKY_OK || (candidates && sky_search_set_candidates(search, candidates) != SKY_OK)) abort();
+    feature[0] = 1;
+    if (sky_search_run(search, feature, &answer) == SKY_OK && (answer.candidates[0].tile < 0 || answer.candidates[0].tile >= info->tiles)) abort();
+    sky_search_close(search);
+    free(feature);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
     struct sky_index *index = NULL;
@@ -33,6 +48,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
             struct sky_tile tile;
             for (int64_t i = 0; i < sky_index_info(index)->tiles; i++)
                 if (sky_index_tile(index, i, &tile) != SKY_OK || strlen(tile.path) > count) abort();
+            search_it(index, 0);
+            if (sky_index_info(index)->sketch) search_it(index, 2);
             sky_index_close(index);
         }
         unlink(sealed);

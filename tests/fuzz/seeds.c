@@ -5,13 +5,14 @@
 #include "base/fs.h"
 #include "io/npy.h"
 #include "retrieve/index.h"
+#include "retrieve/sketch.h"
 #include "skygem/config.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { TILES = 3, DIMENSIONS = 4 };
+enum { TILES = 3, DIMENSIONS = 4, SKETCH = 2 };
 
 static sky_status write_index(const char *path, enum sky_store store)
 {
@@ -22,11 +23,16 @@ static sky_status write_index(const char *path, enum sky_store store)
     unsigned char values[TILES * DIMENSIONS * sizeof(float)];
     float scales[TILES];
     for (int64_t i = 0; i < TILES; i++) sky_row_encode(store, feature, DIMENSIONS, values + (size_t)i * sky_store_row_bytes(store, DIMENSIONS), &scales[i]);
-    const struct sky_index_table table = {.rows = {.store = store, .count = TILES, .dimensions = DIMENSIONS, .values = values, .scales = scales},
+    const struct sky_rows_stored rows = {.store = store, .count = TILES, .dimensions = DIMENSIONS, .values = values, .scales = scales};
+    struct sky_sketch sketch = {.axes = NULL};
+    sky_status status = store == SKY_STORE_INT8 ? sky_sketch_make(&sketch, &rows, SKETCH, 1) : SKY_OK;
+    const struct sky_index_table table = {.rows = rows, .sketches = sketch.rows, .sketch_axes = sketch.axes,
                                           .latitude = latitude, .longitude = longitude, .metres_per_pixel = metres, .bytes = bytes, .modified = modified,
                                           .content = content, .path_starts = starts, .paths = paths, .paths_bytes = sizeof paths};
     const struct sky_index_texts texts = {.model = "m", .weights = "/w.safetensors", .experiment = "", .root = "/tiles", .exif = "apply", .geo = "", .place_radius = 10};
-    return sky_index_write(path, &table, &texts);
+    if (status == SKY_OK) status = sky_index_write(path, &table, &texts);
+    sky_sketch_free(&sketch);
+    return status;
 }
 
 static sky_status write_experiment(const char *path)
