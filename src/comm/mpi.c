@@ -41,6 +41,7 @@ struct mpi {
     struct header *headers_in, *headers_out; /* [size] */
     MPI_Request *requests;                   /* [WAYS][size] */
     int *indices;                            /* [WAYS * size] */
+    MPI_Status *statuses;                    /* [WAYS * size], not looked at: MPICH's header makes compilers ask for room */
     unsigned char *memory;                   /* what was received in the last exchange */
     size_t memory_bytes;
     MPI_Request listening; /* for a farewell from anyone */
@@ -126,6 +127,7 @@ static sky_status mpi_open(void **state, const struct sky_comm_place *place, str
     SKY_TRY(sky_alloc(&mpi->headers_out, size, sizeof *mpi->headers_out, "the ranks' messages"));
     SKY_TRY(sky_alloc(&mpi->requests, WAYS * size, sizeof *mpi->requests, "the ranks' messages"));
     SKY_TRY(sky_alloc(&mpi->indices, WAYS * size, sizeof *mpi->indices, "the ranks' messages"));
+    SKY_TRY(sky_alloc(&mpi->statuses, WAYS * size, sizeof *mpi->statuses, "the ranks' messages"));
     for (size_t i = 0; i < WAYS * size; i++) mpi->requests[i] = MPI_REQUEST_NULL;
     return listen_for_farewells(mpi);
 }
@@ -195,7 +197,7 @@ static sky_status check_header(struct mpi *mpi, const struct sky_announcement *m
 static sky_status progress(struct mpi *mpi, const struct sky_announcement *mine, const struct sky_part *in, bool *pending)
 {
     int done = 0;
-    const int code = MPI_Testsome(WAYS * mpi->size, mpi->requests, &done, mpi->indices, MPI_STATUSES_IGNORE);
+    const int code = MPI_Testsome(WAYS * mpi->size, mpi->requests, &done, mpi->indices, mpi->statuses);
     for (int i = 0; code == MPI_SUCCESS && done != MPI_UNDEFINED && i < done; i++) {
         const int way = mpi->indices[i] / mpi->size, r = mpi->indices[i] % mpi->size;
         if (way == HEADER_IN) SKY_TRY(check_header(mpi, mine, r, in[r].bytes));
@@ -269,6 +271,7 @@ static sky_status mpi_close(void *state)
     free(mpi->headers_out);
     free(mpi->requests);
     free(mpi->indices);
+    free(mpi->statuses);
     free(mpi->memory);
     free(mpi);
     return check(MPI_Finalize(), "ending");
