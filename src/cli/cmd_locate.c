@@ -35,6 +35,7 @@ static const struct sky_option options[] = {
     {"candidates", 0, "C", "0", "look through sketches (index --sketch), compare only the C most promising tiles exactly; 0: every tile", false},
     {"larger-than-memory", 0, NULL, NULL, "search an index that does not fit the memory from the disk", false},
     SKY_WEIGHTS_OPTION,
+    SKY_VIEW_OPTION("drone"),
     SKY_EXIF_OPTION,
     {"on-bad-image", 0, "WHAT", NULL, "fail, or skip: name, count and leave out (default: skip in streams, else fail)", false},
     {"set", 's', "KEY=VALUE", NULL, "override a key of the experiment (device.threads=2)", true},
@@ -56,10 +57,14 @@ sky_status sky_locate_frame(struct sky_locator *locator, const struct sky_frame 
 
 static sky_status open_encoder(const struct sky_args *args, struct sky_locator *locator)
 {
+    struct sky_encoder_options options_ = {0};
     const char **overrides = NULL;
-    int count = 0;
-    SKY_TRY(sky_args_list(args, "set", &overrides, &count));
-    const sky_status status = sky_index_open_encoder(locator->index, sky_args_text(args, "weights"), overrides, count, &locator->encoder);
+    int view = SKY_VIEW_DRONE;
+    SKY_TRY(sky_args_view(args, &view));
+    sky_choose_trunk(&options_, view);
+    SKY_TRY(sky_args_list(args, "set", &overrides, &options_.override_count));
+    options_.overrides = overrides;
+    const sky_status status = sky_index_encoder(locator->index, sky_args_text(args, "weights"), &options_, &locator->encoder);
     free(overrides);
     return status;
 }

@@ -7,11 +7,16 @@
 
 #include <stdlib.h>
 
+void sky_choose_trunk(struct sky_encoder_options *options, int view)
+{
+    options->gallery = view == SKY_VIEW_SATELLITE, options->ground = view == SKY_VIEW_STREET || view == SKY_VIEW_GOOGLE;
+}
+
 sky_status sky_open_encoder(const struct sky_args *args, int view, int64_t batch, struct sky_encoder **out)
 {
     const char *weights = sky_args_text(args, "weights"), **overrides = NULL;
     struct sky_encoder_options options = {.experiment = sky_args_text(args, "experiment"), .batch = batch};
-    options.gallery = view == SKY_VIEW_SATELLITE, options.ground = view == SKY_VIEW_STREET || view == SKY_VIEW_GOOGLE;
+    sky_choose_trunk(&options, view);
     if (!weights) {
         sky_fail(SKY_USAGE, args->path, "--weights is missing");
         return sky_hint("give a checkpoint or best.safetensors of a run: --weights runs/NAME/best.safetensors");

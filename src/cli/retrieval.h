@@ -22,6 +22,7 @@
     {"on-bad-image", 0, "WHAT", fallback, "fail, or skip: name, count and leave out; exit code 3 at the end says that there were some", false}
 
 /* --weights (needed), --experiment, --set. view (enum sky_view): of the pictures, which says whose trunk. */
+void sky_choose_trunk(struct sky_encoder_options *options, int view);
 sky_status sky_open_encoder(const struct sky_args *args, int view, int64_t batch, struct sky_encoder **out);
 sky_status sky_read_exif(const struct sky_args *args, enum sky_exif *out);
 sky_status sky_read_bad_image(const struct sky_args *args, bool *skip);

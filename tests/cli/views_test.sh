@@ -64,6 +64,15 @@ expect cmp street.npy features/query_street.npy
 run "$program" embed ground/test/query_street -o other.npy --weights whole/best.safetensors --exif ignore --quiet
 expect_code 0
 cmp -s street.npy other.npy && fail 'the drone trunk gives the street features' || pass
+run "$program" index ground/test/gallery_satellite -o tiles.index --weights whole/best.safetensors --geo none --quiet
+expect_code 0
+run "$program" locate tiles.index "$(find ground/test/query_street -name '*.jpg' | head -1)" --view street --exif ignore --quiet --json
+expect_code 0
+street_distance=$(grep -o '"distance": [0-9.]*' <<<"$out" | head -1)
+run "$program" locate tiles.index "$(find ground/test/query_street -name '*.jpg' | head -1)" --exif ignore --quiet --json
+expect_code 0
+expect [ -n "$street_distance" ]
+expect [ "$(grep -o '"distance": [0-9.]*' <<<"$out" | head -1)" != "$street_distance" ] # another trunk
 run "$program" explain "$(find ground/train/google -name '*.jpg' | head -1)" --weights whole/best.safetensors --view google -o heat --quiet
 expect_code 0
 run "$program" report whole -o whole.html
