@@ -54,7 +54,7 @@ static void read_config(struct sky_config *config, const struct course *course)
 static int64_t copy_arena(struct sky_trainer *trainer, enum sky_arena arena, float *to)
 {
     const size_t bytes = trainer->model.graph.arena_bytes[arena];
-    if (CHECK(bytes <= MOST_VALUES * sizeof(float))) memcpy(to, trainer->executor.arena[arena], bytes);
+    if (CHECK(bytes <= MOST_VALUES * sizeof(float)) && bytes) memcpy(to, trainer->executor.arena[arena], bytes);
     return (int64_t)(bytes / sizeof(float));
 }
 
