@@ -34,9 +34,12 @@ sky_status sky_config_text(const struct sky_config *config, char **out)
     return hand_out(&text, out);
 }
 
-/* Of the optimiser that is chosen alone; so a run by SGD has the hash that it had before there was a choice. */
+static bool is_pair(const struct sky_views *views) { return views->count == 2 && sky_views_index(views, SKY_VIEW_SATELLITE) >= 0 && sky_views_index(views, SKY_VIEW_DRONE) >= 0; }
+
+/* What stands for the only way there was before there was a choice does not count, so runs from then keep their hash: satellite and drone as views, SGD. */
 static bool counts(const struct sky_config *config, const struct sky_key *key)
 {
+    if (!strcmp(key->section, "data") && !strcmp(key->name, "views")) return !is_pair(&config->data.views);
     static const char *const of_adamw[] = {"kind", "beta1", "beta2", "epsilon"};
     if (strcmp(key->section, "optimizer") || config->optimizer.kind == SKY_OPTIMIZER_ADAMW) return true;
     for (size_t i = 0; i < sizeof of_adamw / sizeof *of_adamw; i++)
