@@ -48,7 +48,7 @@ enum sky_reduction { SKY_REDUCE_SUM, SKY_REDUCE_MEAN };
 enum sky_optimizer_kind { SKY_OPTIMIZER_SGD, SKY_OPTIMIZER_ADAMW };
 enum sky_schedule_kind { SKY_SCHEDULE_STEP, SKY_SCHEDULE_MULTISTEP, SKY_SCHEDULE_COSINE, SKY_SCHEDULE_CONSTANT };
 enum sky_nonfinite_policy { SKY_NONFINITE_STOP, SKY_NONFINITE_SKIP };
-enum sky_precision { SKY_PRECISION_FP32, SKY_PRECISION_TF32, SKY_PRECISION_BF16, SKY_PRECISION_FP16 };
+enum sky_precision { SKY_PRECISION_FP32, SKY_PRECISION_TF32, SKY_PRECISION_BF16, SKY_PRECISION_FP16, SKY_PRECISION_INT8 };
 /* Which view asks which. The first ones are single directions; both: the first two; all: the four. */
 enum sky_direction {
     SKY_DIRECTION_DRONE_TO_SATELLITE,

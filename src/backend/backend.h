@@ -14,6 +14,7 @@ struct sky_device_options {
     bool winograd;      /* allow Winograd for 3x3 stride-1 convolutions */
     bool deterministic;
     bool tf32;          /* matrix products of f32 tensors may round their inputs to 10 bits (tensor cores) */
+    bool int8;          /* inference: convolutions of maps that are never negative may run on 8-bit numbers, scaled by image */
     bool capture;       /* a run of nodes may be recorded and replayed, where the back end can */
     bool wait;          /* wait for each node and blame it for a failure of the device: slow, for finding faults */
     const char *description;  /* JSON of a GPU that is only described (sky_backend_describe); NULL: a device of this machine */

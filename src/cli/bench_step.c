@@ -82,7 +82,7 @@ static void name_place(struct subject *s, const struct sky_backend *backend, con
     char ranks[16] = "";
     if (sky_comm_size(s->comm) > 1) snprintf(ranks, sizeof ranks, "%d ranks ", sky_comm_size(s->comm));
     if (backend->mark) snprintf(s->where, sizeof s->where, "%s%s %s%s", ranks, backend->name, precisions[precision], options->capture ? "" : " eager");
-    else snprintf(s->where, sizeof s->where, "%s%d threads%s", ranks, options->threads, options->winograd ? " winograd" : "");
+    else snprintf(s->where, sizeof s->where, "%s%d threads%s%s", ranks, options->threads, options->winograd ? " winograd" : "", options->int8 ? " int8" : "");
 }
 
 static sky_status open_subject(struct subject *s, const struct sky_args *args)

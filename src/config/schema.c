@@ -30,6 +30,7 @@ static const char *const protocols[] = {"full", "no-distractors", NULL};
 static const char *const weathers[] = {"none", "fog", "rain", "snow", "fog+rain", "fog+snow", "rain+snow", "dark", "over-exposure", "wind", NULL};
 static const char *const shift_fills[] = {"black", "mirror", NULL};
 static const char *const precisions[] = {"fp32", "tf32", "bf16", "fp16", NULL};
+static const char *const eval_precisions[] = {"fp32", "tf32", "bf16", "fp16", "int8", NULL};
 static const char *const backends[] = {"auto", "cpu", "cuda", "ref", NULL};
 static const char *const gradient_precisions[] = {"fp32", "bf16", NULL};
 static const char *const backbones[] = {"resnet18", "resnet34", "resnet50", "resnet101", "se_resnet18", "se_resnet34", "se_resnet50", "se_resnet101",
@@ -170,7 +171,8 @@ const struct sky_key sky_schema[] = {
      .doc = "a loss or gradient that is not a number stops the run, or the update is left out"},
 
     {AT(eval, batch_size), SKY_KEY_INT, "32", "images", RANGE(1, 65536), .doc = "images at a time"},
-    {AT(eval, precision), SKY_KEY_CHOICE, "fp32", "", .choices = precisions, .doc = "of the evaluation: fp32 gives the same features on every back end, the others are faster on CUDA"},
+    {AT(eval, precision), SKY_KEY_CHOICE, "fp32", "", .choices = eval_precisions,
+     .doc = "of the evaluation: fp32 gives the same features on every back end; tf32, bf16 and fp16 are faster on CUDA, int8 convolutions on the CPU"},
     {AT(eval, flip), SKY_KEY_BOOL, "yes", "", .doc = "features are the sum over image and mirror image; both scores are reported"},
     {AT(eval, direction), SKY_KEY_CHOICE, "both", "", .choices = directions,
      .doc = "which view asks: both is drone and satellite, all is street and satellite too"},

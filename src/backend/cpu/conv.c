@@ -1,9 +1,10 @@
 /*
- * Convolutions and their gradients on oneDNN, and on our own Winograd code where that is asked for and possible. Our maps stay NHWC and our filters KRSC; what
- * the library wants otherwise is packed into scratch memory around its primitive, filters once a ONCE phase when the parameters are constant. The library's
- * reference code is never used: it is a hundred times slower, and nobody would notice.
+ * Convolutions and their gradients on oneDNN, and in int8 (conv_int8.c) or on our own Winograd code where that is asked for and possible. Our maps stay NHWC and our
+ * filters KRSC; what the library wants otherwise is packed into scratch memory around its primitive, filters once a ONCE phase when the parameters are constant. The
+ * library's reference code is never used: it is a hundred times slower, and nobody would notice.
  */
 #include "base/memory.h"
+#include "conv_int8.h"
 #include "cpu.h"
 #include "winograd.h"
 
@@ -11,7 +12,8 @@
 #include <stdlib.h>
 
 struct conv_state {
-    struct sky_dnnl_conv *conv; /* NULL: by Winograd */
+    struct sky_conv_int8 *int8; /* NULL: in f32 */
+    struct sky_dnnl_conv *conv; /* NULL: by Winograd, or in int8 */
     struct sky_winograd winograd;
     enum sky_dnnl_tensor result;
     int tensor_in[SKY_DNNL_TENSORS];    /* which input of the node is x, filters, y; the result's: -1 */
@@ -27,6 +29,7 @@ static void conv_destroy(struct sky_kernel *kernel)
 {
     struct conv_state *state = kernel->state;
     if (!state) return;
+    sky_conv_int8_destroy(state->int8);
     sky_dnnl_conv_destroy(state->conv);
     if (state->kept) sky_block_free(state->kept, state->kept_bytes);
     free(state);
@@ -96,6 +99,19 @@ static sky_status winograd_prepare(struct sky_kernel *kernel, const struct sky_t
     return SKY_OK;
 }
 
+/* In int8 when that is allowed and possible: then *out is complete. */
+static sky_status int8_prepare(struct sky_kernel *kernel, const struct sky_dnnl_problem *problem, struct conv_state **out)
+{
+    struct sky_conv_int8 *int8 = NULL;
+    *out = NULL;
+    SKY_TRY(sky_conv_int8_create(kernel, problem, &int8));
+    if (!int8) return SKY_OK;
+    const sky_status status = sky_alloc(out, 1, sizeof **out, "a convolution");
+    if (status == SKY_OK) kernel->state = *out, (*out)->int8 = int8;
+    else sky_conv_int8_destroy(int8);
+    return status;
+}
+
 /* Transformed filters, and what the convolution itself needs. */
 static sky_status winograd_forward_prepare(struct sky_kernel *kernel, struct conv_state *state, bool keep_filters)
 {
@@ -129,6 +145,8 @@ static sky_status forward_prepare(struct sky_kernel *kernel)
         .relu = kernel->node->attr.conv.relu,
     };
     struct conv_state *state;
+    SKY_TRY(int8_prepare(kernel, &problem, &state));
+    if (state) return SKY_OK;
     SKY_TRY(winograd_prepare(kernel, x, w, y, problem.pad, &state));
     if (state) return winograd_forward_prepare(kernel, state, problem.inference);
     SKY_TRY(conv_prepare(kernel, &problem, &state));
@@ -266,6 +284,7 @@ static sky_status conv_run(const struct sky_kernel *kernel, const struct sky_run
 static sky_status forward_run(const struct sky_kernel *kernel, const struct sky_run *run)
 {
     struct conv_state *state = kernel->state;
+    if (state->int8) return sky_conv_int8_run(state->int8, kernel, run);
     if (state->conv) return conv_run(kernel, run);
     const bool gradient = kernel->node->op == SKY_OP_CONV_DGRAD;
     float *filters = state->kept ? state->kept : (float *)((char *)run->work + sky_cpu_align(sky_winograd_forward_bytes(&state->winograd)));

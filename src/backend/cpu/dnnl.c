@@ -9,6 +9,7 @@
 #include "dnnl_version.h"
 
 #include <omp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,8 @@ struct sky_dnnl {
     int threads;
 };
 
+enum { SKY_DNNL_MOST_ARGUMENTS = 7 }; /* scratch, x, filters, y, residual, bias, scales */
+
 /* One primitive with its memory objects, whose pointers are set before each execution. */
 struct bound_primitive {
     dnnl_primitive_t primitive;
@@ -26,8 +29,9 @@ struct bound_primitive {
     int count;
     struct {
         int argument;
+        size_t pointer; /* where its pointer stands in struct sky_dnnl_arguments */
         dnnl_memory_t memory;
-    } bound[6];
+    } bound[SKY_DNNL_MOST_ARGUMENTS];
 };
 
 struct sky_dnnl_conv {
@@ -35,8 +39,6 @@ struct sky_dnnl_conv {
     struct bound_primitive compute;
     struct bound_primitive pack[SKY_DNNL_TENSORS], unpack[SKY_DNNL_TENSORS]; /* empty where our layout fits */
     size_t packed_bytes[SKY_DNNL_TENSORS];
-    int arguments[SKY_DNNL_TENSORS]; /* DNNL_ARG_* of x, filters, y in this direction */
-    bool bias, residual;
     char name[48];
 };
 
@@ -66,6 +68,13 @@ void sky_dnnl_close(struct sky_dnnl *dnnl)
     free(dnnl);
 }
 
+int sky_dnnl_int8_top(void)
+{
+    const int isa = (int)dnnl_get_effective_cpu_isa(), fast = dnnl_cpu_isa_avx2, wide = dnnl_cpu_isa_avx512_core_vnni, narrow = dnnl_cpu_isa_avx2_vnni;
+    if ((isa & fast) != fast) return 0;
+    return (isa & wide) == wide || (isa & narrow) == narrow ? 255 : 127;
+}
+
 static void bound_free(struct bound_primitive *bound)
 {
     for (int i = 0; i < bound->count; i++) dnnl_memory_destroy(bound->bound[i].memory);
@@ -73,13 +82,14 @@ static void bound_free(struct bound_primitive *bound)
     memset(bound, 0, sizeof *bound);
 }
 
-/* Adds an argument of the given layout; an empty layout is left out. */
-static sky_status bound_add(struct bound_primitive *bound, dnnl_engine_t engine, int argument, const void *layout)
+/* Adds an argument of the given layout, whose pointer is the given member of struct sky_dnnl_arguments; an empty layout is left out. */
+static sky_status bound_add(struct bound_primitive *bound, dnnl_engine_t engine, int argument, size_t pointer, const void *layout)
 {
     if (!layout || dnnl_memory_desc_get_size(layout) == 0) return SKY_OK;
     dnnl_memory_t memory = NULL;
     SKY_TRY(library_check(dnnl_memory_create(&memory, layout, engine, DNNL_MEMORY_NONE), "describing memory"));
     bound->bound[bound->count].argument = argument;
+    bound->bound[bound->count].pointer = pointer;
     bound->bound[bound->count++].memory = memory;
     return SKY_OK;
 }
@@ -89,24 +99,18 @@ static sky_status bound_create(struct bound_primitive *bound, dnnl_engine_t engi
     const void *scratch = dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0);
     SKY_TRY(library_check(dnnl_primitive_create(&bound->primitive, description), "creating a primitive"));
     if (scratch) bound->scratch_bytes = dnnl_memory_desc_get_size(scratch);
-    return bound_add(bound, engine, DNNL_ARG_SCRATCHPAD, scratch);
+    return bound_add(bound, engine, DNNL_ARG_SCRATCHPAD, offsetof(struct sky_dnnl_arguments, scratch), scratch);
 }
 
-static sky_status bound_execute(const struct bound_primitive *bound, const struct sky_dnnl *dnnl, const struct sky_dnnl_arguments *pointers,
-                                const int arguments[SKY_DNNL_TENSORS])
+static sky_status bound_execute(const struct bound_primitive *bound, const struct sky_dnnl *dnnl, const struct sky_dnnl_arguments *pointers)
 {
-    dnnl_exec_arg_t list[6];
+    dnnl_exec_arg_t list[SKY_DNNL_MOST_ARGUMENTS];
     dnnl_status_t status = dnnl_success;
     for (int i = 0; i < bound->count && status == dnnl_success; i++) {
-        const int argument = bound->bound[i].argument;
-        const void *pointer = argument == DNNL_ARG_SCRATCHPAD           ? pointers->scratch
-                              : argument == arguments[SKY_DNNL_X]       ? pointers->x
-                              : argument == arguments[SKY_DNNL_FILTERS] ? pointers->filters
-                              : argument == arguments[SKY_DNNL_Y]       ? pointers->y
-                              : argument == DNNL_ARG_BIAS               ? pointers->bias
-                                                                        : pointers->residual;
-        status = dnnl_memory_set_data_handle(bound->bound[i].memory, (void *)pointer);
-        list[i].arg = argument;
+        void *pointer;
+        memcpy(&pointer, (const char *)pointers + bound->bound[i].pointer, sizeof pointer);
+        status = dnnl_memory_set_data_handle(bound->bound[i].memory, pointer);
+        list[i].arg = bound->bound[i].argument;
         list[i].memory = bound->bound[i].memory;
     }
     const int threads = omp_get_max_threads();
@@ -122,9 +126,28 @@ static sky_status reorder_create(struct bound_primitive *bound, dnnl_engine_t en
     dnnl_primitive_desc_t description = NULL;
     SKY_TRY(library_check(sky_dnnl_describe_reorder(engine, from, to, &description), "describing a reorder"));
     sky_status status = bound_create(bound, engine, description);
-    if (status == SKY_OK) status = bound_add(bound, engine, DNNL_ARG_FROM, from);
-    if (status == SKY_OK) status = bound_add(bound, engine, DNNL_ARG_TO, to);
+    if (status == SKY_OK) status = bound_add(bound, engine, DNNL_ARG_FROM, offsetof(struct sky_dnnl_arguments, x), from);
+    if (status == SKY_OK) status = bound_add(bound, engine, DNNL_ARG_TO, offsetof(struct sky_dnnl_arguments, y), to);
     dnnl_primitive_desc_destroy(description);
+    return status;
+}
+
+static int post_operation(int index)
+{
+    return DNNL_ARG_ATTR_MULTIPLE_POST_OP(index) | DNNL_ARG_SRC_1;
+}
+
+/* What int8 convolutions take otherwise: scales, and their bias. */
+static sky_status int8_fill(struct sky_dnnl_conv *conv, const struct sky_dnnl_problem *problem)
+{
+    const dnnl_engine_t engine = conv->dnnl->engine;
+    void *channels = NULL;
+    sky_status status = SKY_OK;
+    SKY_TRY(sky_dnnl_channels_make(problem, &channels));
+    SKY_TRY_DONE(bound_add(&conv->compute, engine, post_operation(0), offsetof(struct sky_dnnl_arguments, scales), channels));
+    if (problem->bias) SKY_TRY_DONE(bound_add(&conv->compute, engine, post_operation(1), offsetof(struct sky_dnnl_arguments, bias), channels));
+done:
+    sky_dnnl_plain_free(channels);
     return status;
 }
 
@@ -143,16 +166,18 @@ static sky_status conv_fill(struct sky_dnnl_conv *conv, const struct sky_dnnl_pr
                             {dnnl_query_src_md, dnnl_query_diff_weights_md, dnnl_query_diff_dst_md},
                             SKY_DNNL_FILTERS},
     };
+    static const size_t pointers[SKY_DNNL_TENSORS] = {offsetof(struct sky_dnnl_arguments, x), offsetof(struct sky_dnnl_arguments, filters),
+                                                      offsetof(struct sky_dnnl_arguments, y)};
     const dnnl_engine_t engine = conv->dnnl->engine;
-    memcpy(conv->arguments, directions[problem->direction].argument, sizeof conv->arguments);
     SKY_TRY(bound_create(&conv->compute, engine, description));
     void *plain = NULL;
     sky_status status = SKY_OK;
     for (int t = 0; t < SKY_DNNL_TENSORS && status == SKY_OK; t++) {
         const void *wanted = dnnl_primitive_desc_query_md(description, directions[problem->direction].query[t], 0);
-        SKY_TRY_DONE(bound_add(&conv->compute, engine, conv->arguments[t], wanted));
+        SKY_TRY_DONE(bound_add(&conv->compute, engine, directions[problem->direction].argument[t], pointers[t], wanted));
         SKY_TRY_DONE(sky_dnnl_plain_make(problem, (enum sky_dnnl_tensor)t, &plain));
-        if (t == SKY_DNNL_Y && conv->residual) SKY_TRY_DONE(bound_add(&conv->compute, engine, DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, plain));
+        if (t == SKY_DNNL_Y && problem->residual)
+            SKY_TRY_DONE(bound_add(&conv->compute, engine, post_operation(problem->int8 ? 1 + problem->bias : 0), offsetof(struct sky_dnnl_arguments, residual), plain));
         if (!dnnl_memory_desc_equal(wanted, plain)) {
             const bool result = t == (int)directions[problem->direction].result;
             conv->packed_bytes[t] = dnnl_memory_desc_get_size(wanted);
@@ -161,7 +186,10 @@ static sky_status conv_fill(struct sky_dnnl_conv *conv, const struct sky_dnnl_pr
         sky_dnnl_plain_free(plain);
         plain = NULL;
     }
-    if (conv->bias) SKY_TRY_DONE(bound_add(&conv->compute, engine, DNNL_ARG_BIAS, dnnl_primitive_desc_query_md(description, dnnl_query_weights_md, 1)));
+    if (problem->int8) SKY_TRY_DONE(int8_fill(conv, problem));
+    else if (problem->bias)
+        SKY_TRY_DONE(bound_add(&conv->compute, engine, DNNL_ARG_BIAS, offsetof(struct sky_dnnl_arguments, bias),
+                               dnnl_primitive_desc_query_md(description, dnnl_query_weights_md, 1)));
 done:
     sky_dnnl_plain_free(plain);
     return status;
@@ -182,8 +210,6 @@ sky_status sky_dnnl_conv_create(struct sky_dnnl *dnnl, const struct sky_dnnl_pro
     if (strncmp(name, "ref", 3) == 0) goto done;
     SKY_TRY_DONE(sky_alloc(&conv, 1, sizeof *conv, "a convolution"));
     conv->dnnl = dnnl;
-    conv->bias = problem->bias;
-    conv->residual = problem->residual;
     snprintf(conv->name, sizeof conv->name, "%s", name);
     SKY_TRY_DONE(conv_fill(conv, problem, description));
     *out = conv;
@@ -225,9 +251,8 @@ size_t sky_dnnl_conv_packed_bytes(const struct sky_dnnl_conv *conv, enum sky_dnn
 
 static sky_status reorder_execute(const struct sky_dnnl_conv *conv, const struct bound_primitive *reorder, const void *from, const void *to, void *scratch)
 {
-    static const int from_to[SKY_DNNL_TENSORS] = {DNNL_ARG_FROM, 0, DNNL_ARG_TO};
     const struct sky_dnnl_arguments pointers = {.x = from, .y = to, .scratch = scratch};
-    return bound_execute(reorder, conv->dnnl, &pointers, from_to);
+    return bound_execute(reorder, conv->dnnl, &pointers);
 }
 
 sky_status sky_dnnl_conv_pack(const struct sky_dnnl_conv *conv, enum sky_dnnl_tensor tensor, const void *ours, void *packed, void *scratch)
@@ -242,5 +267,5 @@ sky_status sky_dnnl_conv_unpack(const struct sky_dnnl_conv *conv, enum sky_dnnl_
 
 sky_status sky_dnnl_conv_execute(const struct sky_dnnl_conv *conv, const struct sky_dnnl_arguments *arguments)
 {
-    return bound_execute(&conv->compute, conv->dnnl, arguments, conv->arguments);
+    return bound_execute(&conv->compute, conv->dnnl, arguments);
 }

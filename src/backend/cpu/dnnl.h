@@ -24,11 +24,13 @@ struct sky_dnnl_problem {
     bool filters_by_channel;              /* filters are stored [C,R,S,K] */
     bool free_layout;                     /* x and y in a layout of the library's choice, to be packed; else NHWC */
     bool inference, bias, residual, relu; /* forward only: y = relu?(conv + bias + residual) */
+    bool int8;                            /* forward inference only: x u8, filters s8, y f32 = relu?(scales[k] * conv + bias + residual) */
 };
 
 struct sky_dnnl_arguments {
     const void *x, *filters, *y; /* the direction's result among them is written */
     const void *bias, *residual; /* [K], NHWC [N,P,Q,K] */
+    const float *scales;         /* [K], of int8 */
     void *scratch;
 };
 
@@ -37,6 +39,10 @@ struct sky_dnnl_conv; /* one convolution in one direction */
 
 sky_status sky_dnnl_open(struct sky_dnnl **out, int threads);
 void sky_dnnl_close(struct sky_dnnl *dnnl);
+
+/* The largest x that int8 convolutions add up without overflow on this processor: 255, or 127 where pairs of products saturate at 16 bits (no VNNI). 0: none are fast
+ * here. */
+int sky_dnnl_int8_top(void);
 
 /* *out stays NULL, with SKY_OK, when the library has nothing for this problem but its reference code. */
 sky_status sky_dnnl_conv_create(struct sky_dnnl *dnnl, const struct sky_dnnl_problem *problem, struct sky_dnnl_conv **out);

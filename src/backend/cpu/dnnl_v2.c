@@ -14,7 +14,7 @@ static dnnl_status_t tensor_describe(const struct sky_dnnl_problem *p, enum sky_
         {p->filters, p->channels, p->rows, p->columns},
         {p->images, p->filters, p->out_height, p->out_width},
     };
-    return dnnl_memory_desc_init_by_tag(out, 4, dims[tensor], dnnl_f32, tag);
+    return dnnl_memory_desc_init_by_tag(out, 4, dims[tensor], sky_dnnl_type(p, tensor), tag);
 }
 
 sky_status sky_dnnl_plain_make(const struct sky_dnnl_problem *problem, enum sky_dnnl_tensor tensor, void **out)
@@ -30,6 +30,24 @@ sky_status sky_dnnl_plain_make(const struct sky_dnnl_problem *problem, enum sky_
     return SKY_OK;
 }
 
+static dnnl_status_t channels_describe(const struct sky_dnnl_problem *p, dnnl_memory_desc_t *out)
+{
+    const dnnl_dims_t dims = {1, p->filters, 1, 1};
+    return dnnl_memory_desc_init_by_tag(out, 4, dims, dnnl_f32, dnnl_nhwc);
+}
+
+sky_status sky_dnnl_channels_make(const struct sky_dnnl_problem *problem, void **out)
+{
+    dnnl_memory_desc_t *descriptor = NULL;
+    SKY_TRY(sky_alloc(&descriptor, 1, sizeof *descriptor, "a layout"));
+    if (channels_describe(problem, descriptor) != dnnl_success) {
+        free(descriptor);
+        return sky_fail(SKY_DEVICE, "oneDNN", "a vector's shape was refused");
+    }
+    *out = descriptor;
+    return SKY_OK;
+}
+
 void sky_dnnl_plain_free(void *descriptor)
 {
     free(descriptor);
@@ -39,10 +57,14 @@ static dnnl_status_t attributes_make(const struct sky_dnnl_problem *p, const dnn
 {
     dnnl_post_ops_t ops = NULL;
     dnnl_primitive_attr_t attributes = NULL;
+    dnnl_memory_desc_t channels;
     dnnl_status_t status = dnnl_primitive_attr_create(&attributes);
     if (status == dnnl_success) status = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
-    if (status == dnnl_success && (p->relu || p->residual)) {
+    if (status == dnnl_success && p->int8) status = channels_describe(p, &channels);
+    if (status == dnnl_success && (p->relu || p->residual || p->int8)) {
         status = dnnl_post_ops_create(&ops);
+        if (status == dnnl_success && p->int8) status = dnnl_post_ops_append_binary(ops, dnnl_binary_mul, &channels);
+        if (status == dnnl_success && p->int8 && p->bias) status = dnnl_post_ops_append_binary(ops, dnnl_binary_add, &channels);
         if (status == dnnl_success && p->residual) status = dnnl_post_ops_append_binary(ops, dnnl_binary_add, residual);
         if (status == dnnl_success && p->relu) status = dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_relu, 0, 0);
         if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(attributes, ops);
@@ -69,7 +91,7 @@ dnnl_status_t sky_dnnl_describe_conv(dnnl_engine_t engine, const struct sky_dnnl
     switch (p->direction) {
     case SKY_DNNL_FORWARD:
         status = dnnl_convolution_forward_desc_init(&operation, p->inference ? dnnl_forward_inference : dnnl_forward_training, kind, &x, &filters,
-                                                    p->bias ? &bias : NULL, &y, strides, pads, pads);
+                                                    p->bias && !p->int8 ? &bias : NULL, &y, strides, pads, pads);
         break;
     case SKY_DNNL_DGRAD: status = dnnl_convolution_backward_data_desc_init(&operation, kind, &x, &filters, &y, strides, pads, pads); break;
     case SKY_DNNL_WGRAD: status = dnnl_convolution_backward_weights_desc_init(&operation, kind, &x, &filters, NULL, &y, strides, pads, pads); break;

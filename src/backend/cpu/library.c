@@ -3,6 +3,7 @@
  */
 #include "library.h"
 
+#include "dnnl.h"
 #include "winograd.h"
 
 #include <oneapi/dnnl/dnnl.h>
@@ -19,4 +20,9 @@ void sky_cpu_library(struct sky_library *onednn)
 bool sky_cpu_has_winograd(void)
 {
     return sky_winograd_is_fast();
+}
+
+bool sky_cpu_has_int8(void)
+{
+    return sky_dnnl_int8_top() > 0;
 }

@@ -10,5 +10,6 @@
 
 void sky_cpu_library(struct sky_library *onednn);
 bool sky_cpu_has_winograd(void); /* [device] winograd = yes means something in this build */
+bool sky_cpu_has_int8(void);     /* [eval] precision = int8 runs on this processor */
 
 #endif
