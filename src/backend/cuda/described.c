@@ -23,7 +23,7 @@ static void described_close(struct sky_device *device)
 /* cuDNN loads the driver's library for plans that it compiles, and says there are none where it cannot. The toolkit's stub, loaded before, goes by the same name; it is never unloaded, since cuDNN keeps it. */
 static void load_driver(void)
 {
-    if (!dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL) && *SKY_CUDA_STUB) dlopen(SKY_CUDA_STUB, RTLD_NOW | RTLD_GLOBAL);
+    if (!dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL)) dlopen(SKY_CUDA_STUB, RTLD_NOW | RTLD_GLOBAL); /* without a stub its name is empty: nothing more is loaded */
 }
 
 static sky_status described_open(struct sky_device *device)
