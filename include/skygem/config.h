@@ -28,6 +28,7 @@ struct sky_views {
     int count;
 };
 int sky_views_index(const struct sky_views *views, int view); /* where `view` stands in the list, -1: it does not */
+bool sky_has_pair(const struct sky_views *views);             /* satellite and drone are among them */
 
 enum sky_data_format { SKY_FORMAT_UNIVERSITY1652, SKY_FORMAT_SUES200, SKY_FORMAT_DENSEUAV };
 enum sky_sampler_kind { SKY_SAMPLER_PAIRED, SKY_SAMPLER_UNPAIRED };
@@ -231,6 +232,10 @@ sky_status sky_config_feature_hash(const struct sky_config *config, uint32_t *ou
  * has its own; street and google, which look from the ground, share `backbone_ground` either way.
  */
 const char *sky_trunk_name(const struct sky_config *config, int view);
+
+/* All names that a trunk can have. */
+enum { SKY_TRUNK_COUNT = 4 };
+extern const char *const sky_trunk_names[SKY_TRUNK_COUNT];
 
 /* The weight of a loss on pairs (enum sky_pair_loss). */
 double sky_pair_loss_weight(const struct sky_config *config, int loss);

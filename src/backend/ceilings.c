@@ -9,15 +9,9 @@
 
 #include <stdint.h>
 
-/* As wide as the processor's registers: wider ones would be kept in memory. */
-#if defined(__AVX512F__)
-enum { LANES = 16 };
-#elif defined(__AVX__)
-enum { LANES = 8 };
-#else
-enum { LANES = 4 };
-#endif
-typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
+/* As wide as the processor's registers, which is what compilers align the largest things to: wider ones would be kept in memory. */
+enum { LANES = __BIGGEST_ALIGNMENT__ / sizeof(float) };
+typedef float lanes __attribute__((vector_size(__BIGGEST_ALIGNMENT__)));
 
 enum { CHAINS = 12, ROUNDS = 400000, RUNS = 5 };
 

@@ -32,14 +32,9 @@ static void append_views(const struct sky_config *c, struct sky_text *out)
     for (int i = 0; i < c->data.views.count; i++) sky_text_format(out, "%s%s", i ? ", " : "", sky_view_name(c->data.views.list[i]));
 }
 
-static bool has_pair(const struct sky_config *c)
-{
-    return sky_views_index(&c->data.views, SKY_VIEW_SATELLITE) >= 0 && sky_views_index(&c->data.views, SKY_VIEW_DRONE) >= 0;
-}
-
 static void check_kl_views(const struct sky_config *c, struct sky_text *problem)
 {
-    if (c->loss.kl == 0 || has_pair(c)) return;
+    if (c->loss.kl == 0 || sky_has_pair(&c->data.views)) return;
     sky_text_append(problem, "is between drone and satellite, but data.views = ");
     append_views(c, problem);
     sky_text_append(problem, "; set kl = 0");
@@ -47,7 +42,7 @@ static void check_kl_views(const struct sky_config *c, struct sky_text *problem)
 
 static void check_pair_views(const struct sky_config *c, struct sky_text *problem)
 {
-    for (int i = 0; i < SKY_PAIR_LOSS_COUNT && !has_pair(c); i++) {
+    for (int i = 0; i < SKY_PAIR_LOSS_COUNT && !sky_has_pair(&c->data.views); i++) {
         if (sky_pair_loss_weight(c, i) == 0) continue;
         sky_text_append(problem, "= ");
         append_views(c, problem);

@@ -59,6 +59,14 @@ const int sky_section_count = sizeof sky_sections / sizeof *sky_sections;
 #define ABOVE(from, to) .low = from, .high = to, .range = SKY_RANGE_ABOVE_LOW
 #define BELOW(from, to) .low = from, .high = to, .range = SKY_RANGE_BELOW_HIGH
 #define HASHED .in_hash = true
+#define HASHED_IF(says) .in_hash = true, .counts = says
+
+/* What stands for the only way there was before there was a choice does not count, so runs from then keep their hash. */
+static bool has_other_views(const struct sky_config *config) { return config->data.views.count != 2 || !sky_has_pair(&config->data.views); }
+static bool uses_adamw(const struct sky_config *config) { return config->optimizer.kind == SKY_OPTIMIZER_ADAMW; }
+
+/* The length of a run shapes no step unless the schedule is a cosine. */
+static bool has_cosine(const struct sky_config *config) { return config->schedule.kind == SKY_SCHEDULE_COSINE; }
 
 const struct sky_key sky_schema[] = {
     {AT(experiment, name), SKY_KEY_TEXT, "none", "", .doc = "name of the run; without one, the file's name"},
@@ -71,7 +79,7 @@ const struct sky_key sky_schema[] = {
     {AT(data, height), SKY_KEY_INT, "0", "m", RANGE(0, 10000), .doc = "SUES-200: the flight height to train on and to score; 0 = scores of every height, one after the other"},
     {AT(data, image_size), SKY_KEY_INT, "256", "pixels", RANGE(32, 2048), HASHED, .doc = "side of the square network input; a multiple of 16"},
     {"data", "views", offsetof(struct sky_config, data.views.list), SKY_KEY_CHOICES, "satellite, drone", "", .choices = views,
-     .count_offset = offsetof(struct sky_config, data.views.count), .limit = SKY_VIEW_COUNT, .is_set = true, HASHED,
+     .count_offset = offsetof(struct sky_config, data.views.count), .limit = SKY_VIEW_COUNT, .is_set = true, HASHED_IF(has_other_views),
      .doc = "the views to train on, an image of each a place and step; street and google, which look from the ground, share a trunk of their own"},
     {AT(data, sampler), SKY_KEY_CHOICE, "paired", "", .choices = samplers, HASHED,
      .doc = "paired: each place gives all views; unpaired: each view is shuffled by itself"},
@@ -138,15 +146,15 @@ const struct sky_key sky_schema[] = {
     {AT(loss, pair_features), SKY_KEY_CHOICE, "part", "", .choices = pair_features, HASHED,
      .doc = "what these four compare: each head's feature by itself, or all heads' unit features as one vector"},
 
-    {AT(optimizer, kind), SKY_KEY_CHOICE, "sgd", "", .choices = optimizers, HASHED, .doc = "SGD with momentum, or AdamW"},
+    {AT(optimizer, kind), SKY_KEY_CHOICE, "sgd", "", .choices = optimizers, HASHED_IF(uses_adamw), .doc = "SGD with momentum, or AdamW"},
     {AT(optimizer, lr), SKY_KEY_NUMBER, "0.001", "", ABOVE(0, 100), HASHED, .doc = "learning rate of the heads"},
     {AT(optimizer, backbone_lr_scale), SKY_KEY_NUMBER, "0.1", "factor", RANGE(0, 100), HASHED, .doc = "the trunk's learning rate, times lr"},
     {AT(optimizer, gem_lr_scale), SKY_KEY_NUMBER, "1", "factor", RANGE(0, 1000), HASHED, .doc = "the GeM exponents' learning rate, times lr"},
     {AT(optimizer, momentum), SKY_KEY_NUMBER, "0.9", "", BELOW(0, 1), HASHED, .doc = "SGD: share of the last update kept"},
     {AT(optimizer, nesterov), SKY_KEY_BOOL, "yes", "", HASHED, .doc = "SGD: look ahead along the momentum"},
-    {AT(optimizer, beta1), SKY_KEY_NUMBER, "0.9", "", BELOW(0, 1), HASHED, .doc = "AdamW: share kept of the moving mean of gradients"},
-    {AT(optimizer, beta2), SKY_KEY_NUMBER, "0.999", "", BELOW(0, 1), HASHED, .doc = "AdamW: share kept of the moving mean of their squares"},
-    {AT(optimizer, epsilon), SKY_KEY_NUMBER, "1e-8", "", ABOVE(0, 1), HASHED, .doc = "AdamW: added to the root of that mean, by which steps are divided"},
+    {AT(optimizer, beta1), SKY_KEY_NUMBER, "0.9", "", BELOW(0, 1), HASHED_IF(uses_adamw), .doc = "AdamW: share kept of the moving mean of gradients"},
+    {AT(optimizer, beta2), SKY_KEY_NUMBER, "0.999", "", BELOW(0, 1), HASHED_IF(uses_adamw), .doc = "AdamW: share kept of the moving mean of their squares"},
+    {AT(optimizer, epsilon), SKY_KEY_NUMBER, "1e-8", "", ABOVE(0, 1), HASHED_IF(uses_adamw), .doc = "AdamW: added to the root of that mean, by which steps are divided"},
     {AT(optimizer, weight_decay), SKY_KEY_NUMBER, "0.0005", "", RANGE(0, 1), HASHED, .doc = "on every parameter but the GeM exponents: SGD adds it to the gradient, AdamW shrinks the weight by itself"},
     {AT(optimizer, gem_weight_decay), SKY_KEY_NUMBER, "0", "", RANGE(0, 1), HASHED, .doc = "on the GeM exponents"},
     {AT(optimizer, clip_norm), SKY_KEY_NUMBER, "0", "", RANGE(0, 1e9), HASHED, .doc = "longest gradient allowed, over all parameters; 0 = off"},
@@ -158,7 +166,7 @@ const struct sky_key sky_schema[] = {
     {AT(schedule, gamma), SKY_KEY_NUMBER, "0.1", "factor", ABOVE(0, 1), HASHED, .doc = "step, multistep: what the learning rate is multiplied by"},
     {AT(schedule, warmup_epochs), SKY_KEY_NUMBER, "0", "epochs", RANGE(0, 1000000), HASHED, .doc = "the learning rate rises linearly over so many; 0 = off"},
 
-    {AT(train, epochs), SKY_KEY_INT, "120", "epochs", RANGE(1, 1000000), HASHED, .doc = "length of the training"},
+    {AT(train, epochs), SKY_KEY_INT, "120", "epochs", RANGE(1, 1000000), HASHED_IF(has_cosine), .doc = "length of the training"},
     {AT(train, batch_size), SKY_KEY_INT, "8", "places", RANGE(2, 65536), HASHED, .doc = "places in a step, an image of each view; batch norm needs at least 2"},
     {AT(train, accumulate), SKY_KEY_INT, "1", "steps", RANGE(1, 65536), HASHED, .doc = "gradients of so many batches are added up for one update"},
     {AT(train, precision), SKY_KEY_CHOICE, "fp32", "", .choices = precisions, HASHED,
@@ -250,6 +258,8 @@ int sky_views_index(const struct sky_views *list, int view)
     return -1;
 }
 
+bool sky_has_pair(const struct sky_views *list) { return sky_views_index(list, SKY_VIEW_SATELLITE) >= 0 && sky_views_index(list, SKY_VIEW_DRONE) >= 0; }
+
 const char *sky_direction_name(int direction) { return direction >= 0 && direction < SKY_DIRECTION_COUNT ? directions[direction] : "unknown"; }
 
 bool sky_direction_has(int direction, int single)
@@ -269,6 +279,8 @@ int sky_direction_gallery(int single)
     static const int asked[SKY_SINGLE_DIRECTIONS] = {SKY_VIEW_SATELLITE, SKY_VIEW_DRONE, SKY_VIEW_SATELLITE, SKY_VIEW_STREET};
     return asked[single];
 }
+
+const char *const sky_trunk_names[SKY_TRUNK_COUNT] = {"backbone", "backbone_satellite", "backbone_drone", "backbone_ground"};
 
 const char *sky_trunk_name(const struct sky_config *config, int view)
 {

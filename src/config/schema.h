@@ -36,6 +36,7 @@ struct sky_key {
     int limit;                  /* lists: the most items */
     bool is_set;                /* choices: kept in their own order, whatever the file's */
     bool in_hash;               /* changes the numbers of a run */
+    bool (*counts)(const struct sky_config *config); /* of in_hash: only when this says so; NULL: always */
     const char *doc;            /* one line */
 };
 

@@ -34,25 +34,11 @@ sky_status sky_config_text(const struct sky_config *config, char **out)
     return hand_out(&text, out);
 }
 
-static bool is_pair(const struct sky_views *views) { return views->count == 2 && sky_views_index(views, SKY_VIEW_SATELLITE) >= 0 && sky_views_index(views, SKY_VIEW_DRONE) >= 0; }
-
-/* What stands for the only way there was before there was a choice does not count, so runs from then keep their hash: satellite and drone as views, SGD. */
-static bool counts(const struct sky_config *config, const struct sky_key *key)
-{
-    if (!strcmp(key->section, "data") && !strcmp(key->name, "views")) return !is_pair(&config->data.views);
-    static const char *const of_adamw[] = {"kind", "beta1", "beta2", "epsilon"};
-    if (strcmp(key->section, "optimizer") || config->optimizer.kind == SKY_OPTIMIZER_ADAMW) return true;
-    for (size_t i = 0; i < sizeof of_adamw / sizeof *of_adamw; i++)
-        if (!strcmp(key->name, of_adamw[i])) return false;
-    return true;
-}
-
-/* Some values count only in part: the length of a run shapes no step unless the schedule is a cosine, and weights may move to another folder. */
+/* Weights may move to another folder. */
 static void append_hashed(const struct sky_config *config, const struct sky_key *key, struct sky_text *out)
 {
     const bool weights = !strcmp(key->section, "model") && !strcmp(key->name, "weights");
-    const bool epochs = !strcmp(key->section, "train") && !strcmp(key->name, "epochs");
-    if (!key->in_hash || !counts(config, key) || (epochs && config->schedule.kind != SKY_SCHEDULE_COSINE)) return;
+    if (!key->in_hash || (key->counts && !key->counts(config))) return;
     sky_text_format(out, "%s.%s = ", key->section, key->name);
     if (weights && config->model.weights) sky_text_append(out, sky_path_base(config->model.weights));
     else sky_value_print(config, key, out);

@@ -14,15 +14,20 @@
 #include <string.h>
 #include <strings.h>
 
+bool sky_is_tiff_name(const char *path)
+{
+    const char *extension = strrchr(path, '.');
+    return extension && (!strcasecmp(extension, ".tif") || !strcasecmp(extension, ".tiff"));
+}
+
 enum sky_file_kind sky_file_kind(const char *name)
 {
-    static const char *const read[] = {".jpg", ".jpeg", ".png"}, *const tiff[] = {".tif", ".tiff"}, *const known[] = {".ppm", ".pgm", ".bmp", ".webp"};
+    static const char *const read[] = {".jpg", ".jpeg", ".png"}, *const known[] = {".ppm", ".pgm", ".bmp", ".webp"};
     const char *extension = strrchr(name, '.');
     if (!extension || name[0] == '.') return SKY_FILE_OTHER;
     for (size_t i = 0; i < sizeof read / sizeof *read; i++)
         if (!strcasecmp(extension, read[i])) return SKY_FILE_IMAGE;
-    for (size_t i = 0; i < sizeof tiff / sizeof *tiff; i++)
-        if (!strcasecmp(extension, tiff[i])) return sky_image_reads_tiff() ? SKY_FILE_IMAGE : SKY_FILE_UNREADABLE_IMAGE;
+    if (sky_is_tiff_name(name)) return sky_image_reads_tiff() ? SKY_FILE_IMAGE : SKY_FILE_UNREADABLE_IMAGE;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (!strcasecmp(extension, known[i])) return SKY_FILE_UNREADABLE_IMAGE;
     return SKY_FILE_OTHER;

@@ -13,6 +13,7 @@ enum sky_file_kind { SKY_FILE_IMAGE, SKY_FILE_UNREADABLE_IMAGE, SKY_FILE_OTHER }
 /* By the name's extension, upper or lower case: .jpg .jpeg .png, and .tif .tiff with libtiff, are read; the data sets' other formats are known but not read.
  * Hidden files are no images. */
 enum sky_file_kind sky_file_kind(const char *name);
+bool sky_is_tiff_name(const char *path);
 
 struct sky_class_scan {
     char **classes; /* [class_count], sorted names of the folders */

@@ -309,6 +309,16 @@ static struct camera place_camera(const struct sky_synth_scene *scene, struct sk
     return camera;
 }
 
+static sky_status take_picture(const struct sky_synth_scene *scene, const struct light *light, const struct camera *camera, const struct look *look, int size, uint8_t *rgb)
+{
+    float *linear = NULL; /* [size][size][3] */
+    SKY_TRY(sky_alloc(&linear, (size_t)size * (size_t)size * 3, sizeof *linear, "a synthetic picture"));
+    render(scene, light, camera, size, linear);
+    develop(linear, size, look, rgb);
+    free(linear);
+    return SKY_OK;
+}
+
 sky_status sky_synth_drone(const struct sky_synth_scene *scene, int frame, int frames, int size, uint8_t *rgb)
 {
     struct sky_rng visit_rng = sky_rng_make(scene->seed, SKY_RNG_SYNTH, scene->place, SKY_STREAM_FLIGHT);
@@ -317,12 +327,7 @@ sky_status sky_synth_drone(const struct sky_synth_scene *scene, int frame, int f
     const double start = sky_rng_between(&visit_rng, 0, TURN);
     const struct look look = draw_look(&rng, SKY_VISIT_DRONE);
     const struct camera camera = place_camera(scene, &rng, start, frame, frames);
-    float *linear = NULL; /* [size][size][3] */
-    SKY_TRY(sky_alloc(&linear, (size_t)size * (size_t)size * 3, sizeof *linear, "a drone frame"));
-    render(scene, &light, &camera, size, linear);
-    develop(linear, size, &look, rgb);
-    free(linear);
-    return SKY_OK;
+    return take_picture(scene, &light, &camera, &look, size, rgb);
 }
 
 /* Somewhere around the landmark, outside of houses and trees, from where it is seen; after a few tries, wherever the last one was. */
@@ -353,10 +358,5 @@ sky_status sky_synth_street(const struct sky_synth_scene *scene, enum sky_visit 
     const struct light light = draw_light(visit == SKY_VISIT_GOOGLE ? &rng : &day, visit);
     const struct look look = draw_look(&rng, visit);
     const struct camera camera = place_on_street(scene, &rng);
-    float *linear = NULL; /* [size][size][3] */
-    SKY_TRY(sky_alloc(&linear, (size_t)size * (size_t)size * 3, sizeof *linear, "a picture from the street"));
-    render(scene, &light, &camera, size, linear);
-    develop(linear, size, &look, rgb);
-    free(linear);
-    return SKY_OK;
+    return take_picture(scene, &light, &camera, &look, size, rgb);
 }

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/str.h"
 #include "key_map.h"
+#include "skygem/config.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,17 +143,16 @@ static sky_status add_reference(struct sky_export *list, const struct sky_safete
 
 static sky_status add_all(struct sky_export *list, const struct sky_safetensors *weights, const struct sky_export_options *options)
 {
-    static const char *const trunks[] = {"backbone", "backbone_satellite", "backbone_drone", "backbone_ground"};
     int found = 0;
-    for (size_t t = 0; t < sizeof trunks / sizeof *trunks; t++) found += has_trunk(weights, trunks[t]);
+    for (int t = 0; t < SKY_TRUNK_COUNT; t++) found += has_trunk(weights, sky_trunk_names[t]);
     if (!found) {
         sky_fail(SKY_FORMAT, weights->path, "holds no trunk under skygem's names");
         return sky_hint("weights of others first become skygem's: skygem weights import FILE -o WEIGHTS.safetensors");
     }
     if (options->layout == SKY_LAYOUT_SKYGEM) return add_own(list, weights);
     if (options->layout == SKY_LAYOUT_REFERENCE) return add_reference(list, weights, options);
-    for (size_t t = 0; found == 1 && t < sizeof trunks / sizeof *trunks; t++)
-        if (has_trunk(weights, trunks[t])) return add_trunk(list, weights, options, trunks[t], "", false);
+    for (int t = 0; found == 1 && t < SKY_TRUNK_COUNT; t++)
+        if (has_trunk(weights, sky_trunk_names[t])) return add_trunk(list, weights, options, sky_trunk_names[t], "", false);
     sky_fail(SKY_UNSUPPORTED, weights->path, "has %d trunks, layout %s holds one", found, sky_layout_names[options->layout]);
     return sky_hint("--layout reference holds them all");
 }

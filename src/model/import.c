@@ -102,12 +102,12 @@ static const struct sky_file_tensor *find_exact(const struct sky_file_tensor *te
 
 const struct sky_file_tensor *sky_import_find(const struct sky_file_tensor *tensors, int64_t count, const char *name)
 {
-    static const char *const trunks[] = {"backbone_satellite.", "backbone_drone.", "backbone_ground."};
     char shared[320];
     const struct sky_file_tensor *found = find_exact(tensors, count, name);
-    for (size_t t = 0; t < sizeof trunks / sizeof *trunks && !found; t++) {
-        if (strncmp(name, trunks[t], strlen(trunks[t])) != 0) continue;
-        snprintf(shared, sizeof shared, "backbone.%s", name + strlen(trunks[t]));
+    for (int t = 0; t < SKY_TRUNK_COUNT && !found; t++) {
+        const size_t length = strlen(sky_trunk_names[t]);
+        if (strncmp(name, sky_trunk_names[t], length) != 0 || name[length] != '.') continue;
+        snprintf(shared, sizeof shared, "backbone%s", name + length);
         found = find_exact(tensors, count, shared);
     }
     return found;

@@ -77,16 +77,15 @@ static uint32_t add_tensor(uint32_t sum, const struct sky_safetensors *file, boo
 /* All trunks belong to the model, whichever this encoder has: a gallery's index and its queries must agree. */
 static sky_status name_model(struct sky_encoder *encoder, const struct sky_safetensors *file)
 {
-    static const char *const trunks[] = {"backbone", "backbone_satellite", "backbone_drone", "backbone_ground"};
     const bool averaged = encoder->config.train.ema > 0;
     uint32_t parameters = 0, settings = 0;
     for (int64_t i = 0; i < sky_model_slice_count(&encoder->embedder.model); i++) {
         const struct sky_slice slice = sky_model_slice(&encoder->embedder.model, i);
         const char *rest = strncmp(slice.name, "backbone", 8) == 0 ? strchr(slice.name, '.') : NULL;
         if (!rest) parameters = add_tensor(parameters, file, averaged, slice.name);
-        for (size_t t = 0; rest && t < sizeof trunks / sizeof *trunks; t++) {
+        for (int t = 0; rest && t < SKY_TRUNK_COUNT; t++) {
             char name[320];
-            snprintf(name, sizeof name, "%s%s", trunks[t], rest);
+            snprintf(name, sizeof name, "%s%s", sky_trunk_names[t], rest);
             parameters = add_tensor(parameters, file, averaged, name);
         }
     }

@@ -4,13 +4,12 @@
 #include "places.h"
 
 #include "base/fs.h"
+#include "data/scan.h"
 #include "geo_projection.h"
 #include "skygem/log.h"
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
-#include <strings.h>
 
 static const struct sky_geo nowhere = {NAN, NAN, NAN};
 
@@ -64,12 +63,6 @@ static sky_status require_names(const struct sky_places *places, bool tms)
     return sky_hint("give the places in a table: --geo tiles.csv (path,lat,lon)");
 }
 
-static bool is_tiff_name(const char *path)
-{
-    const char *ending = strrchr(path, '.');
-    return ending && (!strcasecmp(ending, ".tif") || !strcasecmp(ending, ".tiff"));
-}
-
 static sky_status read_tags(const char *folder, const char *name, struct sky_geo *out)
 {
     struct sky_geotiff tags = {0};
@@ -89,7 +82,7 @@ static sky_status place_by_tags(const struct sky_places *places, bool strict)
     struct sky_error why = {.what = "it has no geo tags"};
     for (int64_t i = 0; i < places->count; i++) {
         struct sky_geo geo = nowhere;
-        const sky_status status = is_tiff_name(places->paths[i]) ? read_tags(places->folder, places->paths[i], &geo) : SKY_OK;
+        const sky_status status = sky_is_tiff_name(places->paths[i]) ? read_tags(places->folder, places->paths[i], &geo) : SKY_OK;
         if (status != SKY_OK && (strict || status == SKY_NOMEM)) return status;
         if (status != SKY_OK && !wrong++) example = places->paths[i], why = *sky_error_last();
         set_place(places, i, &geo);

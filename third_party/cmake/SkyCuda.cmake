@@ -13,6 +13,9 @@ else()
   find_package(CUDNN QUIET)
   find_package(Cublas QUIET)
   find_package(NCCL QUIET)
+  # Stands in for the driver's library where there is none: cuDNN wants to load one to plan for a GPU that is only described.
+  find_library(SKY_CUDA_STUB cuda PATHS ${CUDAToolkit_LIBRARY_DIR}/stubs NO_DEFAULT_PATH)
+  mark_as_advanced(SKY_CUDA_STUB)
   find_path(SKY_NVTX_HEADERS nvtx3/nvToolsExt.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ${CUBLAS_FOLDERS} ${SKY_NVIDIA_FOLDERS} PATH_SUFFIXES include nvtx/include)
   mark_as_advanced(SKY_NVTX_HEADERS)
   if(NOT CMAKE_CUDA_COMPILER)
@@ -52,10 +55,6 @@ else()
   sky_table("CUDA" "no" "${SKY_CUDA_MISSING}: training and evaluation run on the CPU")
 endif()
 
-# Stands in for the driver's library where there is none: cuDNN wants to load one to plan for a GPU that is only described.
-find_library(SKY_CUDA_STUB cuda PATHS ${CUDAToolkit_LIBRARY_DIR}/stubs NO_DEFAULT_PATH)
-mark_as_advanced(SKY_CUDA_STUB)
-
 function(sky_use_cuda target)
   if(NOT SKY_HAVE_CUDA)
     target_sources(${target} PRIVATE src/backend/without_cuda.c src/comm/without_nccl.c)
@@ -64,11 +63,7 @@ function(sky_use_cuda target)
     target_include_directories(${target} PRIVATE kernels)
     target_include_directories(${target} SYSTEM PRIVATE ${SKY_NVTX_HEADERS} ${CUBLAS_INCLUDE_DIR})
     target_compile_definitions(${target} PRIVATE SKY_CUBLAS_FILE="${CUBLAS_LIBRARY}") # loaded when it is wanted
-    if(SKY_CUDA_STUB)
-      target_compile_definitions(${target} PRIVATE SKY_CUDA_STUB="${SKY_CUDA_STUB}")
-    else()
-      target_compile_definitions(${target} PRIVATE SKY_CUDA_STUB="")
-    endif()
+    target_compile_definitions(${target} PRIVATE "SKY_CUDA_STUB=\"$<$<BOOL:${SKY_CUDA_STUB}>:${SKY_CUDA_STUB}>\"")
     if(NCCL_FOUND) # likewise
       target_include_directories(${target} SYSTEM PRIVATE ${NCCL_INCLUDE_DIR})
       target_compile_definitions(${target} PRIVATE SKY_NCCL_FILE="${NCCL_LIBRARY}")
