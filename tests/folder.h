@@ -12,11 +12,11 @@
 
 static char folder[] = "/tmp/skygem-unit-XXXXXX";
 
-/* The path of a name in the folder; valid until the fourth next call. */
+/* The path of a name in the folder; valid until this thread's fourth next call. */
 static inline const char *in_folder(const char *name)
 {
-    static char paths[4][256];
-    static int turn;
+    static _Thread_local char paths[4][256];
+    static _Thread_local int turn;
     turn = (turn + 1) % 4;
     snprintf(paths[turn], sizeof paths[turn], "%s/%s", folder, name);
     return paths[turn];

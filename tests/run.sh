@@ -3,6 +3,7 @@
 # behaviour sanitizers, and ends with one line: N passed, M failed. Exit code 0 when nothing failed. Logs: build/tests.log, build-asan-ubsan/tests.log.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
+[ $# -eq 0 ] || { printf 'usage: bash tests/run.sh, without arguments; a part of the tests: tests/README.md\n' >&2; exit 2; }
 passed=0 failed=0 skipped=0
 started=$SECONDS
 
@@ -34,7 +35,11 @@ run_tests() {
         passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
     done < <(sed -nE 's/^[0-9]+: ([0-9]+) passed, ([0-9]+) failed, ([0-9]+) skipped$/\1 \2 \3/p' "$log")
     while IFS=: read -r number name; do
-        grep -qE "^$number: [0-9]+ passed, [1-9][0-9]* failed" "$log" && continue
+        if grep -qE "^$number: [0-9]+ passed, [1-9][0-9]* failed" "$log"; then
+            printf '%s failed:\n' "$name"
+            grep -E "^$number: " "$log" | grep -A 4 'FAILED ' | head -n 60 # what a failed check says of itself stands below it
+            continue
+        fi
         failed=$((failed + 1))
         printf 'FAILED %s did not come to its end, or its exit code was wrong; its last lines:\n' "$name"
         grep -E "^$number: " "$log" | tail -n 25
@@ -58,7 +63,7 @@ run_tests build
 say 'building with the address and undefined behaviour sanitizers'
 build asan-ubsan unit_tests
 say 'testing with the sanitizers'
-run_tests build-asan-ubsan -L '^(unit|fuzz|host_cuda)$'
+run_tests build-asan-ubsan -L '^(unit|fuzz|host_cuda|host_nccl)$' -E train_ranks_host_test # minutes there, of kernels that the other host tests run too
 
 say "done; $skipped skipped, each with its reason above"
 printf '%d passed, %d failed\n' "$passed" "$failed"

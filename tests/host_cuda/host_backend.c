@@ -9,6 +9,7 @@
 #include "backend/host.h"
 #include "host_order.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 static sky_status host_open(struct sky_device *device)
@@ -67,9 +68,16 @@ sky_status sky_cuda_product(const struct sky_cuda *cuda, const char *where, cons
     return SKY_OK;
 }
 
+static struct sky_operation operations[SKY_OP_COUNT];
+
+static void fill_operations(void)
+{
+    for (int op = 0; op < SKY_OP_COUNT; op++) operations[op] = *rows[op];
+}
+
 const struct sky_backend *host_cuda_backend(void)
 {
-    static struct sky_operation operations[SKY_OP_COUNT];
+    static pthread_once_t filled = PTHREAD_ONCE_INIT; /* ranks may be threads */
     static const struct sky_backend backend = {
         .name = "cuda-host",
         .description = "the CUDA back end's kernels on the host",
@@ -86,6 +94,6 @@ const struct sky_backend *host_cuda_backend(void)
         .top_keys = sky_cuda_top,
         .operations = operations,
     };
-    for (int op = 0; op < SKY_OP_COUNT; op++) operations[op] = *rows[op];
+    pthread_once(&filled, fill_operations);
     return &backend;
 }

@@ -1,5 +1,6 @@
 /*
- * The stand-in behind fake.h. One lock guards everything; stream threads sleep on one condition. Streams are never joined: a sum that waits for a rank that does not come would keep them.
+ * The stand-in behind fake.h. One lock guards everything; stream threads sleep on one condition. Streams are never joined: a sum that waits for a rank that does not come would keep them. A stream that
+ * is destroyed ends behind its last op.
  */
 #include "fake.h"
 
@@ -45,6 +46,7 @@ struct CUstream_st {
     pthread_t thread;
     struct op ops[QUEUE];
     int64_t put, taken, done;
+    bool destroyed;
     struct fake_recording *recording; /* NULL: what comes is done */
     int64_t last, joined;             /* of a recording: this stream's last op, and up to which the first stream has waited for it */
 };
@@ -123,7 +125,8 @@ static void *stream_main(void *argument)
     struct CUstream_st *stream = argument;
     pthread_mutex_lock(&lock);
     for (;;) {
-        while (stream->taken == stream->put) pthread_cond_wait(&moved, &lock);
+        while (stream->taken == stream->put && !stream->destroyed) pthread_cond_wait(&moved, &lock);
+        if (stream->taken == stream->put) break;
         const struct op op = stream->ops[stream->taken++ % QUEUE];
         if (op.kind == RECORD) op.event->passed = op.ticket, op.event->seconds = sky_now();
         while (op.kind == WAIT && op.event->passed < op.ticket) pthread_cond_wait(&moved, &lock);
@@ -136,7 +139,8 @@ static void *stream_main(void *argument)
         stream->done++;
         pthread_cond_broadcast(&moved);
     }
-    return NULL;
+    pthread_mutex_unlock(&lock);
+    return NULL; /* the struct stays: an event may still name it */
 }
 
 /* Called with the lock held. */
@@ -236,7 +240,10 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags)
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
-    (void)stream;
+    pthread_mutex_lock(&lock);
+    stream->destroyed = true;
+    pthread_cond_broadcast(&moved);
+    pthread_mutex_unlock(&lock);
     return cudaSuccess;
 }
 

@@ -117,6 +117,7 @@ static void close_device(struct sky_device *device)
 {
     struct stream_device *own = device->state;
     synchronize(device);
+    cudaStreamDestroy(own->cuda.stream);
     for (struct task *task = own->tasks, *next; task; task = next) {
         next = task->next;
         free(task);
@@ -165,9 +166,20 @@ sky_status sky_cuda_find(int index)
     return SKY_OK;
 }
 
+static struct sky_operation operations[SKY_OP_COUNT];
+
+static void fill_operations(void)
+{
+    for (int op = 0; op < SKY_OP_COUNT; op++) {
+        operations[op] = host_cuda_backend()->operations[op];
+        if (operations[op].run) operations[op].run = run_later;
+        if (operations[op].share) operations[op].share = share_later;
+    }
+}
+
 const struct sky_backend *sky_cuda_backend(void)
 {
-    static struct sky_operation operations[SKY_OP_COUNT];
+    static pthread_once_t filled = PTHREAD_ONCE_INIT;
     static const struct sky_backend backend = {
         .name = "cuda",
         .description = "the CUDA back end's kernels on the host, in streams",
@@ -189,16 +201,11 @@ const struct sky_backend *sky_cuda_backend(void)
         .ceilings = sky_host_ceilings,
         .operations = operations,
     };
-    pthread_mutex_lock(&executor);
-    for (int op = 0; op < SKY_OP_COUNT; op++) {
-        const struct sky_operation *own = &host_cuda_backend()->operations[op];
-        operations[op] = *own;
-        if (own->run) operations[op].run = run_later;
-        if (own->share) operations[op].share = share_later;
-    }
-    pthread_mutex_unlock(&executor);
+    pthread_once(&filled, fill_operations);
     return &backend;
 }
+
+const struct sky_backend *sky_cuda_described_backend(void) { return NULL; }
 
 bool sky_cuda_describe(int index, char out[160])
 {
