@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/signals.h"
 #include "base/str.h"
+#include "image/file_kind.h"
 #include "jpeg_stream.h"
 #include "skygem/log.h"
 
@@ -19,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -182,15 +182,6 @@ static sky_status next_of_stream(struct sky_frames *frames, struct sky_frame *ou
 
 /* ---- a watched folder ---- */
 
-static bool is_picture_name(const char *name)
-{
-    static const char *const endings[] = {".jpg", ".jpeg", ".png", ".tif", ".tiff"};
-    const char *ending = strrchr(name, '.');
-    for (size_t i = 0; ending && *name != '.' && i < sizeof endings / sizeof *endings; i++)
-        if (!strcasecmp(ending, endings[i])) return true;
-    return false;
-}
-
 static sky_status next_of_watch(struct sky_frames *frames, struct sky_frame *out)
 {
     for (;;) {
@@ -205,7 +196,7 @@ static sky_status next_of_watch(struct sky_frames *frames, struct sky_frame *out
         frames->taken += sizeof event + event.len;
         if (event.mask & IN_Q_OVERFLOW) sky_log(SKY_LOG_WARNING, "%s: pictures come faster than they are located; some were missed", frames->watched);
         if (event.mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED)) return sky_fail(SKY_IO, frames->watched, "the watched folder is gone");
-        if (!event.len || (event.mask & IN_ISDIR) || !is_picture_name(name)) continue;
+        if (!event.len || (event.mask & IN_ISDIR) || sky_file_kind(name) == SKY_FILE_OTHER) continue;
         free(frames->path);
         frames->path = NULL;
         SKY_TRY(sky_path_join(&frames->path, frames->watched, name));

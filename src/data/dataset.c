@@ -6,6 +6,7 @@
 #include "base/fs.h"
 #include "base/memory.h"
 #include "base/str.h"
+#include "image/file_kind.h"
 #include "image/image.h"
 #include "scan.h"
 #include "skygem/log.h"

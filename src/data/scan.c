@@ -7,31 +7,11 @@
 #include "base/fs.h"
 #include "base/memory.h"
 #include "base/str.h"
-#include "image/image.h"
+#include "image/file_kind.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-
-bool sky_is_tiff_name(const char *path)
-{
-    const char *extension = strrchr(path, '.');
-    return extension && (!strcasecmp(extension, ".tif") || !strcasecmp(extension, ".tiff"));
-}
-
-enum sky_file_kind sky_file_kind(const char *name)
-{
-    static const char *const read[] = {".jpg", ".jpeg", ".png"}, *const known[] = {".ppm", ".pgm", ".bmp", ".webp"};
-    const char *extension = strrchr(name, '.');
-    if (!extension || name[0] == '.') return SKY_FILE_OTHER;
-    for (size_t i = 0; i < sizeof read / sizeof *read; i++)
-        if (!strcasecmp(extension, read[i])) return SKY_FILE_IMAGE;
-    if (sky_is_tiff_name(name)) return sky_image_reads_tiff() ? SKY_FILE_IMAGE : SKY_FILE_UNREADABLE_IMAGE;
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (!strcasecmp(extension, known[i])) return SKY_FILE_UNREADABLE_IMAGE;
-    return SKY_FILE_OTHER;
-}
 
 void sky_names_free(char **names, int64_t count)
 {

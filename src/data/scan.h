@@ -1,5 +1,5 @@
 /*
- * What lies in a folder of class folders ("ROOT/train/drone"): names only, sorted. Private to src/data; dataset.h, check.h and stats.h are made from it.
+ * What lies in a folder of class folders ("ROOT/train/drone"): names only, sorted. Private to src/data; dataset.h, layout.h and survey.h are made from it.
  */
 #ifndef SKY_DATA_SCAN_H
 #define SKY_DATA_SCAN_H
@@ -8,12 +8,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-
-enum sky_file_kind { SKY_FILE_IMAGE, SKY_FILE_UNREADABLE_IMAGE, SKY_FILE_OTHER };
-/* By the name's extension, upper or lower case: .jpg .jpeg .png, and .tif .tiff with libtiff, are read; the data sets' other formats are known but not read.
- * Hidden files are no images. */
-enum sky_file_kind sky_file_kind(const char *name);
-bool sky_is_tiff_name(const char *path);
 
 struct sky_class_scan {
     char **classes; /* [class_count], sorted names of the folders */

@@ -4,8 +4,8 @@
 #include "places.h"
 
 #include "base/fs.h"
-#include "data/scan.h"
 #include "geo_projection.h"
+#include "image/file_kind.h"
 #include "skygem/log.h"
 
 #include <math.h>

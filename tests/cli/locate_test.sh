@@ -82,13 +82,15 @@ for _ in $(seq 1200); do grep -q watching "$work/watch.err" && break; sleep 0.05
 echo text >"$work/watched/notes.txt"
 cp "$tiles/$first" "$work/watched/1.jpg"
 cp "$work/cut.jpg" "$work/watched/2.jpg"
+printf 'BM and no more' >"$work/watched/4.bmp"
 cp "$tiles/$second" "$work/watched/.3.part" && mv "$work/watched/.3.part" "$work/watched/3.jpg"
-for _ in $(seq 1200); do [ "$(wc -l <"$work/seen")" -ge 3 ] && break; sleep 0.05; done
+for _ in $(seq 1200); do [ "$(wc -l <"$work/seen")" -ge 4 ] && break; sleep 0.05; done
 kill -s INT "$pid"; wait "$pid"; code=$?
 expect_code 3
 expect [ "$(plain "$(grep -v error "$work/seen")" | sed -E 's|"image": "[^"]*"|"image": "X"|')" = "$(sed -E 's|"image": "[^"]*"|"image": "X"|' <<<"$two")" ]
 expect grep -q "\"image\": \"$work/watched/2.jpg\", \"error\"" "$work/seen"
-expect [ "$(wc -l <"$work/seen")" -eq 3 ]
+expect grep -q "\"image\": \"$work/watched/4.bmp\", \"error\"" "$work/seen" # in a format that is not read: said, not passed over
+expect [ "$(wc -l <"$work/seen")" -eq 4 ]
 
 # ---- a sheet: a picture of what was found ----
 png_size() { printf '%d x %d' $((16#$(od -An -tx1 -j16 -N4 "$1" | tr -d ' '))) $((16#$(od -An -tx1 -j20 -N4 "$1" | tr -d ' '))); }
