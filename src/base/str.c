@@ -64,6 +64,11 @@ void sky_text_format(struct sky_text *t, const char *format, ...)
     uselocale(previous);
 }
 
+void sky_text_separate(struct sky_text *t, int64_t index, int64_t count, const char *last)
+{
+    sky_text_append(t, index == 0 ? "" : index + 1 < count ? ", " : last);
+}
+
 sky_status sky_text_status(const struct sky_text *t, const char *what)
 {
     return t->failed ? sky_fail(SKY_NOMEM, what, "cannot grow a text of %zu bytes", t->length) : SKY_OK;

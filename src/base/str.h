@@ -19,6 +19,8 @@ struct sky_text {
 void sky_text_append(struct sky_text *t, const char *text);
 void sky_text_append_bytes(struct sky_text *t, const char *bytes, size_t count);
 void sky_text_format(struct sky_text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What stands before item `index` of a list of `count` in a sentence: nothing, ", ", or `last` (" and ", " or ") before the last. */
+void sky_text_separate(struct sky_text *t, int64_t index, int64_t count, const char *last);
 sky_status sky_text_status(const struct sky_text *t, const char *what);
 void sky_text_free(struct sky_text *t);
 

@@ -209,7 +209,8 @@ static sky_status describe_data(const struct sky_config *config, int64_t *classe
         sky_text_format(out, "data               %s: %lld classes, ", set.root, (long long)set.class_count);
         for (int v = 0; v < set.active.count; v++) {
             const int view = set.active.list[v];
-            sky_text_format(out, "%s%lld %s", !v ? "" : v + 1 < set.active.count ? ", " : " and ", (long long)set.views[view].count, sky_view_name(view));
+            sky_text_separate(out, v, set.active.count, " and ");
+            sky_text_format(out, "%lld %s", (long long)set.views[view].count, sky_view_name(view));
         }
         sky_text_append(out, " images\n");
         status = check_pack(config, &set);

@@ -79,7 +79,12 @@ static void append_range(const struct sky_key *key, struct sky_text *out)
 
 static void append_choices(const struct sky_key *key, struct sky_text *out)
 {
-    for (int i = 0; key->choices[i]; i++) sky_text_format(out, "%s%s", !i ? "" : key->choices[i + 1] ? ", " : " or ", key->choices[i]);
+    int count = 0;
+    while (key->choices[count]) count++;
+    for (int i = 0; i < count; i++) {
+        sky_text_separate(out, i, count, " or ");
+        sky_text_append(out, key->choices[i]);
+    }
 }
 
 void sky_key_allowed(const struct sky_key *key, struct sky_text *out)

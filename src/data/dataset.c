@@ -148,13 +148,17 @@ sky_status sky_train_set_open_for(struct sky_train_set *set, const struct sky_co
     return sky_train_set_open_at(set, config->data.root, &layout, &config->data.views);
 }
 
-/* "train/satellite, train/drone" */
 static sky_status no_common_place(const struct sky_train_set *set, const struct parts *parts)
 {
-    char list[400] = "";
-    for (int v = 0; v < set->active.count; v++)
-        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", !v ? "" : v + 1 < set->active.count ? ", " : " and ", parts->train[set->active.list[v]]);
-    sky_fail(SKY_DATA, set->root, "no place has an image in %s%s", set->active.count == 2 ? "both " : "", list);
+    struct sky_text list = {0}; /* "train/satellite and train/drone" */
+    for (int v = 0; v < set->active.count; v++) {
+        sky_text_separate(&list, v, set->active.count, " and ");
+        sky_text_append(&list, parts->train[set->active.list[v]]);
+    }
+    const sky_status status = sky_text_status(&list, "names of folders");
+    if (status == SKY_OK) sky_fail(SKY_DATA, set->root, "no place has an image in %s%s", set->active.count == 2 ? "both " : "", list.text);
+    sky_text_free(&list);
+    if (status != SKY_OK) return status;
     return sky_hint("a place's folder has the same name in every view");
 }
 

@@ -174,6 +174,25 @@ static void test_text(void)
     CHECK_FAILS(sky_text_status(&text, "a report"), SKY_NOMEM, "a report");
 }
 
+static int separates(int count, const char *last, const char *want)
+{
+    struct sky_text text = {0};
+    for (int i = 0; i < count; i++) {
+        sky_text_separate(&text, i, count, last);
+        sky_text_format(&text, "%d", i);
+    }
+    const int same = CHECK_OK(sky_text_status(&text, "test")) && !strcmp(text.text, want);
+    sky_text_free(&text);
+    return same;
+}
+
+static void test_separate(void)
+{
+    CHECK(separates(1, " and ", "0"));
+    CHECK(separates(2, " and ", "0 and 1"));
+    CHECK(separates(4, " or ", "0, 1, 2 or 3"));
+}
+
 int main(void)
 {
     test_parse_int();
@@ -183,5 +202,6 @@ int main(void)
     test_nearest();
     test_bytes();
     test_text();
+    test_separate();
     return check_done();
 }
