@@ -4,8 +4,6 @@
  */
 #include "str.h"
 
-#include "memory.h"
-
 #include <ctype.h>
 #include <float.h>
 #include <locale.h>

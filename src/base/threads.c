@@ -14,7 +14,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum slot_state { SLOT_FREE, SLOT_WORKING, SLOT_READY, SLOT_TAKEN };
 

@@ -4,8 +4,6 @@
 #include "commands.h"
 
 #include "base/fs.h"
-#include "base/memory.h"
-#include "report/page.h"
 #include "run_report.h"
 #include "skygem/log.h"
 

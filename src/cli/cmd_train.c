@@ -5,7 +5,6 @@
 
 #include "base/fs.h"
 #include "base/signals.h"
-#include "base/str.h"
 #include "console.h"
 #include "evaluation.h"
 #include "evaluation_events.h"

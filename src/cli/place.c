@@ -8,7 +8,6 @@
 #include "base/threads.h"
 #include "comm/board.h"
 #include "console.h"
-#include "rank_end.h"
 #include "skygem/skygem.h"
 #include "watch.h"
 

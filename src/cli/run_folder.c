@@ -4,13 +4,11 @@
 #include "run_folder.h"
 
 #include "base/json.h"
-#include "base/memory.h"
 #include "base/threads.h"
 #include "io/checkpoint_file.h"
 #include "skygem/log.h"
 #include "skygem/skygem.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>

@@ -14,7 +14,6 @@
 #include "train/trainer_state.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static void print_shape(const struct sky_tensor *tensor, char out[64])

@@ -6,7 +6,6 @@
 
 #include "base/memory.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <stdio.h>

@@ -3,7 +3,6 @@
  * printed independently of the locale, and what is printed reads back to the same bits.
  */
 #include "base/fs.h"
-#include "base/memory.h"
 #include "schema.h"
 
 #include <ctype.h>

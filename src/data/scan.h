@@ -6,7 +6,6 @@
 
 #include "skygem/status.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct sky_class_scan {

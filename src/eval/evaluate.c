@@ -7,7 +7,6 @@
 #include "base/fs.h"
 #include "base/memory.h"
 #include "base/str.h"
-#include "base/threads.h"
 #include "comm/settle.h"
 #include "io/mat.h"
 #include "io/npy.h"

@@ -4,7 +4,6 @@
  * write over its first input when nothing reads that input later. Owns only its own tables while it runs.
  */
 #include "base/memory.h"
-#include "base/str.h"
 #include "ops/rules.h"
 
 #include <stdlib.h>

@@ -7,7 +7,6 @@
 #include "tiff_file.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { TAG_PIXEL_SCALE = 33550, TAG_TIEPOINT = 33922, TAG_TRANSFORMATION = 34264, TAG_KEYS = 34735 };

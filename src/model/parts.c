@@ -4,7 +4,6 @@
 #include "build.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static int64_t ring_area(const struct sky_part_table *table, int ring)

@@ -10,11 +10,9 @@
 #include "skygem/config.h"
 #include "skygem/skygem.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
 
 static void add_tile(struct sky_text *out, const char *value, const char *what)
 {

@@ -7,7 +7,6 @@
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/memory.h"
-#include "base/str.h"
 #include "eval/embed.h"
 #include "io/checkpoint_file.h"
 #include "train/parameters.h"

@@ -4,7 +4,6 @@
  */
 #include "base/crc32c.h"
 #include "base/fs.h"
-#include "base/memory.h"
 #include "base/str.h"
 #include "io/checkpoint_file.h"
 #include "parameters.h"

@@ -5,7 +5,6 @@
 #include "skygem/skygem.h"
 #include "trainer_state.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static sky_status same_number(struct sky_trainer *trainer, int64_t number, const char *what)

@@ -4,7 +4,6 @@
  * that a single ReLU switched by rounding can move; 1: anything else is.
  */
 #include "base/rng.h"
-#include "base/str.h"
 #include "io/safetensors.h"
 
 #include <math.h>

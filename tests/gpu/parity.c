@@ -5,7 +5,6 @@
 #include "parity.h"
 
 #include "backend/executor.h"
-#include "base/memory.h"
 #include "base/rng.h"
 #include "check.h"
 #include "model/model.h"

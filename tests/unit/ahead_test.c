@@ -5,7 +5,6 @@
  */
 #include "data_tree.h"
 
-#include "base/memory.h"
 #include "train/parameters.h"
 #include "train/trainer_state.h"
 

@@ -5,7 +5,6 @@
 
 #include "base/rng.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 static void test_syntax(void)

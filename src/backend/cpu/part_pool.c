@@ -8,7 +8,6 @@
 #include "skygem/config.h"
 #include "vector.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 /* Channels in one piece of work: an image's slice. */
