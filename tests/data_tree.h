@@ -8,6 +8,7 @@
 #include "folder.h"
 
 #include "base/rng.h"
+#include "data/dataset.h"
 #include "image/image.h"
 #include "skygem/log.h"
 
@@ -20,6 +21,20 @@ static inline void tree_make_parent(const char *path)
     snprintf(parent, sizeof parent, "%s", path);
     *strrchr(parent, '/') = 0;
     CHECK_OK(sky_folder_make(parent));
+}
+
+/* Satellite and drone in the native layout, as most tests have them. */
+static inline sky_status tree_train_set(struct sky_train_set *set, const char *root)
+{
+    const struct sky_layout layout = sky_layout_native();
+    const struct sky_views views = {{SKY_VIEW_SATELLITE, SKY_VIEW_DRONE}, 2};
+    return sky_train_set_open(set, root, &layout, &views);
+}
+
+static inline sky_status tree_test_set(struct sky_test_set *set, const char *root, int direction)
+{
+    const struct sky_layout layout = sky_layout_native();
+    return sky_test_set_open(set, root, &layout, direction);
 }
 
 /* Writes bytes, or a small picture that its number tells from others, making folders on the way. */

@@ -183,7 +183,7 @@ static sky_status run_check(const struct sky_args *args)
     SKY_TRY(read_workers(args, &workers));
     SKY_TRY(read_format(args, &format));
     sky_progress_begin(&progress, "checking", "img", 0, 0);
-    status = sky_dataset_check_as(&report, args->operands[0], format, workers, show_progress, &progress);
+    status = sky_dataset_check(&report, args->operands[0], format, workers, show_progress, &progress);
     sky_progress_end(&progress);
     SKY_TRY_DONE(status);
     SKY_TRY_DONE(sky_args_given(args, "json") ? check_as_json(&report) : check_as_text(&report));
@@ -273,7 +273,7 @@ static sky_status run_stats(const struct sky_args *args)
     SKY_TRY(sky_layouts_find(args->operands[0], format, 0, layouts, &count));
     for (int i = 0; i < count; i++) groups[2 * i] = layouts[i].train, groups[2 * i + 1] = layouts[i].test;
     sky_progress_begin(&progress, "reading", "img", 0, 0);
-    status = sky_survey_make_of(&survey, args->operands[0], groups, 2 * count, workers, show_progress, &progress);
+    status = sky_survey_make(&survey, args->operands[0], groups, 2 * count, workers, show_progress, &progress);
     sky_progress_end(&progress);
     SKY_TRY_DONE(status);
     SKY_TRY_DONE(sky_args_given(args, "json") ? stats_as_json(&survey) : stats_as_text(&survey));

@@ -5,7 +5,6 @@
 
 #include "base/fs.h"
 #include "base/signals.h"
-#include "base/str.h"
 #include "retrieval.h"
 #include "retrieve/build.h"
 #include "skygem/log.h"

@@ -12,7 +12,6 @@
 #include "skygem/log.h"
 #include "train/parameters.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -95,7 +95,7 @@ struct tree {
 
 static sky_status open_tree(struct tree *tree, const struct sky_config *config)
 {
-    SKY_TRY(sky_test_set_open_at(&tree->set, config->data.root, &tree->layout, config->eval.direction));
+    SKY_TRY(sky_test_set_open(&tree->set, config->data.root, &tree->layout, config->eval.direction));
     if (config->data.format != SKY_FORMAT_DENSEUAV) return SKY_OK;
     SKY_TRY(sky_geo_tags_open(&tree->tags, tree->set.root));
     for (int view = 0; view < SKY_VIEW_COUNT; view++) {

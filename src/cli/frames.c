@@ -7,14 +7,12 @@
 #include "base/fs.h"
 #include "base/memory.h"
 #include "base/signals.h"
-#include "base/str.h"
 #include "image/file_kind.h"
 #include "jpeg_stream.h"
 #include "skygem/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <math.h>
 #include <poll.h>
 #include <stdio.h>
@@ -94,8 +92,6 @@ void sky_frames_close(struct sky_frames *frames)
     free(frames->path);
     free(frames);
 }
-
-bool sky_frames_are_stream(const struct sky_frames *frames) { return frames->source != OPERANDS; }
 
 /* ---- bytes ---- */
 

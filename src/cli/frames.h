@@ -24,8 +24,6 @@ struct sky_frames;
 sky_status sky_frames_open(struct sky_frames **out, const struct sky_args *args, const char *list, const char *watch);
 void sky_frames_close(struct sky_frames *frames);
 
-bool sky_frames_are_stream(const struct sky_frames *frames); /* anything but operands: a bad picture does not end it */
-
 /* Waits for one. A signal ends the stream like its end. */
 sky_status sky_frames_next(struct sky_frames *frames, struct sky_frame *out);
 

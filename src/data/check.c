@@ -248,14 +248,8 @@ static sky_status judge_geo_tags(struct sky_check_report *report, int64_t *capac
     return status;
 }
 
-sky_status sky_dataset_check(struct sky_check_report *report, const char *root, int workers, void (*progress)(void *context, int64_t done, int64_t total),
-                             void *context)
-{
-    return sky_dataset_check_as(report, root, SKY_FORMAT_UNIVERSITY1652, workers, progress, context);
-}
-
-sky_status sky_dataset_check_as(struct sky_check_report *report, const char *root, int format, int workers, void (*progress)(void *context, int64_t done, int64_t total),
-                                void *context)
+sky_status sky_dataset_check(struct sky_check_report *report, const char *root, int format, int workers,
+                             void (*progress)(void *context, int64_t done, int64_t total), void *context)
 {
     struct sky_layout layouts[SKY_MAX_HEIGHTS];
     const char *groups[2 * SKY_MAX_HEIGHTS];
@@ -263,7 +257,7 @@ sky_status sky_dataset_check_as(struct sky_check_report *report, const char *roo
     int64_t capacity = 0;
     SKY_TRY(sky_layouts_find(root, format, 0, layouts, &count));
     for (int i = 0; i < count; i++) groups[2 * i] = layouts[i].train, groups[2 * i + 1] = layouts[i].test;
-    SKY_TRY(sky_survey_make_of(&report->survey, root, groups, 2 * count, workers, progress, context));
+    SKY_TRY(sky_survey_make(&report->survey, root, groups, 2 * count, workers, progress, context));
     SKY_TRY(sky_alloc(&report->published, (size_t)count * PUBLISHED, sizeof *report->published, "published counts"));
     for (int64_t i = 0; i < report->survey.part_count; i++) SKY_TRY(judge_part(report, &capacity, report->survey.parts + i));
     for (int i = 0; i < count; i++) SKY_TRY(judge_layout(report, &capacity, format, &layouts[i]));

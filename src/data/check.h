@@ -6,6 +6,8 @@
 
 #include "survey.h"
 
+#include <stdbool.h>
+
 /* How much a finding matters: a problem makes training or scores wrong; a note is worth knowing. */
 struct sky_finding {
     bool problem;
@@ -30,11 +32,9 @@ struct sky_check_report {
     int64_t published_count;
 };
 
-sky_status sky_dataset_check(struct sky_check_report *report, const char *root, int workers, void (*progress)(void *context, int64_t done, int64_t total),
-                             void *context);
-/* The same for a tree of enum sky_data_format; DenseUAV's must have a geo-tag for each place. */
-sky_status sky_dataset_check_as(struct sky_check_report *report, const char *root, int format, int workers, void (*progress)(void *context, int64_t done, int64_t total),
-                                void *context);
+/* Of a tree of `format` (enum sky_data_format); DenseUAV's must have a geo-tag for each place. */
+sky_status sky_dataset_check(struct sky_check_report *report, const char *root, int format, int workers,
+                             void (*progress)(void *context, int64_t done, int64_t total), void *context);
 void sky_check_report_free(struct sky_check_report *report);
 
 /* Mean and standard deviation of each channel in 0 .. 1 over all pixels of a part, and images a class. Zero for a part without readable images. */

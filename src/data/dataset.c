@@ -134,18 +134,11 @@ static void count_empty(struct sky_train_set *set, const struct parts *parts)
                     parts->train[view], (long long)lacking[view], (long long)set->class_count, example[view]);
 }
 
-sky_status sky_train_set_open(struct sky_train_set *set, const char *root)
-{
-    const struct sky_layout layout = sky_layout_native();
-    const struct sky_views views = {{SKY_VIEW_SATELLITE, SKY_VIEW_DRONE}, 2};
-    return sky_train_set_open_at(set, root, &layout, &views);
-}
-
 sky_status sky_train_set_open_for(struct sky_train_set *set, const struct sky_config *config)
 {
     struct sky_layout layout;
     SKY_TRY(sky_layout_for_training(config, &layout));
-    return sky_train_set_open_at(set, config->data.root, &layout, &config->data.views);
+    return sky_train_set_open(set, config->data.root, &layout, &config->data.views);
 }
 
 static sky_status no_common_place(const struct sky_train_set *set, const struct parts *parts)
@@ -162,7 +155,7 @@ static sky_status no_common_place(const struct sky_train_set *set, const struct 
     return sky_hint("a place's folder has the same name in every view");
 }
 
-sky_status sky_train_set_open_at(struct sky_train_set *set, const char *root, const struct sky_layout *layout, const struct sky_views *views)
+sky_status sky_train_set_open(struct sky_train_set *set, const char *root, const struct sky_layout *layout, const struct sky_views *views)
 {
     struct parts parts;
     struct sky_class_scan scans[SKY_VIEW_COUNT] = {0};
@@ -236,13 +229,7 @@ done:
     return status;
 }
 
-sky_status sky_test_set_open(struct sky_test_set *set, const char *root, int direction)
-{
-    const struct sky_layout layout = sky_layout_native();
-    return sky_test_set_open_at(set, root, &layout, direction);
-}
-
-sky_status sky_test_set_open_at(struct sky_test_set *set, const char *root, const struct sky_layout *layout, int direction)
+sky_status sky_test_set_open(struct sky_test_set *set, const char *root, const struct sky_layout *layout, int direction)
 {
     struct parts parts;
     struct sky_test_set made = {0};

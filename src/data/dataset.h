@@ -34,14 +34,12 @@ struct sky_test_set {
 };
 
 /* SKY_DATA: missing folder, no image, test folder names that are no integers, names that differ between views only in case ... */
-sky_status sky_train_set_open(struct sky_train_set *set, const char *root); /* satellite and drone, in the native layout */
-sky_status sky_train_set_open_at(struct sky_train_set *set, const char *root, const struct sky_layout *layout, const struct sky_views *views);
+sky_status sky_train_set_open(struct sky_train_set *set, const char *root, const struct sky_layout *layout, const struct sky_views *views);
 sky_status sky_train_set_open_for(struct sky_train_set *set, const struct sky_config *config); /* as [data] format, height and views say */
 void sky_train_set_close(struct sky_train_set *set);
 
 /* Opens only the folders that `direction` (enum sky_direction) needs. */
-sky_status sky_test_set_open(struct sky_test_set *set, const char *root, int direction);
-sky_status sky_test_set_open_at(struct sky_test_set *set, const char *root, const struct sky_layout *layout, int direction);
+sky_status sky_test_set_open(struct sky_test_set *set, const char *root, const struct sky_layout *layout, int direction);
 void sky_test_set_close(struct sky_test_set *set);
 
 /* Every accepted image below any folder or the one file itself, sorted; labels are -1. For `embed` and `index`. */

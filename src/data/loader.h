@@ -40,13 +40,11 @@ sky_status sky_loader_next(struct sky_loader *loader, struct sky_batch *out); /*
 void sky_loader_release(struct sky_loader *loader, struct sky_batch *batch);
 void sky_loader_destroy(struct sky_loader *loader);
 
-/* Ordered decoding without augmentation (evaluation): batches of consecutive images of a set, resized to size x size. */
+/* Ordered decoding without augmentation (evaluation): batches of consecutive images of a set, resized to size x size and altered
+ * (image/alter.h; NULL: as they are; borrowed). */
 struct sky_reader;
 sky_status sky_reader_create(struct sky_reader **out, const struct sky_image_set *set, const char *root, const struct sky_pack *pack, enum sky_exif exif,
-                             int size, int64_t batch_size, int workers);
-/* The same with each picture altered (image/alter.h); NULL: as they are. The alteration is borrowed. */
-sky_status sky_reader_create_altered(struct sky_reader **out, const struct sky_image_set *set, const char *root, const struct sky_pack *pack, enum sky_exif exif,
-                                     int size, int64_t batch_size, int workers, const struct sky_alteration *alteration);
+                             int size, int64_t batch_size, int workers, const struct sky_alteration *alteration);
 /* *count images in images [count][S][S][3], starting at *first; *count = 0 at the end. A bad image is always an error here. */
 sky_status sky_reader_next(struct sky_reader *reader, const uint8_t **images, int64_t *first, int64_t *count);
 void sky_reader_destroy(struct sky_reader *reader);

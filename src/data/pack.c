@@ -12,7 +12,6 @@
 #include "dataset.h"
 #include "skygem/log.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -310,8 +309,6 @@ sky_status sky_pack_verify(const struct sky_pack *pack)
 }
 
 int sky_pack_size(const struct sky_pack *pack) { return (int)pack->header.size; }
-
-enum sky_exif sky_pack_exif(const struct sky_pack *pack) { return (enum sky_exif)pack->header.exif; }
 
 int64_t sky_pack_count(const struct sky_pack *pack) { return (int64_t)pack->header.count; }
 

@@ -28,7 +28,6 @@ void sky_pack_close(struct sky_pack *pack);
 sky_status sky_pack_check(const struct sky_pack *pack, const struct sky_image_set *set, const char *root, int size, enum sky_exif exif);
 
 int sky_pack_size(const struct sky_pack *pack); /* side in pixels */
-enum sky_exif sky_pack_exif(const struct sky_pack *pack);
 int64_t sky_pack_count(const struct sky_pack *pack);
 /* [size][size][3] of an image by its path relative to the root; NULL when it is not in the pack. Borrowed. */
 const uint8_t *sky_pack_find(const struct sky_pack *pack, const char *relative_path);

@@ -58,13 +58,7 @@ static sky_status read_image(void *context, int worker, int64_t job, int slot)
 }
 
 sky_status sky_reader_create(struct sky_reader **out, const struct sky_image_set *set, const char *root, const struct sky_pack *pack, enum sky_exif exif,
-                             int size, int64_t batch_size, int workers)
-{
-    return sky_reader_create_altered(out, set, root, pack, exif, size, batch_size, workers, NULL);
-}
-
-sky_status sky_reader_create_altered(struct sky_reader **out, const struct sky_image_set *set, const char *root, const struct sky_pack *pack, enum sky_exif exif,
-                                     int size, int64_t batch_size, int workers, const struct sky_alteration *alteration)
+                             int size, int64_t batch_size, int workers, const struct sky_alteration *alteration)
 {
     struct sky_reader *reader = NULL;
     sky_status status = SKY_OK;

@@ -104,15 +104,8 @@ done:
     return status;
 }
 
-sky_status sky_survey_make(struct sky_survey *survey, const char *root, int workers, void (*progress)(void *context, int64_t done, int64_t total),
-                           void *context)
-{
-    static const char *const groups[] = {"train", "test"};
-    return sky_survey_make_of(survey, root, groups, 2, workers, progress, context);
-}
-
-sky_status sky_survey_make_of(struct sky_survey *survey, const char *root, const char *const *groups, int group_count, int workers,
-                              void (*progress)(void *context, int64_t done, int64_t total), void *context)
+sky_status sky_survey_make(struct sky_survey *survey, const char *root, const char *const *groups, int group_count, int workers,
+                           void (*progress)(void *context, int64_t done, int64_t total), void *context)
 {
     struct pass pass = {.survey = survey};
     int64_t capacity = 0, first = 0;

@@ -25,12 +25,10 @@ struct sky_survey {
     int64_t part_count, image_count;
 };
 
-/* Of the folders in ROOT/GROUP, group by group. */
-sky_status sky_survey_make_of(struct sky_survey *survey, const char *root, const char *const *groups, int group_count, int workers,
-                              void (*progress)(void *context, int64_t done, int64_t total), void *context);
-/* Of train and test. Zero-initialise; free with sky_survey_free, also after a failure. Images that cannot be read are no failure; a folder that cannot be listed is. */
-sky_status sky_survey_make(struct sky_survey *survey, const char *root, int workers, void (*progress)(void *context, int64_t done, int64_t total),
-                           void *context);
+/* Of the folders in ROOT/GROUP ("train", "test"), group by group. Zero-initialise; free with sky_survey_free, also after a failure. Images that cannot be read are no
+ * failure; a folder that cannot be listed is. */
+sky_status sky_survey_make(struct sky_survey *survey, const char *root, const char *const *groups, int group_count, int workers,
+                           void (*progress)(void *context, int64_t done, int64_t total), void *context);
 void sky_survey_free(struct sky_survey *survey);
 const struct sky_survey_part *sky_survey_part(const struct sky_survey *survey, const char *name); /* NULL when absent */
 

@@ -100,7 +100,7 @@ sky_status sky_embedder_run_set(struct sky_embedder *embedder, const struct sky_
     const int workers = config->data.workers ? (int)config->data.workers : sky_thread_count_default();
     const int64_t width = sky_embedder_dimensions(embedder);
     sky_status status = SKY_OK;
-    SKY_TRY(sky_reader_create_altered(&reader, set, root, pack, (enum sky_exif)config->data.exif, (int)config->data.image_size, embedder->model.rows, workers,
+    SKY_TRY(sky_reader_create(&reader, set, root, pack, (enum sky_exif)config->data.exif, (int)config->data.image_size, embedder->model.rows, workers,
                                       embedder->alteration));
     for (;;) {
         const uint8_t *images;

@@ -23,11 +23,6 @@ sky_status sky_jpeg_decode(const struct sky_codec_input *input, struct sky_image
 sky_status sky_png_decode(const struct sky_codec_input *input, struct sky_image *out, int *orientation);
 sky_status sky_tiff_decode(const struct sky_codec_input *input, struct sky_image *out, int *orientation); /* the orientation whether it is wanted or not */
 
-/* Width and height from the header; max_pixels is not looked at. */
-sky_status sky_jpeg_probe(const struct sky_codec_input *input, int *width, int *height);
-sky_status sky_png_probe(const struct sky_codec_input *input, int *width, int *height);
-sky_status sky_tiff_probe(const struct sky_codec_input *input, int *width, int *height);
-
 /* The refusal that all decoders share. */
 sky_status sky_codec_check_size(const struct sky_codec_input *input, int64_t width, int64_t height);
 

@@ -4,7 +4,6 @@
  */
 #include "codec.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { TAG_ORIENTATION = 0x0112, TYPE_SHORT = 3, TYPE_LONG = 4, DIRECTORY_ENTRY_BYTES = 12 };

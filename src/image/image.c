@@ -159,20 +159,3 @@ sky_status sky_image_read(const char *path, const struct sky_decode_options *opt
     free(bytes);
     return status;
 }
-
-sky_status sky_image_probe(const char *path, int *width, int *height)
-{
-    char *bytes = NULL;
-    size_t count = 0;
-    sky_status status = sky_file_read(path, MAX_FILE_BYTES, &bytes, &count);
-    if (status != SKY_OK) return status;
-    const struct sky_codec_input input = {.bytes = (const uint8_t *)bytes, .count = count, .name = path, .max_pixels = DEFAULT_MAX_PIXELS};
-    switch (sniff(input.bytes, count)) {
-    case KIND_JPEG: status = sky_jpeg_probe(&input, width, height); break;
-    case KIND_PNG: status = sky_png_probe(&input, width, height); break;
-    case KIND_TIFF: status = sky_tiff_probe(&input, width, height); break;
-    default: status = refuse(&input);
-    }
-    free(bytes);
-    return status;
-}

@@ -35,9 +35,6 @@ struct sky_decode_options {
 sky_status sky_image_decode(const uint8_t *bytes, size_t count, const char *name, const struct sky_decode_options *options, struct sky_image *out);
 sky_status sky_image_read(const char *path, const struct sky_decode_options *options, struct sky_image *out);
 
-/* Width and height from the header alone, as SKY_EXIF_IGNORE gives them. */
-sky_status sky_image_probe(const char *path, int *width, int *height);
-
 bool sky_image_reads_tiff(void); /* false: built without libtiff; TIFF files are then SKY_DATA */
 const char *sky_image_formats(void); /* what is read, for messages: "JPEG, PNG and TIFF" */
 

@@ -9,7 +9,6 @@
 
 #include <setjmp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <jerror.h>
@@ -174,23 +173,6 @@ sky_status sky_jpeg_decode(const struct sky_codec_input *input, struct sky_image
 {
     struct decoder decoder = {0};
     const sky_status status = decode(&decoder, input, out, orientation);
-    jpeg_destroy_decompress(&decoder.library);
-    return status;
-}
-
-static sky_status probe(struct decoder *decoder, const struct sky_codec_input *input, int *width, int *height)
-{
-    if (setjmp(decoder->stop) != 0) return fail_decoding(decoder, input);
-    begin_decoder(decoder, input);
-    jpeg_read_header(&decoder->library, TRUE);
-    *width = (int)decoder->library.image_width, *height = (int)decoder->library.image_height;
-    return SKY_OK;
-}
-
-sky_status sky_jpeg_probe(const struct sky_codec_input *input, int *width, int *height)
-{
-    struct decoder decoder = {0};
-    const sky_status status = probe(&decoder, input, width, height);
     jpeg_destroy_decompress(&decoder.library);
     return status;
 }

@@ -186,20 +186,3 @@ sky_status sky_png_decode(const struct sky_codec_input *input, struct sky_image 
     end_decoder(&decoder);
     return status;
 }
-
-static sky_status probe(struct decoder *decoder, int *width, int *height)
-{
-    if (setjmp(png_jmpbuf(decoder->library)) != 0) return fail_decoding(decoder);
-    read_header(decoder);
-    *width = (int)decoder->width, *height = (int)decoder->height;
-    return SKY_OK;
-}
-
-sky_status sky_png_probe(const struct sky_codec_input *input, int *width, int *height)
-{
-    struct decoder decoder = {0};
-    sky_status status = begin_decoder(&decoder, input);
-    if (status == SKY_OK) status = probe(&decoder, width, height);
-    end_decoder(&decoder);
-    return status;
-}

@@ -202,18 +202,6 @@ sky_status sky_tiff_decode(const struct sky_codec_input *input, struct sky_image
     return status;
 }
 
-sky_status sky_tiff_probe(const struct sky_codec_input *input, int *width, int *height)
-{
-    struct decoder decoder = {0};
-    sky_status status = sky_tiff_open(&decoder.file, input->bytes, input->count, input->name);
-    if (status == SKY_OK) status = read_header(&decoder);
-    if (status == SKY_OK) status = sky_codec_check_size(input, decoder.width, decoder.height);
-    const bool sideways = status == SKY_OK && orientation_of(&decoder) > 4;
-    *width = (int)(sideways ? decoder.height : decoder.width), *height = (int)(sideways ? decoder.width : decoder.height);
-    sky_tiff_close(&decoder.file);
-    return status;
-}
-
 bool sky_image_reads_tiff(void) { return true; }
 
 const char *sky_image_formats(void) { return "JPEG, PNG and TIFF"; }

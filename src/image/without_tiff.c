@@ -17,12 +17,6 @@ sky_status sky_tiff_decode(const struct sky_codec_input *input, struct sky_image
     return refuse(SKY_DATA, input->name);
 }
 
-sky_status sky_tiff_probe(const struct sky_codec_input *input, int *width, int *height)
-{
-    (void)width, (void)height;
-    return refuse(SKY_DATA, input->name);
-}
-
 sky_status sky_geotiff_read(const char *path, struct sky_geotiff *out)
 {
     (void)out;

@@ -10,8 +10,6 @@
 
 #include <stdint.h>
 
-#define SKY_ONNX_RANK 5
-
 /* A model being made; zero-initialise, free with sky_onnx_free. A failed allocation is kept and told by sky_onnx_write. */
 struct sky_onnx {
     struct sky_text nodes, tensors, inputs, outputs; /* encoded fields of the graph */

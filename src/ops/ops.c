@@ -10,10 +10,10 @@ const struct sky_op_rule *const sky_op_rules[SKY_OP_COUNT] = {
 };
 
 static const struct {
-    const char *name, *doc;
+    const char *name;
     int inputs, outputs;
 } rows[SKY_OP_COUNT] = {
-#define SKY_OP(name, inputs, outputs, file, doc) {#name, doc, inputs, outputs},
+#define SKY_OP(name, inputs, outputs, file, doc) {#name, inputs, outputs},
 #include "ops/ops.def"
 #undef SKY_OP
 };
@@ -21,11 +21,6 @@ static const struct {
 const char *sky_op_name(enum sky_op op)
 {
     return rows[op].name;
-}
-
-const char *sky_op_doc(enum sky_op op)
-{
-    return rows[op].doc;
 }
 
 int sky_op_inputs(enum sky_op op)

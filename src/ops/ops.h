@@ -105,7 +105,6 @@ enum sky_op {
 };
 
 const char *sky_op_name(enum sky_op op); /* "CONV" */
-const char *sky_op_doc(enum sky_op op);
 
 #define SKY_MAX_RINGS 16
 #define SKY_MAX_PARTS 32

@@ -42,7 +42,7 @@ static void test_train(void)
 {
     struct sky_train_set set = {0};
     tree_log_catch();
-    CHECK_OK(sky_train_set_open(&set, in_folder("odd")));
+    CHECK_OK(tree_train_set(&set, in_folder("odd")));
     CHECK(set.class_count == 4 && set.empty_class_count == 2); /* 0840 has no drone image, 0841 no tile */
     CHECK(!strcmp(set.class_names[0], "0839") && !strcmp(set.class_names[2], "0841"));
     CHECK(set.views[SKY_VIEW_SATELLITE].count == 3 && set.views[SKY_VIEW_DRONE].count == 5);
@@ -63,14 +63,14 @@ static void test_test(void)
 {
     struct sky_test_set set = {0};
     tree_log_catch();
-    CHECK_OK(sky_test_set_open(&set, in_folder("odd"), SKY_DIRECTION_BOTH));
+    CHECK_OK(tree_test_set(&set, in_folder("odd"), SKY_DIRECTION_BOTH));
     CHECK(set.query[SKY_VIEW_DRONE].count == 2 && set.query[SKY_VIEW_DRONE].labels[0] == 7 && set.query[SKY_VIEW_DRONE].labels[1] == 12);
     CHECK(set.gallery[SKY_VIEW_SATELLITE].count == 3);
     int junk = 0;
     for (int64_t i = 0; i < 3; i++) junk += set.gallery[SKY_VIEW_SATELLITE].labels[i] == -1;
     CHECK(junk == 1);
     sky_test_set_close(&set);
-    CHECK_OK(sky_test_set_open(&set, in_folder("odd"), SKY_DIRECTION_DRONE_TO_SATELLITE));
+    CHECK_OK(tree_test_set(&set, in_folder("odd"), SKY_DIRECTION_DRONE_TO_SATELLITE));
     CHECK(set.query[SKY_VIEW_SATELLITE].count == 0 && set.gallery[SKY_VIEW_DRONE].count == 0 && set.gallery[SKY_VIEW_SATELLITE].count == 3);
     sky_test_set_close(&set);
 }
@@ -79,37 +79,37 @@ static void test_wrong_trees(void)
 {
     struct sky_train_set train = {0};
     struct sky_test_set test = {0};
-    CHECK_FAILS(sky_train_set_open(&train, NULL), SKY_DATA, "data.root");
-    CHECK_FAILS(sky_train_set_open(&train, in_folder("nowhere")), SKY_DATA, "nowhere");
-    CHECK_FAILS(sky_train_set_open(&train, in_folder("nowhere")), SKY_DATA, "train/{satellite,drone}");
-    CHECK_FAILS(sky_train_set_open(&train, in_folder("odd/train")), SKY_DATA, "the folder above");
-    CHECK_FAILS(sky_train_set_open(&train, in_folder("odd/train/satellite")), SKY_DATA, "train/satellite");
-    CHECK_FAILS(sky_train_set_open(&train, in_folder("odd/train/satellite/0839/0839.jpg")), SKY_DATA, "is a file");
+    CHECK_FAILS(tree_train_set(&train, NULL), SKY_DATA, "data.root");
+    CHECK_FAILS(tree_train_set(&train, in_folder("nowhere")), SKY_DATA, "nowhere");
+    CHECK_FAILS(tree_train_set(&train, in_folder("nowhere")), SKY_DATA, "train/{satellite,drone}");
+    CHECK_FAILS(tree_train_set(&train, in_folder("odd/train")), SKY_DATA, "the folder above");
+    CHECK_FAILS(tree_train_set(&train, in_folder("odd/train/satellite")), SKY_DATA, "train/satellite");
+    CHECK_FAILS(tree_train_set(&train, in_folder("odd/train/satellite/0839/0839.jpg")), SKY_DATA, "is a file");
     CHECK_OK(sky_folder_make(in_folder("above/University-Release/train")));
-    CHECK_FAILS(sky_train_set_open(&train, in_folder("above")), SKY_DATA, "University-Release");
+    CHECK_FAILS(tree_train_set(&train, in_folder("above")), SKY_DATA, "University-Release");
     tree_picture("flat/train/satellite/0001.jpg", 1);
-    CHECK_FAILS(sky_train_set_open(&train, in_folder("flat")), SKY_DATA, "folder of its own");
+    CHECK_FAILS(tree_train_set(&train, in_folder("flat")), SKY_DATA, "folder of its own");
     tree_write("bitmaps/train/satellite/0001/H80.bmp", "BM", 2);
-    CHECK_FAILS(sky_train_set_open(&train, in_folder("bitmaps")), SKY_DATA, "formats that are not read");
+    CHECK_FAILS(tree_train_set(&train, in_folder("bitmaps")), SKY_DATA, "formats that are not read");
     CHECK_OK(sky_folder_make(in_folder("empty/train/satellite/0001")));
-    CHECK_FAILS(sky_train_set_open(&train, in_folder("empty")), SKY_DATA, "no image");
+    CHECK_FAILS(tree_train_set(&train, in_folder("empty")), SKY_DATA, "no image");
     tree_picture("case/train/satellite/Abbey/a.jpg", 1);
     tree_picture("case/train/drone/abbey/a.jpg", 1);
-    CHECK_FAILS(sky_train_set_open(&train, in_folder("case")), SKY_DATA, "only in case");
+    CHECK_FAILS(tree_train_set(&train, in_folder("case")), SKY_DATA, "only in case");
     tree_picture("foreign/train/satellite/0001/a.jpg", 1);
     tree_picture("foreign/train/drone/0001/a.jpg", 1);
     tree_picture("foreign/train/drone/0002/a.jpg", 1);
-    CHECK_FAILS(sky_train_set_open(&train, in_folder("foreign")), SKY_DATA, "0002");
+    CHECK_FAILS(tree_train_set(&train, in_folder("foreign")), SKY_DATA, "0002");
     tree_picture("apart/train/satellite/0001/a.jpg", 1);
     CHECK_OK(sky_folder_make(in_folder("apart/train/satellite/0002")));
     tree_picture("apart/train/drone/0002/a.jpg", 1);
-    CHECK_FAILS(sky_train_set_open(&train, in_folder("apart")), SKY_DATA, "no place has an image in both");
+    CHECK_FAILS(tree_train_set(&train, in_folder("apart")), SKY_DATA, "no place has an image in both");
     tree_picture("named/test/query_drone/abbey/a.jpg", 1);
-    CHECK_FAILS(sky_test_set_open(&test, in_folder("named"), SKY_DIRECTION_DRONE_TO_SATELLITE), SKY_DATA, "whole number");
+    CHECK_FAILS(tree_test_set(&test, in_folder("named"), SKY_DIRECTION_DRONE_TO_SATELLITE), SKY_DATA, "whole number");
     tree_picture("huge/test/query_drone/4294967296/a.jpg", 1);
-    CHECK_FAILS(sky_test_set_open(&test, in_folder("huge"), SKY_DIRECTION_DRONE_TO_SATELLITE), SKY_DATA, "4294967296");
+    CHECK_FAILS(tree_test_set(&test, in_folder("huge"), SKY_DIRECTION_DRONE_TO_SATELLITE), SKY_DATA, "4294967296");
     tree_picture("half/test/query_drone/0001/a.jpg", 1);
-    CHECK_FAILS(sky_test_set_open(&test, in_folder("half"), SKY_DIRECTION_DRONE_TO_SATELLITE), SKY_DATA, "gallery_satellite");
+    CHECK_FAILS(tree_test_set(&test, in_folder("half"), SKY_DIRECTION_DRONE_TO_SATELLITE), SKY_DATA, "gallery_satellite");
     CHECK(train.root == NULL && test.root == NULL); /* nothing is left half open */
 }
 
@@ -143,7 +143,7 @@ static void make_places(struct sky_train_set *set)
         }
     }
     tree_log_catch();
-    CHECK_OK(sky_train_set_open(set, in_folder("places")));
+    CHECK_OK(tree_train_set(set, in_folder("places")));
 }
 
 static void test_sampler(void)
@@ -233,7 +233,7 @@ static void test_views(void)
     struct sky_pick picks[MOST];
     make_more_views();
     tree_log_catch();
-    CHECK_OK(sky_train_set_open_at(&set, in_folder("places"), &layout, &three));
+    CHECK_OK(sky_train_set_open(&set, in_folder("places"), &layout, &three));
     CHECK(tree_log.warnings == 3 && strstr(tree_log.last, "train/street: 2 of 10 places, 0003 the first"));
     CHECK(set.active.count == 3 && set.views[SKY_VIEW_STREET].count == 8 && set.views[SKY_VIEW_GOOGLE].count == 0 && !set.first[SKY_VIEW_GOOGLE]);
     CHECK(set.empty_class_count == 3); /* 3, 5, 7 */
@@ -253,7 +253,7 @@ static void test_views(void)
     sky_sampler_destroy(sampler);
     sky_train_set_close(&set);
 
-    CHECK_OK(sky_train_set_open_at(&set, in_folder("places"), &layout, &last)); /* rows of google follow drone's at once */
+    CHECK_OK(sky_train_set_open(&set, in_folder("places"), &layout, &last)); /* rows of google follow drone's at once */
     CHECK_OK(sky_sampler_create(&sampler, &set, SKY_SAMPLER_PAIRED, 1, 2, 11));
     CHECK_OK(sky_sampler_step(sampler, 0, 0, picks));
     for (int row = 0; row < 2; row++)
@@ -261,13 +261,13 @@ static void test_views(void)
               set.views[SKY_VIEW_DRONE].labels[picks[row].image] == picks[row].label);
     sky_sampler_destroy(sampler);
     sky_train_set_close(&set);
-    CHECK_OK(sky_train_set_open_at(&set, in_folder("places"), &layout, &one)); /* its own folders are the places */
+    CHECK_OK(sky_train_set_open(&set, in_folder("places"), &layout, &one)); /* its own folders are the places */
     CHECK(set.class_count == 8 && set.empty_class_count == 0 && !set.views[SKY_VIEW_SATELLITE].folder);
     sky_train_set_close(&set);
 
     tree_picture("foreign/train/street/0077/a.jpg", 1); /* beside those of test_wrong_trees */
-    CHECK_FAILS(sky_train_set_open_at(&set, in_folder("apart"), &layout, &three), SKY_DATA, "train/street");
-    CHECK_FAILS(sky_train_set_open_at(&set, in_folder("foreign"), &layout, &(const struct sky_views){{SKY_VIEW_SATELLITE, SKY_VIEW_STREET}, 2}), SKY_DATA, "0077");
+    CHECK_FAILS(sky_train_set_open(&set, in_folder("apart"), &layout, &three), SKY_DATA, "train/street");
+    CHECK_FAILS(sky_train_set_open(&set, in_folder("foreign"), &layout, &(const struct sky_views){{SKY_VIEW_SATELLITE, SKY_VIEW_STREET}, 2}), SKY_DATA, "0077");
     CHECK(strstr(sky_error_last()->hint, "train/street") && strstr(sky_error_last()->hint, "train/satellite"));
 }
 
@@ -282,7 +282,7 @@ static void test_check(void)
 {
     struct sky_check_report report = {0};
     const struct sky_finding *finding;
-    CHECK_OK(sky_dataset_check(&report, in_folder("odd"), 2, NULL, NULL));
+    CHECK_OK(sky_dataset_check(&report, in_folder("odd"), SKY_FORMAT_UNIVERSITY1652, 2, NULL, NULL));
     CHECK(report.survey.part_count == 6 && report.published_count == 0);
     CHECK(report.queries_in_gallery == 2 && report.queries_differing == 1 && report.queries_absent == 0);
     CHECK((finding = finding_about(&report, "0841")) && !finding->problem);
@@ -296,7 +296,7 @@ static void test_check(void)
     tree_picture("odd/train/satellite/0012/0012.jpg", 30);       /* a query's place */
     tree_picture("odd/test/query_drone/0099/image-01.jpeg", 31); /* not in the gallery */
     tree_picture("odd/test/gallery_drone/hall/a.jpg", 32);
-    CHECK_OK(sky_dataset_check(&report, in_folder("odd"), 1, NULL, NULL));
+    CHECK_OK(sky_dataset_check(&report, in_folder("odd"), SKY_FORMAT_UNIVERSITY1652, 1, NULL, NULL));
     CHECK((finding = finding_about(&report, "image-02.jpeg")) && finding->problem);
     CHECK((finding = finding_about(&report, "image-03.jpeg")) && finding->problem);
     CHECK((finding = finding_about(&report, "scores on them")) && finding->problem && strstr(finding->where, "query_drone"));
@@ -305,9 +305,9 @@ static void test_check(void)
     CHECK(report.queries_absent == 1);
     CHECK(report.problem_count == 5);
     sky_check_report_free(&report);
-    CHECK_FAILS(sky_dataset_check(&report, in_folder("nowhere"), 1, NULL, NULL), SKY_DATA, "nowhere");
+    CHECK_FAILS(sky_dataset_check(&report, in_folder("nowhere"), SKY_FORMAT_UNIVERSITY1652, 1, NULL, NULL), SKY_DATA, "nowhere");
     sky_check_report_free(&report);
-    CHECK_FAILS(sky_dataset_check(&report, in_folder("odd/train"), 1, NULL, NULL), SKY_DATA, "the folder above");
+    CHECK_FAILS(sky_dataset_check(&report, in_folder("odd/train"), SKY_FORMAT_UNIVERSITY1652, 1, NULL, NULL), SKY_DATA, "the folder above");
     sky_check_report_free(&report);
 }
 
@@ -315,6 +315,7 @@ static void test_stats(void)
 {
     struct sky_survey survey = {0};
     struct sky_part_stats stats;
+    static const char *const groups[] = {"train", "test"};
     struct sky_size_count *sizes = NULL;
     int64_t count = 0;
     uint8_t grey[4 * 2 * 3], half[8 * 3];
@@ -325,7 +326,7 @@ static void test_stats(void)
     CHECK_OK(sky_image_write_png(in_folder("grey/train/drone/0001/a.png"), grey, 4, 2));
     CHECK_OK(sky_image_write_png(in_folder("grey/train/drone/0001/b.png"), half, 2, 4));
     CHECK_OK(sky_image_write_png(in_folder("grey/train/drone/0001/c.png"), half, 2, 4));
-    CHECK_OK(sky_survey_make(&survey, in_folder("grey"), 2, NULL, NULL));
+    CHECK_OK(sky_survey_make(&survey, in_folder("grey"), groups, 2, 2, NULL, NULL));
     CHECK_OK(sky_part_stats(&survey.parts[0], &stats));
     CHECK(stats.images == 3 && stats.pixels == 24 && stats.least == 3 && stats.median == 3 && stats.most == 3 && stats.empty_classes == 1);
     CHECK_NEAR(stats.mean[0], (0.2 + 0.5 + 0.5) / 3, 1e-12);

@@ -6,8 +6,6 @@
 #include "eval/explain.h"
 #include "train/parameters.h"
 
-#include <math.h>
-
 enum { SIDE = 64 };
 
 static void open_embedder(struct sky_embedder *embedder, struct sky_config *config, const char *pooling, const char *learn)

@@ -133,7 +133,7 @@ int main(void)
         snprintf(name, sizeof name, "train/drone/%04d/a.jpg", place);
         tree_picture(name, 100 + (uint32_t)place);
     }
-    CHECK_OK(sky_train_set_open(&set, folder));
+    CHECK_OK(tree_train_set(&set, folder));
     CHECK_OK(sky_sampler_create(&sampler, &set, SKY_SAMPLER_PAIRED, 1, PLACES, 1));
     CHECK(walk(&set, sampler, false, plain) == STEPS);
     CHECK(walk(&set, sampler, true, staged) == STEPS);

@@ -32,7 +32,6 @@ static void fill(struct sky_image *image, int width, int height)
 static void test_round_trips(void)
 {
     struct sky_image in = {0}, out = {0};
-    int width = 0, height = 0;
     fill(&in, 67, 41);
     CHECK_OK(sky_image_write_png(in_folder("a.png"), in.pixels, 67, 41));
     CHECK_OK(sky_image_read(in_folder("a.png"), &defaults, &out));
@@ -42,10 +41,6 @@ static void test_round_trips(void)
     double error = 0;
     for (int i = 0; i < 67 * 41 * 3; i++) error += abs(in.pixels[i] - out.pixels[i]);
     CHECK_NEAR(error / (67 * 41 * 3), 0, 4);
-    CHECK_OK(sky_image_probe(in_folder("b.jpeg"), &width, &height));
-    CHECK(width == 67 && height == 41);
-    CHECK_OK(sky_image_probe(in_folder("a.png"), &width, &height));
-    CHECK(width == 67 && height == 41);
     const uint8_t *block = out.pixels;
     fill(&in, 5, 4);
     CHECK_OK(sky_image_write_png(in_folder("name_says.jpg"), in.pixels, 5, 4)); /* content counts, not the name */
@@ -107,12 +102,9 @@ static void test_lookalikes(void)
         CHECK(strcmp(sky_error_last()->where, "some file") == 0 && out.width == 0 && out.height == 0);
         free(exact);
     }
-    int width = 7, height = 7;
     out.width = 3;
     CHECK_FAILS(sky_image_read(in_folder("missing.jpg"), &defaults, &out), SKY_IO, "missing.jpg");
     CHECK(out.width == 0);
-    CHECK_FAILS(sky_image_probe(in_folder("missing.jpg"), &width, &height), SKY_IO, "missing.jpg");
-    CHECK(width == 7 && height == 7);
     sky_image_free(&out);
 }
 

@@ -7,8 +7,6 @@
 #include "base/crc32c.h"
 #include "data/loader.h"
 
-#include <fcntl.h>
-
 enum { BATCH = 3, SIZE = 16, ROWS = 2 * BATCH, PLACES = 7 };
 
 static void make_tree(const char *root)
@@ -65,7 +63,7 @@ static void test_loader(void)
     struct sky_train_set set = {0};
     struct sky_sampler *sampler = NULL;
     uint32_t one[9], crcs[9];
-    CHECK_OK(sky_train_set_open(&set, in_folder("good")));
+    CHECK_OK(tree_train_set(&set, in_folder("good")));
     CHECK_OK(sky_sampler_create(&sampler, &set, SKY_SAMPLER_PAIRED, 1, BATCH, 3)); /* 2 steps an epoch: the run crosses epochs */
     struct sky_loader_options options = options_for(&set, sampler);
     CHECK(run(&options, one) == 0);
@@ -131,7 +129,7 @@ static void test_views(void)
         snprintf(name, sizeof name, "views/train/google/%04u/b.png", place);
         tree_picture(name, 400 + place);
     }
-    CHECK_OK(sky_train_set_open_at(&set, in_folder("views"), &layout, &views));
+    CHECK_OK(sky_train_set_open(&set, in_folder("views"), &layout, &views));
     CHECK_OK(sky_sampler_create(&sampler, &set, SKY_SAMPLER_PAIRED, 1, BATCH, 3));
     struct sky_loader_options options = options_for(&set, sampler);
     options.workers = 3, options.last_step = 4;
@@ -168,7 +166,7 @@ static void test_bad_images(void)
     truncate_file(in_folder("bad/train/drone/0002/image-01.jpeg"));
     tree_write("bad/train/drone/0003/image-00.jpeg", "", 0);
     tree_write("bad/train/drone/0004/image-02.jpeg", "<!DOCTYPE html><html>not found</html>", 37);
-    CHECK_OK(sky_train_set_open(&set, in_folder("bad")));
+    CHECK_OK(tree_train_set(&set, in_folder("bad")));
     CHECK_OK(sky_sampler_create(&sampler, &set, SKY_SAMPLER_PAIRED, 1, BATCH, 3));
     struct sky_loader_options options = options_for(&set, sampler);
 
@@ -242,7 +240,7 @@ static void test_reader(void)
             const uint8_t *images;
             int64_t first, count, seen = 0;
             uint32_t crc = 0;
-            CHECK_OK(sky_reader_create(&reader, &set, root, packed ? pack : NULL, SKY_EXIF_IGNORE, SIZE, 4, workers));
+            CHECK_OK(sky_reader_create(&reader, &set, root, packed ? pack : NULL, SKY_EXIF_IGNORE, SIZE, 4, workers, NULL));
             for (;;) {
                 if (!CHECK_OK(sky_reader_next(reader, &images, &first, &count)) || count == 0) break;
                 CHECK(first == seen && count == (seen + 4 <= set.count ? 4 : set.count - seen));
@@ -263,7 +261,7 @@ static void test_reader(void)
     const uint8_t *images;
     int64_t first, count;
     CHECK_OK(sky_image_set_scan(&set, in_folder("bad/train/drone/0002")));
-    CHECK_OK(sky_reader_create(&reader, &set, set.folder, NULL, SKY_EXIF_IGNORE, SIZE, 4, 2));
+    CHECK_OK(sky_reader_create(&reader, &set, set.folder, NULL, SKY_EXIF_IGNORE, SIZE, 4, 2, NULL));
     CHECK_FAILS(sky_reader_next(reader, &images, &first, &count), SKY_DATA, "image-01.jpeg");
     sky_reader_destroy(reader);
     sky_reader_destroy(NULL);
@@ -298,10 +296,10 @@ static void test_pack(void)
     free(a);
     free(b);
     CHECK_OK(sky_pack_open(&pack, in_folder("good.pack")));
-    CHECK(sky_pack_count(pack) == 5 * PLACES && sky_pack_size(pack) == SIZE && sky_pack_exif(pack) == SKY_EXIF_IGNORE);
+    CHECK(sky_pack_count(pack) == 5 * PLACES && sky_pack_size(pack) == SIZE);
     CHECK_OK(sky_pack_verify(pack));
     CHECK(sky_pack_find(pack, "train/drone/0000") == NULL && sky_pack_find(pack, "") == NULL && sky_pack_find(pack, "zzz") == NULL);
-    CHECK_OK(sky_train_set_open(&set, in_folder("good")));
+    CHECK_OK(tree_train_set(&set, in_folder("good")));
     for (int64_t i = 0; i < set.views[SKY_VIEW_DRONE].count; i++) {
         const uint8_t *pixels = sky_pack_find(pack, set.views[SKY_VIEW_DRONE].paths[i]);
         char path[512];
@@ -344,7 +342,7 @@ static void test_pack(void)
     tree_picture("good/train/drone/0003/image-77.jpeg", 5);
     sky_sampler_destroy(sampler);
     sky_train_set_close(&set);
-    CHECK_OK(sky_train_set_open(&set, in_folder("good")));
+    CHECK_OK(tree_train_set(&set, in_folder("good")));
     CHECK_OK(sky_sampler_create(&sampler, &set, SKY_SAMPLER_PAIRED, 1, BATCH, 3));
     options.set = &set, options.sampler = sampler;
     CHECK_FAILS(sky_loader_create(&loader, &options), SKY_DATA, "does not hold train/drone/0003/image-77.jpeg");

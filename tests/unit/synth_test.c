@@ -28,8 +28,8 @@ static void test_tree(void)
     struct sky_test_set test = {0};
     CHECK_OK(sky_synth_make(in_folder("one"), &small, count_progress, NULL));
     CHECK(progress_last == 9 * 4 && progress_total == 9 * 4 && progress_calls == 10);
-    CHECK_OK(sky_train_set_open(&train, in_folder("one")));
-    CHECK_OK(sky_test_set_open(&test, in_folder("one"), SKY_DIRECTION_BOTH));
+    CHECK_OK(tree_train_set(&train, in_folder("one")));
+    CHECK_OK(tree_test_set(&test, in_folder("one"), SKY_DIRECTION_BOTH));
     CHECK(train.class_count == 4 && train.empty_class_count == 0);
     CHECK(train.views[SKY_VIEW_SATELLITE].count == 4 && train.views[SKY_VIEW_DRONE].count == 12);
     CHECK(test.query[SKY_VIEW_SATELLITE].count == 3 && test.query[SKY_VIEW_DRONE].count == 9);
@@ -61,8 +61,8 @@ static void test_street(void)
     int files = 0;
     options.street_views = 2, options.workers = 3;
     CHECK_OK(sky_synth_make(in_folder("street"), &options, NULL, NULL));
-    CHECK_OK(sky_train_set_open_at(&train, in_folder("street"), &layout, &views));
-    CHECK_OK(sky_test_set_open(&test, in_folder("street"), SKY_DIRECTION_ALL));
+    CHECK_OK(sky_train_set_open(&train, in_folder("street"), &layout, &views));
+    CHECK_OK(tree_test_set(&test, in_folder("street"), SKY_DIRECTION_ALL));
     CHECK(train.empty_class_count == 0 && train.views[SKY_VIEW_STREET].count == 8 && train.views[SKY_VIEW_GOOGLE].count == 8);
     CHECK(test.query[SKY_VIEW_STREET].count == 6 && test.gallery[SKY_VIEW_STREET].count == 10 && test.gallery[SKY_VIEW_SATELLITE].count == 5);
     CHECK(!strcmp(train.views[SKY_VIEW_GOOGLE].paths[1], "train/google/0005/google-02.jpg"));

@@ -134,7 +134,7 @@ static void test_threads(void)
     for (int run = 0; run < 3; run++) {
         struct sky_reader *reader = NULL;
         int64_t first = 0, count = 1;
-        CHECK_OK(sky_reader_create_altered(&reader, &set, set.folder, NULL, SKY_EXIF_IGNORE, SIZE, 4, run == 1 ? 5 : 1 + run, &alteration));
+        CHECK_OK(sky_reader_create(&reader, &set, set.folder, NULL, SKY_EXIF_IGNORE, SIZE, 4, run == 1 ? 5 : 1 + run, &alteration));
         while (count > 0) {
             const uint8_t *images = NULL;
             CHECK_OK(sky_reader_next(reader, &images, &first, &count));
