@@ -115,11 +115,22 @@ sky_status sky_file_append(int fd, const char *path, const void *bytes, size_t c
 
 /* ---- atomic writes ---- */
 
+/* A rename would put a file in the place of a device or a pipe. */
+static sky_status check_target(const char *path)
+{
+    struct stat info;
+    if (!*path) return sky_fail(SKY_IO, "a file to write", "its path is empty");
+    if (stat(path, &info) || S_ISREG(info.st_mode)) return SKY_OK;
+    sky_fail(SKY_IO, path, S_ISDIR(info.st_mode) ? "is a folder, not a file to write" : "is no regular file: what is written there would take its place");
+    return sky_hint("name a file");
+}
+
 sky_status sky_atomic_open(struct sky_atomic_file *file, const char *path)
 {
     sky_status status = SKY_OK;
     struct sky_text temporary = {0};
     memset(file, 0, sizeof *file);
+    SKY_TRY(check_target(path));
     sky_text_format(&temporary, "%s.tmp-%ld", path, (long)getpid());
     SKY_TRY_DONE(sky_text_status(&temporary, path));
     SKY_TRY_DONE(sky_strdup(&file->path, path, path));
@@ -180,6 +191,14 @@ void sky_atomic_abort(struct sky_atomic_file *file)
     free(file->temporary);
     free(file->path);
     memset(file, 0, sizeof *file);
+}
+
+sky_status sky_atomic_probe(const char *path)
+{
+    struct sky_atomic_file file = {0};
+    SKY_TRY(sky_atomic_open(&file, path));
+    sky_atomic_abort(&file);
+    return SKY_OK;
 }
 
 sky_status sky_file_write_atomic(const char *path, const void *bytes, size_t count)

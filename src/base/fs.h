@@ -14,7 +14,7 @@
 /* Reads a whole file into a heap block (one NUL byte behind it); caller frees. Refuses files above max_bytes. */
 sky_status sky_file_read(const char *path, size_t max_bytes, char **out, size_t *out_bytes);
 
-/* Writes through "PATH.tmp-PID": close and rename happen in commit; abort removes the temporary file. Zero-initialise. */
+/* Writes through "PATH.tmp-PID": close and rename happen in commit; abort removes the temporary file. A folder, device or pipe at PATH is refused. Zero-initialise. */
 struct sky_atomic_file {
     int fd; /* valid while open_now */
     bool open_now;
@@ -24,6 +24,7 @@ sky_status sky_atomic_open(struct sky_atomic_file *file, const char *path);
 sky_status sky_atomic_write(struct sky_atomic_file *file, const void *bytes, size_t count);
 sky_status sky_atomic_commit(struct sky_atomic_file *file); /* fsync, close, rename, fsync of the folder; aborts itself on failure */
 void sky_atomic_abort(struct sky_atomic_file *file);        /* no-op when not open */
+sky_status sky_atomic_probe(const char *path);               /* whether it could be written: before long work whose result goes there */
 sky_status sky_file_write_atomic(const char *path, const void *bytes, size_t count);
 
 /* Appends one line (newline added) with a single write(2). After a failure the file is as it was. */

@@ -42,6 +42,14 @@ static sky_status take(void *context, int64_t picture, const float *feature)
     return SKY_OK;
 }
 
+/* OUT.paths.txt has a line a picture. */
+static sky_status check_names(const struct sky_pictures *pictures)
+{
+    for (int64_t i = 0; i < pictures->count; i++)
+        if (strchr(pictures->paths[i], '\n')) return sky_fail(SKY_DATA, pictures->paths[i], "has a line break in its name, which the list of paths cannot hold");
+    return SKY_OK;
+}
+
 /* "OUT.paths.txt" of "OUT.npy". */
 static sky_status paths_file(const char *output, char **out)
 {
@@ -86,6 +94,8 @@ static sky_status run_embed(const struct sky_args *args)
     SKY_TRY(sky_read_bad_image(args, &gather.skip_bad));
     SKY_TRY(sky_signals_install());
     for (int i = 0; i < args->operand_count; i++) SKY_TRY_DONE(sky_pictures_add(&pictures, args->operands[i]));
+    SKY_TRY_DONE(check_names(&pictures));
+    SKY_TRY_DONE(sky_atomic_probe(output));
     SKY_TRY_DONE(sky_open_encoder(args, view, pictures.count < BATCH ? pictures.count : BATCH, &encoder));
     table.dimensions = sky_encoder_dimensions(encoder);
     SKY_TRY_DONE(sky_alloc(&table.rows, (size_t)(pictures.count * table.dimensions), sizeof *table.rows, "features"));

@@ -43,13 +43,11 @@ static sky_status require_checkpoint(const char *run_folder, const char *checkpo
 static sky_status try_folder(const struct sky_args *args, const char *option)
 {
     const char *folder = sky_args_text(args, option);
-    struct sky_atomic_file probe = {0};
     char *path = NULL;
     if (!folder) return SKY_OK;
     sky_status status = sky_folder_make(folder);
     if (status == SKY_OK) status = sky_path_join(&path, folder, "probe");
-    if (status == SKY_OK) status = sky_atomic_open(&probe, path);
-    sky_atomic_abort(&probe);
+    if (status == SKY_OK) status = sky_atomic_probe(path);
     free(path);
     return status == SKY_IO ? sky_hint("--%s writes there: make it writable, or name another folder", option) : status;
 }
@@ -153,6 +151,7 @@ static sky_status run_eval(const struct sky_args *args)
     SKY_TRY_DONE(try_folder(args, "save-features"));
     SKY_TRY_DONE(try_folder(args, "save-mat"));
     SKY_TRY_DONE(sky_run_ranks_open(&comm, &config, args));
+    if (sheet && sky_comm_rank(comm) == 0) SKY_TRY_DONE(sky_atomic_probe(sheet));
     sky_log(SKY_LOG_INFO, "evaluating %s on %s", weights, config.data.root ? config.data.root : "");
     const struct sky_evaluation_files files = {sky_args_text(args, "save-features"), sky_args_text(args, "save-mat"), sheet ? &retrievals : NULL};
     status = sky_evaluate_weights(&config, comm, weights, &files, &evaluation);

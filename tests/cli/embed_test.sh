@@ -61,6 +61,14 @@ expect cmp <(rows "$work/e.npy") <(rows "$work/a.npy" | sed -n 7p)
 expect [ "$(cat "$work/e.paths.txt")" = "$work/mixed/good.jpg" ]
 
 # ---- what is refused ----
+cp "$one" "$work/mixed/"$'two\nlines.jpg'
+fails_with 3 'has a line break in its name' "$program" embed --weights "$weights" -o "$work/f.npy" "$work/mixed"
+mkfifo "$work/pipe"
+for bad in "$work/pipe: is no regular file" "$work/nowhere/f.npy: cannot create"; do
+    fails_with 1 "$bad" "$program" embed --weights "$weights" -o "${bad%%: *}" "$one"
+    if [[ $err == *embedding* ]]; then fail "said after the work: $err"; else pass; fi
+done
+expect [ -p "$work/pipe" ]
 fails_with 2 '--weights is missing' "$program" embed -o "$work/f.npy" "$one"
 fails_with 2 '--output is missing' "$program" embed --weights "$weights" "$one"
 fails_with 2 'there is no such weights file' "$program" embed --weights "$work/none.safetensors" -o "$work/f.npy" "$one"

@@ -154,7 +154,14 @@ static void test_files(void)
     sky_listing_free(&list);
     CHECK_FAILS(sky_file_write_atomic(in_folder("none/b"), "x", 1), SKY_IO, "none/b");
     CHECK_OK(sky_folder_make(in_folder("target")));
-    CHECK_FAILS(sky_file_write_atomic(in_folder("target"), "x", 1), SKY_IO, "rename"); /* commit fails and cleans up */
+    CHECK_FAILS(sky_file_write_atomic(in_folder("target"), "x", 1), SKY_IO, "is a folder"); /* before anything is written */
+    CHECK_FAILS(sky_file_write_atomic("", "x", 1), SKY_IO, "path is empty");
+    CHECK_OK(mkfifo(in_folder("pipe"), 0600) ? SKY_IO : SKY_OK);
+    CHECK_FAILS(sky_file_write_atomic(in_folder("pipe"), "x", 1), SKY_IO, "is no regular file"); /* a device would be gone for everybody */
+    CHECK(unlink(in_folder("pipe")) == 0);
+    CHECK_OK(sky_atomic_probe(in_folder("a.txt")));
+    CHECK_OK(sky_atomic_probe(in_folder("new")));
+    CHECK_FAILS(sky_atomic_probe(in_folder("none/b")), SKY_IO, "none/b");
     CHECK_OK(sky_folder_list(folder, &list));
     CHECK(list.count == 2);
     sky_listing_free(&list);
