@@ -99,6 +99,10 @@ static sky_status read_unicode(struct reader *r)
     uint32_t code = 0, low = 0;
     SKY_TRY(read_hex4(r, &code));
     if (code == 0) return fail_here(r, "\\u0000 is not accepted");
+    if (code >= 0xdc80 && code < 0xdd00) { /* a byte that is no UTF-8: see the writer */
+        r->document->strings[r->strings_used++] = (char)(code & 0xff);
+        return SKY_OK;
+    }
     if (code >= 0xdc00 && code < 0xe000) return fail_here(r, "second half of a surrogate pair without its first");
     if (code >= 0xd800 && code < 0xdc00) {
         if (peek(r) != '\\') return fail_here(r, "half a surrogate pair");
@@ -327,17 +331,29 @@ sky_status sky_json_read(const char *path, size_t max_bytes, struct sky_json_doc
 
 /* ---- writer ---- */
 
+/* Bytes of the UTF-8 character that begins at `at`; 0: none does. */
+static size_t utf8_length(const char *text)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    const size_t length = at[0] < 0x80 ? 1 : at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : at[0] < 0xf5 ? 4 : 0;
+    for (size_t i = 1; i < length; i++)
+        if ((at[i] & 0xc0) != 0x80) return 0; /* the NUL at the end is none either */
+    if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xf0 && at[1] < 0x90)) return 0; /* longer than need be */
+    if ((at[0] == 0xed && at[1] >= 0xa0) || (at[0] == 0xf4 && at[1] >= 0x90)) return 0; /* half a surrogate pair; beyond Unicode */
+    return length;
+}
+
 static void put_quoted(struct sky_text *out, const char *value)
 {
     sky_text_append(out, "\"");
-    for (const char *at = value; *at; at++) {
-        const char *plain = at;
-        while ((unsigned char)*at >= 0x20 && *at != '"' && *at != '\\') at++;
-        sky_text_append_bytes(out, plain, (size_t)(at - plain));
-        if (!*at) break;
-        if (*at == '"' || *at == '\\') sky_text_format(out, "\\%c", *at);
+    for (const char *at = value; *at;) {
+        const size_t length = utf8_length(at);
+        if (!length) sky_text_format(out, "\\udc%02x", (unsigned)(unsigned char)*at);
+        else if (*at == '"' || *at == '\\') sky_text_format(out, "\\%c", *at);
         else if (*at == '\n') sky_text_append(out, "\\n");
-        else sky_text_format(out, "\\u%04x", (unsigned)*at);
+        else if ((unsigned char)*at < 0x20) sky_text_format(out, "\\u%04x", (unsigned)*at);
+        else sky_text_append_bytes(out, at, length);
+        at += length ? length : 1;
     }
     sky_text_append(out, "\"");
 }

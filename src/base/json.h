@@ -34,7 +34,10 @@ const char *sky_json_text(const struct sky_json *object, const char *name); /* N
 /* A whole file, at most max_bytes long. Free with sky_json_free. */
 sky_status sky_json_read(const char *path, size_t max_bytes, struct sky_json_document **out);
 
-/* Writer: commas are placed by itself. Objects take a name before each value (NULL inside arrays and for the root). */
+/*
+ * Writer: commas are placed by itself. Objects take a name before each value (NULL inside arrays and for the root). Bytes that are no UTF-8, as file names may
+ * have them, are written as \udc80 to \udcff, which Python's os.fsencode and the reader here turn back into these bytes.
+ */
 struct sky_json_writer {
     struct sky_text *out;
     bool need_comma;

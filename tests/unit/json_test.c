@@ -117,6 +117,28 @@ static void test_writer(void)
     sky_text_free(&text);
 }
 
+/* Names of files are bytes: whatever they are, the text is valid JSON (and UTF-8), and reads back as the same bytes. */
+static void test_bytes(void)
+{
+    static const struct {
+        const char *bytes, *written;
+    } cases[] = {{"\xff", "\\udcff"}, {"a\x80z", "a\\udc80z"}, {"\xc3\xa9\xc3", "\xc3\xa9\\udcc3"}, {"\xc0\xaf", "\\udcc0\\udcaf"}, {"\xe0\x80\x80", "\\udce0\\udc80\\udc80"},
+                 {"\xed\xb2\x80", "\\udced\\udcb2\\udc80"}, {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"}, {"\xf0\x8f\x98\x80", "\\udcf0\\udc8f\\udc98\\udc80"},
+                 {"\xf4\x90\x80\x80", "\\udcf4\\udc90\\udc80\\udc80"}, {"\xe2\x82", "\\udce2\\udc82"}, {"\x7f", "\x7f"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sky_text text = {0};
+        struct sky_json_document *document = NULL;
+        struct sky_json_writer w = {&text, false};
+        char want[64];
+        snprintf(want, sizeof want, "\"%s\"", cases[i].written);
+        sky_json_string(&w, NULL, cases[i].bytes);
+        CHECK(!text.failed && !strcmp(text.text, want));
+        if (CHECK_OK(parse(text.text, &document))) CHECK(!strcmp(sky_json_root(document)->string, cases[i].bytes));
+        sky_json_free(document);
+        sky_text_free(&text);
+    }
+}
+
 static void test_shortcuts(void)
 {
     struct sky_json_document *document = NULL;
@@ -143,5 +165,6 @@ int main(void)
     test_values();
     test_many();
     test_writer();
+    test_bytes();
     return check_done();
 }
