@@ -5,6 +5,7 @@
 #include "build.h"
 
 #include "base/crc32c.h"
+#include "base/fs.h"
 #include "base/memory.h"
 #include "base/str.h"
 #include "base/threads.h"
@@ -17,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+enum { LARGEST_PICTURE = 1 << 30 }; /* bytes of a file */
 
 struct work {
     struct sky_index_build *build;
@@ -77,13 +80,15 @@ static sky_status read_stat(struct work *w, int64_t i, char **path)
     return SKY_OK;
 }
 
+/* Read, not mapped: somebody may be writing it. */
 static sky_status read_content(const char *path, int64_t *out)
 {
-    struct sky_map map = {0};
+    char *bytes = NULL;
+    size_t count = 0;
     *out = 0;
-    SKY_TRY(sky_map_open(&map, path));
-    *out = sky_crc32c(0, map.bytes, map.count);
-    sky_map_close(&map);
+    SKY_TRY(sky_file_read(path, LARGEST_PICTURE, &bytes, &count));
+    *out = sky_crc32c(0, bytes, count);
+    free(bytes);
     return SKY_OK;
 }
 
@@ -181,26 +186,33 @@ static sky_status compact(struct work *w)
     return sky_text_status(&w->paths, "paths of an index");
 }
 
-static bool same_as_old(const struct work *w, const struct sky_index_texts *texts)
+/* The old index's tiles, all of them, at the same places: what a margin depends on. */
+static bool same_tiles(const struct work *w)
 {
     const struct sky_index_build *build = w->build;
-    if (!build->old || build->embedded || build->removed || build->tiles != build->old->info.tiles || build->sketch != build->old->info.sketch) return false;
-    for (int64_t i = 0; i < w->set.count; i++)
-        if (w->renewed[i]) return false;
     const struct sky_index_table *table = &build->old->table;
     const size_t bytes = (size_t)build->tiles * sizeof(double);
-    const bool places =
-        !memcmp(table->latitude, w->latitude, bytes) && !memcmp(table->longitude, w->longitude, bytes) && !memcmp(table->metres_per_pixel, w->metres, bytes);
-    return places && build->old->texts.place_radius == texts->place_radius && !strcmp(build->old->texts.geo, texts->geo) &&
-           !strcmp(build->old->texts.root, texts->root) && !strcmp(build->old->texts.weights, texts->weights);
+    return !build->embedded && !build->removed && build->tiles == build->old->info.tiles && build->place_radius == build->old->texts.place_radius &&
+           !memcmp(table->latitude, w->latitude, bytes) && !memcmp(table->longitude, w->longitude, bytes);
 }
 
-/* A margin means something else among other tiles. */
-static const char *still_calibrated(const struct sky_index_build *build)
+static bool same_as_old(const struct work *w, const struct sky_index_texts *texts)
 {
+    const struct sky_index *old = w->build->old;
+    if (!old || !same_tiles(w) || w->build->sketch != old->info.sketch) return false;
+    for (int64_t i = 0; i < w->set.count; i++)
+        if (w->renewed[i]) return false;
+    return !memcmp(old->table.metres_per_pixel, w->metres, (size_t)w->build->tiles * sizeof(double)) && !strcmp(old->texts.geo, texts->geo) &&
+           !strcmp(old->texts.root, texts->root) && !strcmp(old->texts.weights, texts->weights);
+}
+
+/* A margin means something else among other tiles, or where other tiles are one place. */
+static const char *still_calibrated(const struct work *w)
+{
+    const struct sky_index_build *build = w->build;
     if (!build->old || !build->old->texts.calibration) return NULL;
-    if (!build->embedded && !build->removed) return build->old->texts.calibration;
-    sky_log(SKY_LOG_WARNING, "%s: the calibration was fitted to other tiles and is dropped; fit it again: skygem locate INDEX --calibrate PHOTOS.csv",
+    if (same_tiles(w)) return build->old->texts.calibration;
+    sky_log(SKY_LOG_WARNING, "%s: the calibration was fitted to other tiles or places and is dropped; fit it again: skygem locate INDEX --calibrate PHOTOS.csv",
             build->output);
     return NULL;
 }
@@ -240,7 +252,7 @@ static sky_status write_index(struct work *w)
     build->unchanged = same_as_old(w, &texts);
     if (build->unchanged) goto done;
     struct sky_index_texts all = texts;
-    all.calibration = still_calibrated(build);
+    all.calibration = still_calibrated(w);
     const struct sky_rows_stored features = {build->store, build->tiles, w->dimensions, w->values, w->scales};
     if (build->sketch) SKY_TRY_DONE(sky_sketch_make(&sketch, &features, build->sketch, sky_thread_count_default()));
     const struct sky_index_table rows = {.rows = features,
@@ -255,6 +267,7 @@ static sky_status write_index(struct work *w)
                                          .path_starts = w->path_starts,
                                          .paths = w->paths.text,
                                          .paths_bytes = (int64_t)w->paths.length};
+    if (build->old) SKY_TRY_DONE(sky_index_check_current(build->old));
     status = sky_index_write(build->output, &rows, &all);
 done:
     sky_sketch_free(&sketch);
@@ -274,6 +287,7 @@ sky_status sky_index_build(struct sky_index_build *build)
         sky_fail(SKY_DATA, build->folder, "there is no such folder of tiles");
         return sky_hint("give a folder that holds pictures, at any depth");
     }
+    SKY_TRY(sky_atomic_probe(build->output));
     SKY_TRY(sky_image_set_scan(&w.set, build->folder));
     if (build->sketch > w.dimensions)
         SKY_TRY_DONE(sky_fail(SKY_USAGE, "--sketch", "%lld numbers a tile cannot be, of features of %lld", (long long)build->sketch, (long long)w.dimensions));

@@ -73,6 +73,8 @@ static sky_status collect(struct run *run, struct sky_pool *pool, int64_t total)
     struct sky_gather *gather = run->gather;
     const int64_t rows = sky_encoder_batch(gather->encoder);
     int64_t count = 0;
+    if (gather->progress && !gather->progress(gather->context, 0, total))
+        return sky_fail(SKY_INTERRUPTED, gather->root ? gather->root : "embedding", "stopped before the first of %lld pictures", (long long)total);
     for (int64_t done = 0; done < total; done++) {
         int64_t job;
         int slot;

@@ -17,7 +17,7 @@ struct sky_gather {
     enum sky_exif exif;
     bool skip_bad;
     sky_status (*take)(void *context, int64_t picture, const float *feature); /* its number among the paths; the feature is valid during the call */
-    bool (*progress)(void *context, int64_t done, int64_t total);             /* may be NULL; false: SKY_INTERRUPTED */
+    bool (*progress)(void *context, int64_t done, int64_t total);             /* first with done 0; may be NULL; false: SKY_INTERRUPTED */
     void *context;
     int64_t skipped; /* out */
 };

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define FORMAT "skygem index 1"
 
@@ -140,12 +141,21 @@ static void fill_info(struct sky_index *index)
     info->memory_bytes = index->file.map.count + (size_t)info->tiles * sizeof(float);
 }
 
+/* Of the file that a path names now. */
+static struct sky_file_mark mark_of(const char *path)
+{
+    struct stat info;
+    if (stat(path, &info)) return (struct sky_file_mark){.number = 0};
+    return (struct sky_file_mark){info.st_dev, info.st_ino, info.st_size, (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec};
+}
+
 static sky_status open_index(struct sky_index *index, const char *path, const struct sky_index_options *options)
 {
     if (!sky_path_is_file(path)) {
         sky_fail(SKY_USAGE, path, "there is no such index");
         return sky_hint("make one: skygem index --weights FILE -o %s FOLDER_OF_TILES", path);
     }
+    index->mark = mark_of(path);
     if (sky_safetensors_open(&index->file, path) != SKY_OK) return sky_hint("this is no index, or a damaged one; make it with skygem index");
     const char *format = sky_safetensors_text(&index->file, "format");
     if (!format || strncmp(format, "skygem index ", 13) != 0) {
@@ -163,6 +173,14 @@ static sky_status open_index(struct sky_index *index, const char *path, const st
     if (!options->larger_than_memory) SKY_TRY(sky_index_check_memory(path, index->info.memory_bytes));
     if (options->skip_checksums) return SKY_OK;
     return sky_sealed_verify(&index->file, true) == SKY_OK ? SKY_OK : sky_hint("make it again with skygem index");
+}
+
+sky_status sky_index_check_current(const struct sky_index *index)
+{
+    const struct sky_file_mark *then = &index->mark, now = mark_of(index->file.path);
+    if (then->device == now.device && then->number == now.number && then->bytes == now.bytes && then->modified == now.modified) return SKY_OK;
+    sky_fail(SKY_USAGE, index->file.path, "another process has written or removed it meanwhile: it is left as it is now");
+    return sky_hint("run the command again");
 }
 
 sky_status sky_index_open(struct sky_index **out, const char *path, const struct sky_index_options *options)
@@ -287,5 +305,6 @@ sky_status sky_index_rewrite(const char *path, const struct sky_index *index, co
 {
     struct sky_index_texts texts = index->texts;
     texts.calibration = calibration;
+    SKY_TRY(sky_index_check_current(index));
     return sky_index_write(path, &index->table, &texts);
 }

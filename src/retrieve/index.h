@@ -29,8 +29,15 @@ struct sky_index_texts {
     const char *calibration; /* "OFFSET SLOPE QUERIES RIGHT", or NULL */
 };
 
+/* Which file a path named, and in what state. */
+struct sky_file_mark {
+    uint64_t device, number;
+    int64_t bytes, modified;
+};
+
 struct sky_index {
     struct sky_safetensors file;
+    struct sky_file_mark mark; /* when it was opened */
     struct sky_index_table table;
     struct sky_index_texts texts;
     struct sky_index_info info;
@@ -41,7 +48,10 @@ const char *sky_index_path(const struct sky_index *index, int64_t tile);
 /* Atomic. */
 sky_status sky_index_write(const char *path, const struct sky_index_table *table, const struct sky_index_texts *texts);
 
-/* The same index with another calibration (NULL: none). `index` is open and stays as it is. */
+/* SKY_USAGE: its path does not name the file any more that was opened; what is made from it would undo another process's work. */
+sky_status sky_index_check_current(const struct sky_index *index);
+
+/* The same index with another calibration (NULL: none). `index` is open, current, and stays as it is. */
 sky_status sky_index_rewrite(const char *path, const struct sky_index *index, const char *calibration);
 
 /* What searching `count` features stored so takes, with sketches of so many numbers (0: none); and whether that is there: SKY_NOMEM with both sizes. */

@@ -43,13 +43,16 @@ static sky_status place_by_table(const struct sky_places *places, const char *pa
     return SKY_OK;
 }
 
-/* The first name that is no web map tile's; NULL when all are. */
-static const char *place_by_name(const struct sky_places *places, bool tms)
+/* The first name that is no web map tile's; NULL when all are. *fitting: how many are. */
+static const char *place_by_name(const struct sky_places *places, bool tms, int64_t *fitting)
 {
     const char *example = NULL;
+    *fitting = 0;
     for (int64_t i = 0; i < places->count; i++) {
         struct sky_geo geo = nowhere;
-        if (!sky_geo_from_name(places->paths[i], tms, &geo) && !example) example = places->paths[i];
+        const bool fits = sky_geo_from_name(places->paths[i], tms, &geo);
+        if (!fits && !example) example = places->paths[i];
+        *fitting += fits;
         set_place(places, i, &geo);
     }
     return example;
@@ -57,7 +60,8 @@ static const char *place_by_name(const struct sky_places *places, bool tms)
 
 static sky_status require_names(const struct sky_places *places, bool tms)
 {
-    const char *example = place_by_name(places, tms);
+    int64_t fitting;
+    const char *example = place_by_name(places, tms, &fitting);
     if (!example) return SKY_OK;
     sky_fail(SKY_DATA, example, "this is no web map tile's name: ZOOM/X/Y.jpg with numbers that such a tile can have");
     return sky_hint("give the places in a table: --geo tiles.csv (path,lat,lon)");
@@ -93,6 +97,18 @@ static sky_status place_by_tags(const struct sky_places *places, bool strict)
     return SKY_OK;
 }
 
+static sky_status place_by_anything(const struct sky_places *places)
+{
+    int64_t fitting;
+    const char *example = place_by_name(places, false, &fitting);
+    if (!example) return SKY_OK;
+    if (fitting)
+        sky_log(SKY_LOG_WARNING,
+                "%lld of %lld tiles have a web map tile's name (ZOOM/X/Y.jpg), but %s has not: no place is taken from names; move such away, or --geo tiles.csv",
+                (long long)fitting, (long long)places->count, example);
+    return place_by_tags(places, false);
+}
+
 sky_status sky_places_find(const struct sky_places *places, enum sky_geo_source source, const char *table)
 {
     switch (source) {
@@ -100,7 +116,7 @@ sky_status sky_places_find(const struct sky_places *places, enum sky_geo_source 
     case SKY_GEO_TIFF: return place_by_tags(places, true);
     case SKY_GEO_XYZ: return require_names(places, false);
     case SKY_GEO_TMS: return require_names(places, true);
-    case SKY_GEO_AUTO: return place_by_name(places, false) ? place_by_tags(places, false) : SKY_OK;
+    case SKY_GEO_AUTO: return place_by_anything(places);
     default: break;
     }
     for (int64_t i = 0; i < places->count; i++) set_place(places, i, &nowhere);
