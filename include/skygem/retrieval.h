@@ -57,7 +57,10 @@ sky_status sky_encoder_embed(struct sky_encoder *encoder, const uint8_t *rgb, in
 /* The same for a JPEG, PNG or (built with libtiff) TIFF file, turned upright as its EXIF says; allocates while it decodes. */
 sky_status sky_encoder_embed_file(struct sky_encoder *encoder, const char *path, float *out);
 
-/* count <= batch pictures that have the network's size already: [count][S][S][3] to [count][dimensions]. */
+/*
+ * count <= batch pictures that have the network's size already: [count][S][S][3] to [count][dimensions]. SKY_NUMERIC, here and above: a feature is not finite, as
+ * the parameters are not.
+ */
 sky_status sky_encoder_embed_many(struct sky_encoder *encoder, const uint8_t *images, int64_t count, float *out);
 
 /* ---- tiles ---- */
@@ -90,8 +93,11 @@ struct sky_tile {
     double latitude, longitude, metres_per_pixel; /* degrees, WGS 84; NaN: not known */
 };
 
-/* SKY_USAGE: there is no such file. SKY_FORMAT: damaged, of another version, or no index. SKY_NOMEM: it does not fit this machine's free memory, with both
- * sizes. */
+/*
+ * The file is mapped while the index is open: replace it by renaming another one to its name, as skygem index does, never by writing over it.
+ * SKY_USAGE: there is no such file. SKY_FORMAT: damaged, of another version, or no index. SKY_NOMEM: it does not fit this machine's free memory, with both
+ * sizes.
+ */
 sky_status sky_index_open(struct sky_index **out, const char *path, const struct sky_index_options *options /* NULL: defaults */);
 void sky_index_close(struct sky_index *index); /* NULL is fine */
 const struct sky_index_info *sky_index_info(const struct sky_index *index);
@@ -127,6 +133,7 @@ void sky_search_close(struct sky_search *search); /* NULL is fine */
  * similarities are exact; a tile that its sketch hides is missed, and the margin is that among the candidates. 0: exact again. SKY_USAGE: fewer than k, or no sketches.
  */
 sky_status sky_search_set_candidates(struct sky_search *search, int64_t candidates);
+/* feature: the index's number of dimensions. SKY_NUMERIC: one of its numbers is not finite. */
 sky_status sky_search_run(struct sky_search *search, const float *feature, struct sky_answer *out);
 
 #ifdef __cplusplus

@@ -12,6 +12,7 @@
 #include "train/parameters.h"
 
 #include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -158,8 +159,14 @@ sky_status sky_encoder_embed_many(struct sky_encoder *encoder, const uint8_t *im
     if (count < 1 || count > sky_encoder_batch(encoder))
         return sky_fail(SKY_USAGE, "embedding", "%lld pictures at once; the encoder was opened for 1 to %lld", (long long)count,
                         (long long)sky_encoder_batch(encoder));
-    return encoder->embedder.flip ? sky_embedder_run(&encoder->embedder, images, count, NULL, out)
-                                  : sky_embedder_run(&encoder->embedder, images, count, out, NULL);
+    const bool flip = encoder->embedder.flip;
+    SKY_TRY(sky_embedder_run(&encoder->embedder, images, count, flip ? NULL : out, flip ? out : NULL));
+    for (int64_t i = 0; i < count * sky_encoder_dimensions(encoder); i++) {
+        if (isfinite(out[i])) continue;
+        sky_fail(SKY_NUMERIC, encoder->weights, "its model makes a feature that is not finite");
+        return sky_hint("its parameters are damaged, or the training that made them had diverged: take an earlier checkpoint");
+    }
+    return SKY_OK;
 }
 
 static sky_status embed_image(struct sky_encoder *encoder, const struct sky_image *image, float *out, struct sky_encoder_times *times)
