@@ -24,7 +24,7 @@ struct sky_search {
     struct first_look {               /* through the sketches; wanted 0: off */
         int64_t wanted;
         float *feature, *sketch, *query; /* prepared as float32; its sketch, plain and prepared */
-        float *heap;                     /* [wanted] similarities of the most promising sketches, the least first */
+        float *best;                     /* [wanted] similarities of the most promising sketches, the least first */
     } look;
 };
 
@@ -56,7 +56,7 @@ static void close_look(struct first_look *look)
     free(look->feature);
     free(look->sketch);
     free(look->query);
-    free(look->heap);
+    free(look->best);
     *look = (struct first_look){.wanted = 0};
 }
 
@@ -75,7 +75,7 @@ sky_status sky_search_set_candidates(struct sky_search *search, int64_t candidat
     sky_status status = sky_alloc(&look->feature, (size_t)sky_query_floats(table->rows.dimensions), sizeof *look->feature, "a search");
     if (status == SKY_OK) status = sky_alloc(&look->sketch, (size_t)table->sketches.dimensions, sizeof *look->sketch, "a search");
     if (status == SKY_OK) status = sky_alloc(&look->query, (size_t)sky_query_floats(table->sketches.dimensions), sizeof *look->query, "a search");
-    if (status == SKY_OK) status = sky_alloc(&look->heap, (size_t)candidates + !candidates, sizeof *look->heap, "a search");
+    if (status == SKY_OK) status = sky_alloc(&look->best, (size_t)candidates + !candidates, sizeof *look->best, "a search");
     if (status == SKY_OK) look->wanted = candidates;
     else close_look(look);
     return status;
@@ -103,25 +103,23 @@ static void scan_rows(struct sky_search *search, const struct sky_rows_stored *r
     }
 }
 
-/* The similarity that the best `wanted` of them reach; a heap whose first is the least of the best so far. */
-static float find_threshold(const struct first_look *look, const float *similarities, int64_t count)
+float sky_search_threshold(const float *similarities, int64_t count, float *best, int64_t wanted)
 {
-    float *heap = look->heap;
-    for (int64_t i = 0; i < look->wanted; i++) heap[i] = -INFINITY;
-    for (int64_t i = 0; i < count; i++) {
-        if (!(similarities[i] > heap[0])) continue;
+    for (int64_t i = 0; i < wanted; i++) best[i] = -INFINITY; /* a heap whose first is the least of the best so far */
+    for (int64_t i = 0; i < count && wanted; i++) {
+        if (!(similarities[i] > best[0])) continue;
         int64_t at = 0, child;
-        while ((child = 2 * at + 1) < look->wanted) {
-            child += child + 1 < look->wanted && heap[child + 1] < heap[child];
-            if (!(heap[child] < similarities[i])) break;
-            heap[at] = heap[child], at = child;
+        while ((child = 2 * at + 1) < wanted) {
+            child += child + 1 < wanted && best[child + 1] < best[child];
+            if (!(best[child] < similarities[i])) break;
+            best[at] = best[child], at = child;
         }
-        heap[at] = similarities[i];
+        best[at] = similarities[i];
     }
-    return heap[0];
+    return wanted ? best[0] : -INFINITY;
 }
 
-static void scan_candidates(struct sky_search *search, const float *feature)
+float sky_search_look(struct sky_search *search, const float *feature, const float **best, int64_t *count)
 {
     const struct sky_index_table *table = &search->index->table;
     const struct first_look *look = &search->look;
@@ -129,8 +127,15 @@ static void scan_candidates(struct sky_search *search, const float *feature)
     sky_sketch_project(table->sketch_axes, table->sketches.dimensions, table->rows.dimensions, look->feature, look->sketch);
     sky_query_prepare(SKY_STORE_INT8, look->sketch, table->sketches.dimensions, look->query);
     scan_rows(search, &table->sketches, look->query);
-    const float threshold = find_threshold(look, search->similarities, search->count);
+    *best = look->best, *count = look->wanted;
+    return sky_search_threshold(search->similarities, search->count, look->best, look->wanted);
+}
+
+void sky_search_compare(struct sky_search *search, const float *feature, float threshold)
+{
+    const struct sky_index_table *table = &search->index->table;
     const int threads = search->threads;
+    sky_query_prepare(table->rows.store, feature, table->rows.dimensions, search->query);
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
     for (int64_t i = 0; i < search->count; i++) {
         if (search->similarities[i] >= threshold) sky_rows_products(&table->rows, search->first + i, 1, search->query, &search->similarities[i]);
@@ -140,9 +145,14 @@ static void scan_candidates(struct sky_search *search, const float *feature)
 
 void sky_search_scan(struct sky_search *search, const float *feature)
 {
+    const float *best;
+    int64_t count;
+    if (search->look.wanted) {
+        sky_search_compare(search, feature, sky_search_look(search, feature, &best, &count));
+        return;
+    }
     sky_query_prepare(search->index->table.rows.store, feature, search->index->info.dimensions, search->query);
-    if (search->look.wanted) scan_candidates(search, feature);
-    else scan_rows(search, &search->index->table.rows, search->query);
+    scan_rows(search, &search->index->table.rows, search->query);
 }
 
 int64_t sky_search_best(struct sky_search *search, const struct sky_candidate **out)
@@ -175,14 +185,28 @@ double sky_index_confidence(const struct sky_index *index, double margin)
     return index->info.calibrated ? 1 / (1 + exp(-(index->info.offset + index->info.slope * margin))) : NAN; /* NaN for a NaN margin too */
 }
 
+sky_status sky_search_check(const struct sky_index *index, const float *feature)
+{
+    for (int64_t i = 0; i < index->info.dimensions; i++)
+        if (!isfinite(feature[i])) return sky_fail(SKY_NUMERIC, "search", "the feature is not finite: its number %lld is %g", (long long)i, (double)feature[i]);
+    return SKY_OK;
+}
+
+sky_status sky_search_check_best(const struct sky_index *index, const struct sky_candidate *best)
+{
+    return isfinite(best->similarity) ? SKY_OK : sky_fail(SKY_NUMERIC, index->file.path, "it holds features that are not finite");
+}
+
 sky_status sky_search_run(struct sky_search *search, const float *feature, struct sky_answer *out)
 {
+    SKY_TRY(sky_search_check(search->index, feature));
     sky_search_scan(search, feature);
-    *out = (struct sky_answer){.margin = NAN};
-    out->count = sky_search_best(search, &out->candidates);
-    if (!(out->candidates[0].similarity >= -2)) return sky_fail(SKY_NUMERIC, "search", "the feature is not finite");
-    const double elsewhere = sky_search_elsewhere(search, out->candidates[0].tile);
-    if (elsewhere > -INFINITY) out->margin = (double)out->candidates[0].similarity - elsewhere;
-    out->confidence = sky_index_confidence(search->index, out->margin);
+    struct sky_answer answer = {.margin = NAN};
+    answer.count = sky_search_best(search, &answer.candidates);
+    SKY_TRY(sky_search_check_best(search->index, answer.candidates));
+    const double elsewhere = sky_search_elsewhere(search, answer.candidates[0].tile);
+    if (elsewhere > -INFINITY) answer.margin = (double)answer.candidates[0].similarity - elsewhere;
+    answer.confidence = sky_index_confidence(search->index, answer.margin);
+    *out = answer;
     return SKY_OK;
 }

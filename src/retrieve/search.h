@@ -15,6 +15,21 @@ void sky_search_scan(struct sky_search *search, const float *feature);
 int64_t sky_search_best(struct sky_search *search, const struct sky_candidate **out);
 double sky_search_elsewhere(const struct sky_search *search, int64_t tile);
 
+/*
+ * With candidates, sky_search_scan in two steps, between which ranks agree on a threshold. The part's sketches: the similarities of its most promising ones
+ * (unordered, valid until the next look), and what the least of them has. Then the exact similarities of the tiles whose sketches reach a threshold; the others'
+ * become -INFINITY.
+ */
+float sky_search_look(struct sky_search *search, const float *feature, const float **best, int64_t *count);
+void sky_search_compare(struct sky_search *search, const float *feature, float threshold);
+
+/* What the least of the `wanted` largest values has (-INFINITY: there are not so many). best: [wanted], filled with them. */
+float sky_search_threshold(const float *values, int64_t count, float *best, int64_t wanted);
+
+/* SKY_NUMERIC: a number of the feature is infinite or none; likewise the first candidate's similarity, which is then the index's fault. */
+sky_status sky_search_check(const struct sky_index *index, const float *feature);
+sky_status sky_search_check_best(const struct sky_index *index, const struct sky_candidate *best);
+
 /* Of the last scan: [tiles of the part]. */
 const float *sky_search_similarities(const struct sky_search *search);
 

@@ -1,6 +1,6 @@
 /*
- * The collectives behind shard.h: rank 0's feature to all, each one's best tiles to all, then each one's best tile at another place. Memory is taken when it is
- * opened.
+ * The collectives behind shard.h: rank 0's feature to all, with candidates each one's most promising sketches to all, each one's best tiles to all, then each
+ * one's best tile at another place. Memory is taken when it is opened, and when candidates are set.
  */
 #include "shard.h"
 
@@ -26,6 +26,10 @@ struct sky_shards {
     struct sky_candidate *mine, *all; /* [k], [size][k]; tile -1: none */
     struct sky_candidate *best;       /* [k] */
     double *elsewhere;                /* [size] */
+    struct promising {                /* sketches, with candidates; wanted 0: off */
+        int64_t wanted, each;         /* of all ranks together; at most of one */
+        float *mine, *all, *best;     /* [each], [size][each], [wanted] */
+    } promising;
 };
 
 void sky_shard_range(int64_t tiles, int rank, int size, int64_t *first, int64_t *count)
@@ -58,9 +62,18 @@ done:
     return status;
 }
 
+static void close_promising(struct promising *promising)
+{
+    free(promising->mine);
+    free(promising->all);
+    free(promising->best);
+    *promising = (struct promising){.wanted = 0};
+}
+
 void sky_shards_close(struct sky_shards *shards)
 {
     if (!shards) return;
+    close_promising(&shards->promising);
     sky_search_close(shards->search);
     free(shards->question);
     free(shards->mine);
@@ -70,7 +83,36 @@ void sky_shards_close(struct sky_shards *shards)
     free(shards);
 }
 
-sky_status sky_shards_set_candidates(struct sky_shards *shards, int64_t candidates) { return sky_search_set_candidates(shards->search, candidates); }
+sky_status sky_shards_set_candidates(struct sky_shards *shards, int64_t candidates)
+{
+    struct promising *promising = &shards->promising;
+    const int64_t tiles = shards->index->info.tiles, size = sky_comm_size(shards->comm), largest = (tiles + size - 1) / size;
+    close_promising(promising);
+    SKY_TRY(sky_search_set_candidates(shards->search, candidates));
+    if (!candidates) return SKY_OK;
+    const int64_t wanted = candidates < tiles ? candidates : tiles, each = wanted < largest ? wanted : largest;
+    sky_status status = sky_alloc(&promising->mine, (size_t)each, sizeof *promising->mine, "sharded search");
+    if (status == SKY_OK) status = sky_alloc(&promising->all, (size_t)(each * size), sizeof *promising->all, "sharded search");
+    if (status == SKY_OK) status = sky_alloc(&promising->best, (size_t)wanted, sizeof *promising->best, "sharded search");
+    if (status == SKY_OK) promising->wanted = wanted, promising->each = each;
+    else close_promising(promising);
+    return status;
+}
+
+/* Every rank's similarities; with candidates, of those tiles that one search would have chosen. */
+static sky_status scan(struct sky_shards *shards)
+{
+    const struct promising *promising = &shards->promising;
+    const float *feature = shards->question->feature, *best;
+    int64_t count;
+    if (!promising->wanted) return sky_search_scan(shards->search, feature), SKY_OK;
+    sky_search_look(shards->search, feature, &best, &count);
+    for (int64_t i = 0; i < promising->each; i++) promising->mine[i] = i < count ? best[i] : -INFINITY;
+    SKY_TRY(sky_comm_gather(shards->comm, promising->mine, (size_t)promising->each * sizeof *promising->mine, promising->all, "promising sketches"));
+    const float threshold = sky_search_threshold(promising->all, promising->each * sky_comm_size(shards->comm), promising->best, promising->wanted);
+    sky_search_compare(shards->search, feature, threshold);
+    return SKY_OK;
+}
 
 /* Lists are sorted, and ranks hold ascending tiles: taking the first of the equal ones keeps the order of a single search. */
 static int64_t merge(struct sky_shards *shards)
@@ -97,13 +139,14 @@ static sky_status answer(struct sky_shards *shards, struct sky_answer *out)
 {
     const struct sky_candidate *candidates;
     const int size = sky_comm_size(shards->comm);
-    sky_search_scan(shards->search, shards->question->feature);
+    SKY_TRY(sky_search_check(shards->index, shards->question->feature)); /* on every rank alike */
+    SKY_TRY(scan(shards));
     const int64_t mine = sky_search_best(shards->search, &candidates);
     for (int64_t i = 0; i < shards->k; i++) shards->mine[i] = i < mine ? candidates[i] : (struct sky_candidate){-1, -INFINITY};
     SKY_TRY(sky_comm_gather(shards->comm, shards->mine, (size_t)shards->k * sizeof *shards->mine, shards->all, "best tiles"));
     *out = (struct sky_answer){.candidates = shards->best, .margin = NAN};
     out->count = merge(shards);
-    if (!out->count || !(shards->best[0].similarity >= -2)) return sky_fail(SKY_NUMERIC, "search", "the feature is not finite"); /* on every rank alike */
+    SKY_TRY(sky_search_check_best(shards->index, shards->best)); /* on every rank alike */
     const double elsewhere = sky_search_elsewhere(shards->search, shards->best[0].tile);
     double farther = -INFINITY;
     SKY_TRY(sky_comm_gather(shards->comm, &elsewhere, sizeof elsewhere, shards->elsewhere, "other places"));

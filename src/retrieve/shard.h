@@ -16,7 +16,7 @@ void sky_shard_range(int64_t tiles, int rank, int size, int64_t *first, int64_t 
 sky_status sky_shards_open(struct sky_shards **out, struct sky_comm *comm, const struct sky_index *index, int64_t k, int threads);
 void sky_shards_close(struct sky_shards *shards);
 
-/* sky_search_set_candidates in every rank's share: at least the candidates that a search alone would take. Not collective. */
+/* sky_search_set_candidates, of all ranks together: every rank asks for the same number. Not collective. */
 sky_status sky_shards_set_candidates(struct sky_shards *shards, int64_t candidates);
 
 /* Rank 0: one search, as sky_search_run. sky_shards_end, after the last one, lets the others go. */

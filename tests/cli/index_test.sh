@@ -36,6 +36,7 @@ expect_err '0 of them with a place'
 cp -r "$xyz" "$work/more" && cp "$tile" "$work/more/else.jpg"
 index m "$work/more"
 expect_code 0; expect_err '9 tiles'; expect_err '0 of them with a place'
+expect_err "warning: 8 of 9 tiles have a web map tile's name (ZOOM/X/Y.jpg), but else.jpg has not"
 fails_with 3 'else.jpg: this is no web map tile' "$program" index --weights "$weights" -o "$work/m2" "$work/more" --geo xyz --quiet
 expect [ ! -e "$work/m2" ]
 
@@ -129,6 +130,17 @@ run "$program" locate "$work/s" "$live/sub/3.jpg" --json --quiet -k 2 --candidat
 expect_code 0; expect [ "$(grep -o '"path": "[^"]*"' <<<"$out" | head -n 1)" = "$(grep -o '"path": "[^"]*"' <<<"$exact" | head -n 1)" ]
 run "$program" launch -n 2 "$program" locate "$work/s" "$live/sub/3.jpg" --json --quiet -k 2 --candidates 9
 expect_code 0; expect [ "$(sed 's/, "ms".*//' <<<"$out")" = "$exact" ]
+# ranks choose the candidates together: a poor sketch hides the same tiles from three as from one
+index p "$live" --quiet --sketch 1
+for few in 2 3 5; do
+    run "$program" locate "$work/p" "$world/test/query_drone" "$world/test/gallery_satellite" --json --quiet -k 2 --candidates "$few"
+    one=$(sed 's/, "ms".*//' <<<"$out")
+    expect_code 0; expect [ "$(wc -l <<<"$one")" -gt 12 ]
+    for ranks in 2 3 11; do
+        run "$program" launch -n "$ranks" "$program" locate "$work/p" "$world/test/query_drone" "$world/test/gallery_satellite" --json --quiet -k 2 --candidates "$few"
+        expect_code 0; expect [ "$(sed 's/, "ms".*//' <<<"$out")" = "$one" ]
+    done
+done
 fails_with 2 'skygem index -o INDEX --update --sketch' "$program" locate "$work/s3" "$live/sub/3.jpg" --candidates 5 --quiet
 rm "$live/sub/8.jpg"
 
@@ -145,6 +157,12 @@ expect_code 0; expect [ "$(grep -o '"path"' <<<"$out" | wc -l)" -eq 7 ]
 fails_with 2 '--weights is missing' "$program" index -o "$work/z" "$live"
 fails_with 2 '--output is missing' "$program" index --weights "$weights" "$live"
 fails_with 2 'needs the folder' "$program" index --weights "$weights" -o "$work/z"
+mkfifo "$work/pipe"
+for bad in "$work/pipe: is no regular file" "$work: is a folder" "$work/nowhere/z: cannot create"; do
+    fails_with 1 "$bad" "$program" index --weights "$weights" -o "${bad%%: *}" "$live"
+    if [[ $err == *embedding* ]]; then fail "said after the work: $err"; else pass; fi
+done
+expect [ -p "$work/pipe" ]
 fails_with 3 'no such folder' "$program" index --weights "$weights" -o "$work/z" "$work/nowhere"
 mkdir "$work/empty"
 fails_with 3 'no image' "$program" index --weights "$weights" -o "$work/z" "$work/empty"

@@ -244,10 +244,15 @@ static void check_sketches(enum sky_store store, int64_t length, int64_t candida
         if (all_same) CHECK(!memcmp(answer.candidates, exact.candidates, 10 * sizeof *exact.candidates) && answer.margin == exact.margin);
     }
     CHECK(right == QUERIES && found >= least_found);
-    struct sky_answer answer;
-    queries[0][3] = NAN;
-    CHECK_FAILS(sky_search_run(sketched, queries[0], &answer), SKY_NUMERIC, "finite");
-    queries[0][3] = 0.1f;
+    struct sky_answer answer = {.count = 77};
+    const float kept = queries[0][3], wrong[] = {NAN, INFINITY, -INFINITY};
+    for (int i = 0; i < 3; i++) {
+        queries[0][3] = wrong[i];
+        CHECK_FAILS(sky_search_run(sketched, queries[0], &answer), SKY_NUMERIC, "finite");
+        CHECK_FAILS(sky_search_run(plain, queries[0], &answer), SKY_NUMERIC, "its number 3 is");
+    }
+    CHECK(answer.count == 77); /* results stay as they were */
+    queries[0][3] = kept;
     CHECK_FAILS(sky_search_set_candidates(sketched, 9), SKY_USAGE, "9 candidates for the best 10");
     CHECK_OK(sky_search_set_candidates(sketched, 0));
     sky_search_close(plain);
