@@ -203,10 +203,10 @@ static sky_status run_rank(const struct sky_args *args, struct sky_locator *loca
     SKY_TRY(sky_comm_agree(locator->comm, status, "opening the index"));
     if (sky_comm_rank(locator->comm) > 0) return sky_shards_serve(locator->shards);
     status = asked->known ? sky_locate_known(locator, args->operands[0], &pictures->known, asked) : run_pictures(args, locator, pictures);
-    if (status != SKY_OK && !sky_is_bad_picture(status)) return status;
-    const struct sky_error bad = *sky_error_last(); /* a bad picture is no reason to leave the others alone */
+    if (status != SKY_OK && status != SKY_INTERRUPTED && !sky_is_bad_picture(status)) return status;
+    const struct sky_error error = *sky_error_last(); /* neither a signal nor a bad picture is a reason to leave the others alone */
     SKY_TRY(sky_shards_end(locator->shards));
-    return status == SKY_OK ? SKY_OK : sky_error_set(&bad);
+    return status == SKY_OK ? SKY_OK : sky_error_set(&error);
 }
 
 static sky_status run_locate(const struct sky_args *args)

@@ -173,6 +173,10 @@ static sky_status next_of_stream(struct sky_frames *frames, struct sky_frame *ou
     while (!frames->begun && frames->used < 2 && !frames->ended) SKY_TRY(read_more(frames));
     if (!frames->begun) frames->is_pictures = frames->used >= 2 && frames->buffer[0] == 0xff && frames->buffer[1] == 0xd8;
     frames->begun = true;
+    if (!frames->is_pictures && memchr(frames->buffer ? (void *)frames->buffer : "", 0, frames->used)) {
+        sky_fail(SKY_DATA, "stream", "is neither paths, one a line, nor JPEG pictures: it has zero bytes");
+        return sky_hint("of pictures one behind the other only JPEG can be told apart: ffmpeg -i VIDEO -f image2pipe -c:v mjpeg -");
+    }
     return frames->is_pictures ? next_picture(frames, out) : next_line(frames, out);
 }
 
@@ -200,10 +204,20 @@ static sky_status next_of_watch(struct sky_frames *frames, struct sky_frame *out
     }
 }
 
+/* A signal is the end of what has none; of what was named it leaves some out. */
+static sky_status stop(const struct sky_frames *frames)
+{
+    if (frames->source == OPERANDS && frames->next < frames->pictures.count)
+        return sky_fail(SKY_INTERRUPTED, "pictures", "stopped after %lld of %lld", (long long)frames->next, (long long)frames->pictures.count);
+    if (frames->source == LINES_OR_PICTURES && frames->own_fd && !(frames->ended && frames->used == frames->taken))
+        return sky_fail(SKY_INTERRUPTED, "the list", "stopped after %lld pictures, before its end", (long long)frames->next);
+    return SKY_OK;
+}
+
 sky_status sky_frames_next(struct sky_frames *frames, struct sky_frame *out)
 {
     *out = (struct sky_frame){.modified = NAN};
-    if (sky_signal_received()) return SKY_OK;
+    if (sky_signal_received()) return stop(frames);
     if (frames->source == WATCH) return next_of_watch(frames, out);
     if (frames->source == LINES_OR_PICTURES) return next_of_stream(frames, out);
     return frames->next < frames->pictures.count ? give_file(frames, frames->pictures.paths[frames->next], out) : SKY_OK;

@@ -24,7 +24,7 @@ struct sky_frames;
 sky_status sky_frames_open(struct sky_frames **out, const struct sky_args *args, const char *list, const char *watch);
 void sky_frames_close(struct sky_frames *frames);
 
-/* Waits for one. A signal ends the stream like its end. */
+/* Waits for one. A signal ends a stream like its end; of pictures that were named or listed it leaves some out: SKY_INTERRUPTED. */
 sky_status sky_frames_next(struct sky_frames *frames, struct sky_frame *out);
 
 #endif

@@ -112,6 +112,38 @@ mv "$tiles-moved" "$tiles"
 locate "$work/cut.jpg" --on-bad-image skip --sheet "$work/none.png"
 expect_code 3; expect_err "$work/none.png is not written: no picture was located"; expect [ ! -e "$work/none.png" ]
 
+# ---- names are bytes, JSON is UTF-8: what is none is escaped so that Python's os.fsencode finds the file ----
+odd=$work/$'caf\xe9 "1"\n.jpg'
+cp "$tiles/$first" "$odd"
+locate "$odd" --json --quiet -k 1
+expect_code 0; expect_out 'caf\udce9 \"1\"\n.jpg"'
+if command -v python3 >/dev/null; then
+    expect python3 -c 'import json, os, sys; os.stat(os.fsencode(json.loads(open(sys.argv[1], encoding="utf-8").read())["image"]))' "$work/.out"
+fi
+
+# ---- a signal: pictures that were named and are left are said, and are no success; of a stream it is the end ----
+for i in $(seq 200); do cat "$work/long"; done >"$work/longer"
+mapfile -t named <"$work/longer"
+for way in alone:list alone:named ranks:list; do
+    start=() pictures=(--list "$work/longer")
+    [ "${way%:*}" = ranks ] && start=("$program" launch -n 2)
+    [ "${way#*:}" = named ] && pictures=("${named[@]}")
+    : >"$work/seen" # not the last one's
+    "${start[@]}" "$program" locate "$work/index" "${pictures[@]}" -k 1 --quiet >"$work/seen" 2>"$work/stop.err" & pid=$!
+    for _ in $(seq 1200); do [ -s "$work/seen" ] && break; sleep 0.05; done
+    kill -s INT "$pid"; wait "$pid"; code=$?
+    err=$(cat "$work/stop.err")
+    expect_code 75; expect_err ': stopped after '
+done
+"$program" locate "$work/index" - --json --quiet <"$work/in" >"$work/result" 2>/dev/null & pid=$!
+exec 7>"$work/in" 8<"$work/result"
+echo "$tiles/$first" >&7
+read -r -t 60 -u 8 line
+kill -s INT "$pid"; wait "$pid"; code=$?
+exec 7>&- 8<&-
+expect_code 0
+fails_with 3 'is neither paths, one a line, nor JPEG pictures' bash -c "head -c 300 /dev/zero | '$program' locate '$work/index' - --quiet"
+
 # ---- what cannot be together is said before anything is loaded: the index here does not exist ----
 before() { fails_with 2 "$1" "$program" locate "$work/none" "${@:2}"; }
 before '--sheet: is drawn when the last picture' - --sheet s.png
@@ -167,7 +199,20 @@ $tiles/$first,none.jpg" >"$work/wrong.csv"
 fails_with 3 "wrong.csv:2: the index has no tile 'none.jpg'" "$program" locate "$work/index" --truth "$work/wrong.csv" --quiet
 cp "$work/index" "$work/again" && rm -r "$work/copy" 2>/dev/null; cp -r "$tiles" "$work/copy" && rm "$work/copy/$first"
 run "$program" index -o "$work/again" --update "$work/copy" --geo none
-expect_code 0; expect_err 'the calibration was fitted to other tiles and is dropped'
+expect_code 0; expect_err 'the calibration was fitted to other tiles or places and is dropped'
+# margins are others, too, where other tiles are one place, where tiles lie elsewhere, and where one cannot be read any more
+calibrated() { grep -c '"calibration": "' "$1"; }
+cp "$work/index" "$work/again"
+run "$program" index -o "$work/again" --update
+expect_code 0; expect_err 'is up to date'; expect [ "$(calibrated "$work/again")" -eq 1 ]
+run "$program" index -o "$work/again" --update --place-radius 150
+expect_code 0; expect_err 'other tiles or places'; expect [ "$(calibrated "$work/again")" -eq 0 ]
+cp "$work/index" "$work/again" && sed 's/,47/,46/' "$work/tiles.csv" >"$work/moved.csv"
+run "$program" index -o "$work/again" --update --geo "$work/moved.csv"
+expect_code 0; expect_err 'other tiles or places'; expect [ "$(calibrated "$work/again")" -eq 0 ]
+cp "$work/index" "$work/again" && cp "$work/cut.jpg" "$work/copy/$first"
+run "$program" index -o "$work/again" --update "$work/copy" --on-bad-image skip
+expect_code 3; expect_err 'other tiles or places'; expect [ "$(calibrated "$work/again")" -eq 0 ]
 
 # ---- ranks share the tiles and say the same ----
 locate --list "$work/list" --json --quiet
