@@ -66,6 +66,26 @@ static sky_status explain(struct sky_encoder *encoder, const char *picture, enum
     return status;
 }
 
+/* One must not be drawn over another. */
+static sky_status check_names(const struct sky_args *args, const char *folder)
+{
+    char **paths = NULL;
+    sky_status status = SKY_OK;
+    SKY_TRY(sky_alloc(&paths, (size_t)args->operand_count, sizeof *paths, "paths"));
+    for (int i = 0; i < args->operand_count; i++) {
+        SKY_TRY_DONE(output_path(folder, args->operands[i], &paths[i]));
+        for (int j = 0; j < i; j++) {
+            if (strcmp(paths[i], paths[j]) != 0 || !strcmp(args->operands[i], args->operands[j])) continue;
+            sky_fail(SKY_USAGE, paths[i], "would be the heat maps of both %s and %s", args->operands[j], args->operands[i]);
+            SKY_TRY_DONE(sky_hint("explain them one after the other, each with a folder of its own: -o DIR"));
+        }
+    }
+done:
+    for (int i = 0; i < args->operand_count; i++) free(paths[i]);
+    free(paths);
+    return status;
+}
+
 static sky_status run_explain(const struct sky_args *args)
 {
     const char *folder = sky_args_text(args, "output");
@@ -76,6 +96,7 @@ static sky_status run_explain(const struct sky_args *args)
     SKY_TRY(sky_args_view(args, &view));
     SKY_TRY(sky_read_exif(args, &exif));
     SKY_TRY(sky_signals_install());
+    SKY_TRY(check_names(args, folder));
     SKY_TRY(sky_folder_make(folder));
     SKY_TRY(sky_open_encoder(args, view, 1, &encoder));
     for (int i = 0; i < args->operand_count && status == SKY_OK; i++)

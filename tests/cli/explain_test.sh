@@ -16,6 +16,14 @@ cp "$work/made/here/$name" "$work/first.png"
 run "$program" explain "$picture" --weights "$weights" -o "$work/made/here" --set device.threads=1
 expect cmp "$work/first.png" "$work/made/here/$name"
 
+# two pictures of one name: neither is drawn over the other
+other=$work/other/$place/$(basename "$picture")
+mkdir -p "$(dirname "$other")" && cp "$picture" "$other"
+fails_with 2 "$work/both/$name: would be the heat maps of both $picture and $other" "$program" explain "$picture" "$other" --weights "$weights" -o "$work/both"
+expect [ ! -e "$work/both" ]
+run "$program" explain "$picture" "$picture" --weights "$weights" -o "$work/twice"
+expect_code 0
+
 fails_with 1 'nowhere.jpg' "$program" explain "$work/nowhere.jpg" --weights "$weights" -o "$work/made"
 fails_with 2 'needs IMAGE' "$program" explain --weights "$weights"
 fails_with 2 'weights' "$program" explain "$picture"
