@@ -98,6 +98,15 @@ int sky_cuda_head_bn_infer(sky_stream stream, const struct sky_cuda_heads *heads
                            double epsilon);
 int sky_cuda_dropout(sky_stream stream, const struct sky_cuda_heads *heads, const float *x, float *y, const struct sky_scalars *scalars, uint32_t layer, double rate);
 
+/* gather_rows.cu: of each of `ranks`, x [P,N,D] and labels [N] with rows in `groups` views. `all`: what every rank has shared, NULL: alone */
+struct sky_cuda_gather {
+    int64_t heads, rows, features; /* of one rank */
+    int groups, ranks;
+};
+int sky_cuda_share_rows(sky_stream stream, const struct sky_cuda_gather *gather, const float *x, const int32_t *labels, void *mine);
+int sky_cuda_gather_rows(sky_stream stream, const struct sky_cuda_gather *gather, const float *x, const int32_t *labels, const void *all, float *y, int32_t *all_labels);
+int sky_cuda_own_rows(sky_stream stream, const struct sky_cuda_gather *gather, const float *dy, const struct sky_scalars *scalars, float *dx);
+
 /* loss.cu */
 struct sky_cuda_loss {
     int64_t heads, rows, classes; /* of logits [P,N,K] */

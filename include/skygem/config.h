@@ -200,6 +200,7 @@ struct sky_config {
         bool sync;
         bool exchange; /* one rank alone takes the ways of several */
     } debug;
+    int ranks;                         /* that train together: not a key, a trainer sets it in its own copy; 0 or 1: alone */
     struct sky_config_origin *origins; /* where each value came from (a schema row each); internal */
 };
 

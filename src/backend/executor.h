@@ -23,7 +23,7 @@ struct sky_exchange {
     int64_t bucket_count;
     sky_status (*start)(void *context, const struct sky_bucket *bucket); /* its gradients are final; their mean over the ranks is wanted */
     sky_status (*finish)(void *context);                                 /* before the UPDATE phase: everything started is there */
-    /* Statistics over all ranks; mine NULL: there are none. */
+    /* Statistics and rows of all ranks; mine NULL: there are none. */
     double *mine, *all; /* in the device's memory: [most of a node], [ranks][most of a node] */
     int rank, ranks;
     sky_status (*gather)(void *context, int64_t count); /* the first `count` of every rank's mine, one after the other, to all */

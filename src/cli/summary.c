@@ -137,14 +137,15 @@ sky_status sky_summary_traffic(const struct sky_config *config, int64_t classes,
     return SKY_OK;
 }
 
-/* Losses on pairs see one batch of one rank; elsewhere N ranks of B places are one of N x B. */
-static void warn_pairs(const struct sky_config *config, int64_t step_places)
+/* Losses on pairs see what goes through the model at once, on all ranks. */
+static void warn_pairs(const struct sky_config *config, int64_t ranks)
 {
     double pairs = 0;
     for (int i = 0; i < SKY_PAIR_LOSS_COUNT; i++) pairs += sky_pair_loss_weight(config, i);
-    if (pairs > 0 && config->train.batch_size < step_places)
-        sky_log(SKY_LOG_WARNING, "the losses on pairs compare the %lld places of each rank's batch, not the %lld of a step: more ranks or accumulated batches give them no more negatives",
-                (long long)config->train.batch_size, (long long)step_places);
+    const int64_t places = config->train.batch_size * ranks;
+    if (pairs > 0 && config->train.accumulate > 1)
+        sky_log(SKY_LOG_WARNING, "the losses on pairs compare %lld places at a time, not the %lld of a step: accumulated batches give them no more negatives", (long long)places,
+                (long long)(places * config->train.accumulate));
 }
 
 sky_status sky_summary_log(const struct sky_config *config, const struct sky_trainer *trainer, const char *run_folder)
@@ -164,7 +165,7 @@ sky_status sky_summary_log(const struct sky_config *config, const struct sky_tra
         sky_log(SKY_LOG_INFO, "%d rank%s of %lld places, gradients in %lld buckets%s%s, batch norm over %s", trainer->ranks.size, trainer->ranks.size == 1 ? "" : "s", (long long)places,
                 (long long)trainer->ranks.bucket_count, trainer->ranks.low ? " as bf16" : "", trainer->ranks.device_comm ? " through NCCL" : "",
                 config->distributed.bn_sync ? "all ranks" : "each rank's images");
-    warn_pairs(config, places * trainer->ranks.size);
+    warn_pairs(config, trainer->ranks.size);
     sky_log(SKY_LOG_INFO, "%lld epochs of %lld steps, %lld places a step, from step %lld", (long long)config->train.epochs, (long long)sky_trainer_steps_per_epoch(trainer),
             (long long)(places * trainer->ranks.size), (long long)sky_trainer_next_step(trainer));
     return SKY_OK;

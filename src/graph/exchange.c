@@ -1,5 +1,5 @@
 /*
- * What ranks exchange, as the plan has it: the ranges of gradients that are summed while the backward pass goes on, and the statistics that are taken over all ranks. Reads the plan only; the
+ * What ranks exchange, as the plan has it: the ranges of gradients that are summed while the backward pass goes on, and the statistics and rows that are taken from all ranks. Reads the plan only; the
  * table of buckets belongs to the caller.
  */
 #include "graph.h"
@@ -56,6 +56,7 @@ int64_t sky_node_shared_count(const struct sky_graph *graph, const struct sky_no
     case SKY_OP_BN_GRAD:
     case SKY_OP_HEAD_BN_GRAD:
     case SKY_OP_BLOCK_TAIL_GRAD: return node->attr.bn.across ? 2 * graph->tensors[node->in[2]].count : 0;
+    case SKY_OP_GATHER_ROWS: return node->attr.gather.ranks > 1 ? (graph->tensors[node->in[0]].count + graph->tensors[node->in[1]].count + 1) / 2 : 0;
     default: return 0;
     }
 }

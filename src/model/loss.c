@@ -42,9 +42,19 @@ static sky_value learned_scale(struct sky_graph *graph, const struct sky_config 
     return sky_graph_parameter(graph, &parameter, 1, (const int64_t[]){1});
 }
 
-static sky_value cosines(struct sky_model *model, const char *name, const union sky_attributes *attr, sky_value scale)
+/* Where several ranks train, negatives are looked for among all their places. */
+static void gather_rows(struct sky_model *model, const struct sky_config *config, sky_value *rows, sky_value *labels)
 {
-    const sky_value in[2] = {model->features, scale};
+    const union sky_attributes attr = {.gather = {.groups = model->views.count, .ranks = config->ranks}};
+    *rows = model->features, *labels = model->labels;
+    if (config->ranks < 2) return;
+    const int64_t node = sky_graph_node(&model->graph, SKY_OP_GATHER_ROWS, SKY_PHASE_FORWARD, "rows.of_all_ranks", &attr, (const sky_value[]){*rows, *labels}, 2);
+    *rows = sky_graph_out(&model->graph, node, 0), *labels = sky_graph_out(&model->graph, node, 1);
+}
+
+static sky_value cosines(struct sky_model *model, const char *name, const union sky_attributes *attr, sky_value rows, sky_value scale)
+{
+    const sky_value in[2] = {rows, scale};
     return sky_graph_out(&model->graph, sky_graph_node(&model->graph, SKY_OP_SIMILARITY, SKY_PHASE_FORWARD, name, attr, in, 2), 0);
 }
 
@@ -53,7 +63,7 @@ static void add_losses_on_pairs(struct sky_model *model, const struct sky_config
 {
     static const enum sky_op ops[SKY_PAIR_LOSS_COUNT] = {SKY_OP_LOSS_CONTRASTIVE, SKY_OP_LOSS_TRIPLET, SKY_OP_LOSS_TRIPLET, SKY_OP_LOSS_INFO_NCE};
     const double margins[SKY_PAIR_LOSS_COUNT] = {config->loss.contrastive_margin, config->loss.triplet_margin, 0, 0};
-    sky_value plain = SKY_NONE;
+    sky_value plain = SKY_NONE, rows = SKY_NONE, labels = SKY_NONE;
     for (int i = 0; i < SKY_PAIR_LOSS_COUNT; i++) {
         if (sky_pair_loss_weight(config, i) == 0) continue;
         const bool scaled = i == SKY_PAIR_INFO_NCE && config->loss.info_nce_learn;
@@ -63,10 +73,11 @@ static void add_losses_on_pairs(struct sky_model *model, const struct sky_config
                                                      .margin = margins[i], .alpha = config->loss.soft_margin_alpha, .smoothing = config->loss.info_nce_smoothing,
                                                      .temperature = scaled ? 1 : config->loss.info_nce_temperature}};
         char name[48];
-        if (!scaled && plain == SKY_NONE) plain = cosines(model, "cosines", &attr, SKY_NONE);
-        const sky_value value = scaled ? cosines(model, "cosines.scaled", &attr, learned_scale(&model->graph, config)) : plain;
+        if (rows == SKY_NONE) gather_rows(model, config, &rows, &labels);
+        if (!scaled && plain == SKY_NONE) plain = cosines(model, "cosines", &attr, rows, SKY_NONE);
+        const sky_value value = scaled ? cosines(model, "cosines.scaled", &attr, rows, learned_scale(&model->graph, config)) : plain;
         snprintf(name, sizeof name, "loss.%s", sky_pair_loss_name(i));
-        model->loss_pairs[i] = add_loss(&model->graph, ops[i], name, &attr, value, model->labels, seeds);
+        model->loss_pairs[i] = add_loss(&model->graph, ops[i], name, &attr, value, labels, seeds);
     }
 }
 

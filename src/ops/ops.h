@@ -65,6 +65,9 @@
  * DROPOUT          x [P,N,D], scalars -> y. Element e of the whole batch is kept when its number u >= rate and scaled by 1/(1-rate): u = word e%4 of Philox(seed, DROPOUT, step,
  *                  attr.dropout.layer, e/4) * 2^-32. The whole batch [P,G,ranks*N/G,D] has scalars.rank's rows of a view behind those of lower ranks: element i of x is its element
  *                  i + (i/V * other_ranks + rank) V, V = N/G*D elements a view and head. Alone e = i.
+ * GATHER_ROWS      x [P,N,D], labels i32 [N] -> y [P,R N,D], all_labels i32 [R N].  R = attr.gather.ranks; each view has the rows of rank 0, then those of rank 1, ... Runs in two halves with an
+ *                  exchange between them, as attr.bn.across has it; alone every rank's rows are this one's.
+ * GATHER_ROWS_GRAD dy [P,R N,D], scalars -> dx [P,N,D] = R times the rows of scalars.rank: the rest is the other ranks' to give, and gradients of parameters are means over the ranks
  * LOSS_CE          logits [P,N,K], labels i32 [N], [scalars] -> loss [1], dlogits [P,N,K].  loss = sum_P sum_G mean over the group's rows of CE; label smoothing e: (1-e) CE + e mean_k(-log p_k).
  *                  attr.loss.mean: sum_P becomes mean_P. dlogits = weight * d loss, times scalars.loss_scale where scalars is given; the reported loss is before both. A label outside 0 .. K-1 fails the run (SKY_DATA).
  * LOSS_KL          logits [P,N,K], [scalars] -> loss [1], dlogits.  Between groups attr.loss.satellite and attr.loss.drone, of M = N/G rows; the others' gradient is 0. Per head:
@@ -138,6 +141,7 @@ union sky_attributes {
     struct { int64_t height, width; } map; /* UPSAMPLE: of y; _GRAD: of dx; GLOBAL_MAX_GRAD: of dx */
     struct { int pooling; /* enum sky_pooling */ double p; const struct sky_part_table *table; /* owned by the graph */ } part;
     struct { int axis; int64_t first; } concat;
+    struct { int groups, ranks; } gather;
     struct { double rate; uint32_t layer; int groups; } dropout;
     struct { int groups, satellite, drone /* groups, of LOSS_KL */, direction; bool mean, detach; double weight, smoothing, temperature; } loss;
     struct { int groups, first, second /* views, of SIMILARITY and its losses */; bool joint, mean, soft; double weight, margin, alpha, smoothing, temperature; } pairs;

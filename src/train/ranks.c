@@ -20,6 +20,7 @@ struct sky_config sky_ranks_config(const struct sky_config *config, const struct
     const int threads = place && place->threads ? place->threads : sky_thread_count_default();
     struct sky_config here = *config;
     if (place) here.device.index += place->local_rank;
+    here.ranks = sky_comm_size(comm);
     if (!here.device.threads) here.device.threads = threads;
     if (!here.data.workers) here.data.workers = threads;
     return here;
@@ -57,7 +58,7 @@ static sky_status finish(void *context)
 
 static sky_status gather(void *context, int64_t count)
 {
-    static const char what[] = "batch norm's statistics";
+    static const char what[] = "values of all ranks";
     struct sky_ranks *ranks = context;
     const size_t bytes = (size_t)count * sizeof(double);
     if (ranks->device_comm) return sky_device_comm_gather(ranks->device_comm, ranks->exchange.mine, bytes, ranks->exchange.all, what, stream_of(ranks));
@@ -82,7 +83,7 @@ double sky_ranks_exposed_seconds(struct sky_ranks *ranks)
 }
 
 /* Room for the largest node's numbers, when there are any. */
-static sky_status attach_statistics(struct sky_ranks *ranks)
+static sky_status attach_shared(struct sky_ranks *ranks)
 {
     struct sky_executor *executor = ranks->executor;
     void *memory = NULL;
@@ -91,13 +92,13 @@ static sky_status attach_statistics(struct sky_ranks *ranks)
         const struct sky_node *node = &executor->graph->nodes[n];
         const int64_t count = sky_node_shared_count(executor->graph, node);
         if (count && !executor->device.backend->operations[node->op].share) {
-            sky_fail(SKY_UNSUPPORTED, "distributed.bn_sync", "the %s back end cannot take batch norm's statistics over several ranks", executor->device.backend->name);
-            return sky_hint("set bn_sync = no: each rank's statistics are then over its own images");
+            sky_fail(SKY_UNSUPPORTED, "ranks", "the %s back end does not exchange what %s (%s) takes from all ranks", executor->device.backend->name, node->name, sky_op_name(node->op));
+            return sky_hint("train on one rank, or (where it is batch norm's statistics) set [distributed] bn_sync = no");
         }
         if (count > most) most = count;
     }
     if (!most) return SKY_OK;
-    SKY_TRY(sky_executor_reserve(executor, (size_t)(most * (1 + ranks->size)) * sizeof(double), "statistics over all ranks", &memory));
+    SKY_TRY(sky_executor_reserve(executor, (size_t)(most * (1 + ranks->size)) * sizeof(double), "values of all ranks", &memory));
     ranks->exchange.mine = memory, ranks->exchange.all = ranks->exchange.mine + most;
     ranks->exchange.rank = ranks->rank, ranks->exchange.ranks = ranks->size, ranks->exchange.gather = gather;
     return SKY_OK;
@@ -115,7 +116,7 @@ sky_status sky_ranks_attach(struct sky_ranks *ranks, struct sky_comm *comm, cons
     ranks->exchange = (struct sky_exchange){.context = ranks, .buckets = ranks->buckets, .bucket_count = ranks->bucket_count, .start = start, .finish = finish};
     if (config->distributed.gradients == SKY_GRADIENTS_BF16) SKY_TRY(sky_executor_reserve(executor, (size_t)executor->graph->param_elements * sizeof *ranks->low, "gradients in bf16", &low));
     ranks->low = low;
-    SKY_TRY(attach_statistics(ranks));
+    SKY_TRY(attach_shared(ranks));
     if (executor->device.backend->stream) SKY_TRY(sky_device_comm_open(&ranks->device_comm, comm, executor->device.options.index));
     executor->exchange = &ranks->exchange;
     return SKY_OK;

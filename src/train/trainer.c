@@ -76,7 +76,7 @@ static sky_status open_parts(struct sky_trainer *trainer)
     struct sky_device_options options;
     SKY_TRY(sky_backend_choose(&trainer->here, config->train.precision, &backend, &options));
     SKY_TRY(open_data(trainer));
-    SKY_TRY(sky_train_bind(&trainer->model, &trainer->executor, config, backend, &options, trainer->set.class_count));
+    SKY_TRY(sky_train_bind(&trainer->model, &trainer->executor, &trainer->here, backend, &options, trainer->set.class_count));
     return sky_executor_reserve(&trainer->executor, buffers_bytes(trainer), "running statistics", &trainer->buffers);
 }
 

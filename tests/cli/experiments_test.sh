@@ -34,12 +34,15 @@ for file in "$experiments"/baselines/*.ini; do
     esac
 done
 
-# Where a step has more places than the losses on pairs compare, train says so, once.
+# Where a step has more places than the losses on pairs compare, train says so, once. Ranks compare all of theirs.
 small=(-o "$work/run-pairs" --no-eval --quiet --set data.root="$work/world" --set data.image_size=64 --set model.width=0.125 --set model.embedding=16
     --set train.batch_size=4 --set train.epochs=1 --set schedule.warmup_epochs=0)
 run "$program" launch -n 2 "$program" train "$experiments/baselines/info_nce.ini" "${small[@]}"
 expect_code 0
-expect [ "$(grep -c 'the 4 places of each rank.s batch, not the 8 of a step' "$work/.err")" = 1 ]
+expect [ "$(grep -c 'losses on pairs' "$work/.err")" = 0 ]
+run "$program" launch -n 2 "$program" train "$experiments/baselines/info_nce.ini" "${small[@]/run-pairs/run-parts}" --set train.accumulate=2 --set train.batch_size=2
+expect_code 0
+expect [ "$(grep -c 'compare 4 places at a time, not the 8 of a step' "$work/.err")" = 1 ]
 run "$program" train "$experiments/baselines/lpn.ini" "${small[@]/run-pairs/run-classes}" --set train.accumulate=2
 expect_code 0
 expect [ "$(grep -c 'losses on pairs' "$work/.err")" = 0 ]

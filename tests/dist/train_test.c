@@ -10,7 +10,7 @@
 #include "train/parameters.h"
 #include "train/trainer_state.h"
 
-enum { PLACES = 16, MOST_VALUES = 1 << 19 };
+enum { PLACES = 16, MOST_VALUES = 1 << 19, FIXED = 12, MOST_MORE = 10 };
 
 static void make_tree(void)
 {
@@ -27,7 +27,7 @@ static void make_tree(void)
 
 /* What the ranks are to do, and what came of it. */
 struct course {
-    char more[6][64];
+    char more[MOST_MORE][64];
     int more_count;
     const char *run; /* folder; NULL: none */
     bool resume;
@@ -44,11 +44,11 @@ struct course {
 static void read_config(struct sky_config *config, const struct course *course)
 {
     char root[512];
-    const char *overrides[24] = {"data.image_size=64", "data.workers=1",   "augment.pad=2",     "model.backbone=se_resnet18", "model.se_layout=timm", "model.width=0.125",
+    const char *overrides[FIXED + MOST_MORE] = {"data.image_size=64", "data.workers=1",   "augment.pad=2",     "model.backbone=se_resnet18", "model.se_layout=timm", "model.width=0.125",
                                  "model.embedding=8",  "device.threads=1", "optimizer.lr=0.01", "model.dropout=0",            "train.epochs=3",       root};
     snprintf(root, sizeof root, "data.root=%s", in_folder("tree"));
-    for (int i = 0; i < course->more_count; i++) overrides[12 + i] = course->more[i];
-    CHECK_OK(sky_config_read(config, NULL, overrides, 12 + course->more_count));
+    for (int i = 0; i < course->more_count; i++) overrides[FIXED + i] = course->more[i];
+    CHECK_OK(sky_config_read(config, NULL, overrides, FIXED + course->more_count));
 }
 
 static int64_t copy_arena(struct sky_trainer *trainer, enum sky_arena arena, float *to)
@@ -129,14 +129,14 @@ static void check_same_everywhere(const struct course *course, int size)
 }
 
 /*
- * One seed: N ranks of B against one of N*B, with dropout, whose blocks of random numbers do not end with a row. Returns how far the gradients of `size` ranks are from those of one. The running
+ * One seed and some losses: N ranks of B against one of N*B, with dropout, whose blocks of random numbers do not end with a row. Returns how far the gradients of `size` ranks are from those of one. The running
  * statistics, which every rank moves by all ranks' images, are one rank's to rounding.
  */
-static double compare_with_one(int size, int seed)
+static double compare_with_one(int size, int seed, const char *losses)
 {
-    char more[200], alone[120];
-    snprintf(more, sizeof more, "model.embedding=9 model.dropout=0.5 train.batch_size=%d experiment.seed=%d distributed.bn_sync=yes distributed.bucket_mib=0.01", 8 / size, seed);
-    snprintf(alone, sizeof alone, "model.embedding=9 model.dropout=0.5 train.batch_size=8 experiment.seed=%d", seed);
+    char more[320], alone[240];
+    snprintf(more, sizeof more, "model.embedding=9 model.dropout=0.5 train.batch_size=%d experiment.seed=%d distributed.bn_sync=yes distributed.bucket_mib=0.01%s", 8 / size, seed, losses);
+    snprintf(alone, sizeof alone, "model.embedding=9 model.dropout=0.5 train.batch_size=8 experiment.seed=%d%s", seed, losses);
     struct course *one = run_course(1, 1, alone), *many = run_course(size, 1, more);
     const double difference = relative_difference(many->gradients[0], one->gradients[0], one->gradient_count);
     check_same_everywhere(many, size);
@@ -168,13 +168,31 @@ static void test_whole_batch(void)
         double difference[SEEDS];
         int close = 0;
         for (int seed = 0; seed < SEEDS; seed++) {
-            difference[seed] = compare_with_one(size, seed + 1);
+            difference[seed] = compare_with_one(size, seed + 1, "");
             printf("%d ranks, seed %d: gradients differ by %.2e\n", size, seed + 1, difference[seed]);
             close += difference[seed] <= 1e-5;
             CHECK_NEAR(difference[seed], 0, 1e-2);
         }
         CHECK(close >= SEEDS / 2);
     }
+}
+
+/* Losses on pairs find their pairs and strangers among all ranks' places; a learned temperature has all their gradient. */
+static void test_pairs(void)
+{
+    static const char *const losses[] = {" loss.info_nce=1 loss.info_nce_learn=yes loss.pair_features=joint", " loss.triplet=1 loss.soft_margin=0.5", " loss.contrastive=1"};
+    enum { SEEDS = 3 };
+    for (size_t l = 0; l < sizeof losses / sizeof *losses; l++)
+        for (int size = 2; size <= RANKS_MOST; size *= 2) {
+            int close = 0;
+            for (int seed = 1; seed <= SEEDS; seed++) {
+                const double difference = compare_with_one(size, seed, losses[l]);
+                printf("%d ranks, seed %d,%s: gradients differ by %.2e\n", size, seed, losses[l], difference);
+                close += difference <= 1e-5;
+                CHECK_NEAR(difference, 0, 1e-2);
+            }
+            CHECK(close >= SEEDS / 2);
+        }
 }
 
 /* Each rank's own statistics: one rank that accumulates the ranks' batches has the same. */
@@ -230,7 +248,7 @@ static void test_refused(void)
     static const struct {
         const char *more, *says;
         sky_status want;
-    } cases[] = {{"train.batch_size=2 device.backend=ref distributed.bn_sync=yes", "distributed.bn_sync", SKY_UNSUPPORTED}, {"train.batch_size=9", "tree", SKY_DATA},
+    } cases[] = {{"train.batch_size=2 device.backend=ref distributed.bn_sync=yes", "ranks", SKY_UNSUPPORTED}, {"train.batch_size=2 device.backend=ref loss.triplet=1", "ranks", SKY_UNSUPPORTED}, {"train.batch_size=9", "tree", SKY_DATA},
                  {"train.batch_size=2 debug.record=recorded", "debug.record", SKY_CONFIG}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct course *course = new_course(0, cases[i].more);
@@ -297,6 +315,7 @@ int main(void)
     folder_make();
     make_tree();
     test_whole_batch();
+    test_pairs();
     test_own_statistics();
     test_agreement();
     test_divergence();

@@ -175,6 +175,18 @@ static void test_sums(void)
     free(cpu);
 }
 
+/* Losses on pairs see the places of both. */
+static void test_pairs(void)
+{
+    struct rank *one = run_ranks(1, 1, "train.batch_size=4 loss.info_nce=1 loss.info_nce_learn=yes loss.triplet=1");
+    struct rank *two = run_ranks(2, 1, "train.batch_size=2 loss.info_nce=1 loss.info_nce_learn=yes loss.triplet=1 distributed.bn_sync=yes");
+    CHECK_NEAR(two->report.loss, one->report.loss, 1e-5 * one->report.loss);
+    CHECK_NEAR(relative_difference(two->gradients, one->gradients, one->gradient_count), 0, 1e-2);
+    printf("losses on pairs: gradients differ by %.2e\n", relative_difference(two->gradients, one->gradients, one->gradient_count));
+    free(one);
+    free(two);
+}
+
 /* Two ranks of two places with batch norm over both are one rank of four. A ReLU within rounding of zero may fall to the other side, so not for every seed (tests/dist/train_test.c). */
 static void test_whole_batch(void)
 {
@@ -195,6 +207,7 @@ static void test_whole_batch(void)
         free(two);
     }
     CHECK(close >= SEEDS / 2);
+    test_pairs();
     struct rank *own = run_ranks(2, 1, "train.batch_size=2"), *one = run_ranks(1, 1, "train.batch_size=4");
     CHECK(relative_difference(own->gradients, one->gradients, one->gradient_count) > 1e-2); /* the test would see statistics of each rank by itself */
     free(own);
@@ -205,7 +218,7 @@ static void test_whole_batch(void)
 static void test_recordings(void)
 {
     static const char *const ways[] = {"train.batch_size=2", "train.batch_size=2 distributed.bn_sync=yes distributed.gradients=bf16 distributed.bucket_mib=0.01",
-                                       "train.batch_size=2 train.accumulate=2 distributed.bn_sync=yes", "train.batch_size=2 train.precision=fp16 distributed.bn_sync=yes"};
+                                       "train.batch_size=2 train.accumulate=2 distributed.bn_sync=yes", "train.batch_size=2 loss.info_nce=1 loss.info_nce_learn=yes", "train.batch_size=2 train.precision=fp16 distributed.bn_sync=yes"};
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         char eager[160];
         const int before = stream_backend_replays();

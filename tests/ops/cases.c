@@ -192,6 +192,18 @@ static void dropout(struct ops_subject *s)
     ops_output(s, ops_out(s, ops_node(s, SKY_OP_DROPOUT, &attr, OPS_IN(x, s->graph.scalars)), 0));
 }
 
+/* Of several ranks both halves by themselves: alone every rank's rows are this one's, which is not what the gradient is of. */
+static void gather_rows(struct ops_subject *s)
+{
+    const int64_t p = ops_int(s, "p", 2), n = ops_int(s, "n", 4), d = ops_int(s, "d", 5);
+    const union sky_attributes attr = {.gather = {.groups = (int)ops_int(s, "groups", 2), .ranks = (int)ops_int(s, "ranks", 1)}};
+    s->scalars.rank = (uint32_t)ops_int(s, "rank", 0), s->scalars.other_ranks = (uint32_t)attr.gather.ranks - 1;
+    const sky_value x = ops_wanted(s, "x", OPS_NORMAL, 0, 1, OPS_DIM(p, n, d)), labels = ops_input_of(s, "labels", SKY_I32, OPS_BELOW, 701, 0, OPS_DIM(n));
+    const sky_value y = ops_out(s, ops_node(s, SKY_OP_GATHER_ROWS, &attr, OPS_IN(x, labels)), 0);
+    if (attr.gather.ranks == 1) ops_output(s, y);
+    else ops_node(s, SKY_OP_GATHER_ROWS_GRAD, &attr, OPS_IN(ops_input(s, "dy", OPS_NORMAL, 0, 1, OPS_DIM(p, attr.gather.ranks * n, d)), s->graph.scalars));
+}
+
 static union sky_attributes loss_attributes(struct ops_subject *s)
 {
     return (union sky_attributes){.loss = {.groups = (int)ops_int(s, "groups", 2), .satellite = (int)ops_int(s, "satellite", 0), .drone = (int)ops_int(s, "drone", 1), .direction = ops_word(s, "direction", direction_words, 3, SKY_KL_DRONE_SATELLITE),
@@ -368,7 +380,7 @@ const struct ops_builder ops_op_builders[] = {
     {"IMAGE_PREP", image_prep}, {"CONV", conv},           {"BN_STATS", bn_stats},     {"BN_APPLY", bn_apply}, {"BN_FOLD", bn_fold},
     {"BN_SQUEEZE", bn_squeeze}, {"CHANNEL_MEAN", channel_mean}, {"SE_GATE", se_gate}, {"BLOCK_TAIL", block_tail}, {"MAX_POOL", max_pool},
     {"GLOBAL_MAX", global_max}, {"UPSAMPLE", upsample},   {"PART_POOL", part_pool},   {"PART_ATTENTION", part_attention}, {"CONCAT", concat},
-    {"LINEAR", linear},         {"HEAD_BN", head_bn},     {"HEAD_BN_INFER", head_bn_infer}, {"DROPOUT", dropout}, {"LOSS_CE", loss_ce},
+    {"LINEAR", linear},         {"HEAD_BN", head_bn},     {"HEAD_BN_INFER", head_bn_infer}, {"DROPOUT", dropout}, {"GATHER_ROWS", gather_rows}, {"LOSS_CE", loss_ce},
     {"LOSS_KL", loss_kl},       {"ADD", add},             {"SUM_SQUARES", sum_squares}, {"SGD", sgd},       {"ADAMW", adamw},   {"EMA", ema},
     {"CAST", cast},             {"SIMILARITY", similarity}, {"LOSS_CONTRASTIVE", loss_contrastive}, {"LOSS_TRIPLET", loss_triplet}, {"LOSS_INFO_NCE", loss_info_nce},
     {NULL, NULL},

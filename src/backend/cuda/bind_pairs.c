@@ -1,7 +1,31 @@
 /*
- * SIMILARITY, SIMILARITY_GRAD, LOSS_CONTRASTIVE, LOSS_TRIPLET, LOSS_INFO_NCE.
+ * GATHER_ROWS, GATHER_ROWS_GRAD, SIMILARITY, SIMILARITY_GRAD, LOSS_CONTRASTIVE, LOSS_TRIPLET, LOSS_INFO_NCE.
  */
 #include "cuda.h"
+
+static struct sky_cuda_gather gather_of(const struct sky_kernel *kernel, const struct sky_tensor *own)
+{
+    const union sky_attributes *attr = &kernel->node->attr;
+    return (struct sky_cuda_gather){own->dim[0], own->dim[1], own->dim[2], attr->gather.groups, attr->gather.ranks};
+}
+
+static sky_status gather_share(const struct sky_kernel *kernel, const struct sky_run *run)
+{
+    const struct sky_cuda_gather gather = gather_of(kernel, sky_cuda_in(kernel, 0));
+    return sky_cuda_launched(kernel, sky_cuda_share_rows(sky_cuda_of(kernel)->stream, &gather, run->in[0], run->in[1], run->mine));
+}
+
+static sky_status gather_run(const struct sky_kernel *kernel, const struct sky_run *run)
+{
+    const struct sky_cuda_gather gather = gather_of(kernel, sky_cuda_in(kernel, 0));
+    return sky_cuda_launched(kernel, sky_cuda_gather_rows(sky_cuda_of(kernel)->stream, &gather, run->in[0], run->in[1], run->all, run->out[0], run->out[1]));
+}
+
+static sky_status gather_grad_run(const struct sky_kernel *kernel, const struct sky_run *run)
+{
+    const struct sky_cuda_gather gather = gather_of(kernel, sky_cuda_out(kernel, 0));
+    return sky_cuda_launched(kernel, sky_cuda_own_rows(sky_cuda_of(kernel)->stream, &gather, run->in[0], run->in[1], run->out[0]));
+}
 
 static struct sky_cuda_views views_of(const struct sky_kernel *kernel, const struct sky_tensor *x)
 {
@@ -76,6 +100,8 @@ static sky_status info_nce_run(const struct sky_kernel *kernel, const struct sky
     return sky_cuda_launched(kernel, sky_cuda_loss_info_nce(sky_cuda_of(kernel)->stream, &pairs));
 }
 
+const struct sky_operation sky_cuda_GATHER_ROWS = {.run = gather_run, .share = gather_share};
+const struct sky_operation sky_cuda_GATHER_ROWS_GRAD = {.run = gather_grad_run};
 const struct sky_operation sky_cuda_SIMILARITY = {.run = similarity_run};
 const struct sky_operation sky_cuda_SIMILARITY_GRAD = {.run = similarity_grad_run};
 const struct sky_operation sky_cuda_LOSS_CONTRASTIVE = {.prepare = loss_prepare, .run = contrastive_run};
