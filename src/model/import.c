@@ -163,14 +163,15 @@ static void compare_slice(const struct sky_import *import, const struct sky_slic
     if (reshaped) note(&report->reshaped_names, slice->name, shapes), report->reshaped++;
 }
 
-/* Whether the model has a tensor of this name; the shared trunk serves the trunks of both views. */
-static bool model_has(const struct sky_model *model, const char *name)
+bool sky_import_has_place(const struct sky_model *model, const char *name)
 {
     const char *rest = strncmp(name, "backbone.", 9) == 0 ? name + 8 : NULL;
-    for (int64_t i = 0; i < sky_model_slice_count(model); i++) {
-        const struct sky_slice slice = sky_model_slice(model, i);
-        const char *dot = strchr(slice.name, '.');
-        if (strcmp(slice.name, name) == 0 || (rest && dot && strncmp(slice.name, "backbone", 8) == 0 && strcmp(dot, rest) == 0)) return true;
+    for (int64_t p = 0; p < model->graph.parameter_count; p++) {
+        const struct sky_parameter *parameter = &model->graph.parameters[p];
+        for (int64_t i = 0; i < parameter->slice_count; i++) {
+            const char *own = parameter->slice_names[i], *dot = strchr(own, '.');
+            if (strcmp(own, name) == 0 || (rest && dot && strncmp(own, "backbone", 8) == 0 && strcmp(dot, rest) == 0)) return true;
+        }
     }
     return false;
 }
@@ -194,7 +195,7 @@ sky_status sky_import_compare(const struct sky_import *import, const struct sky_
         const struct sky_key *key = &import->map.keys[i];
         const bool trunk = strncmp(key->name, "backbone", 8) == 0;
         const enum sky_key_fate fate = fate_in(key, ground);
-        const bool unexpected = fate == SKY_KEY_UNKNOWN || (fate == SKY_KEY_TAKEN && (trunk || !trunk_only) && !model_has(model, key->name));
+        const bool unexpected = fate == SKY_KEY_UNKNOWN || (fate == SKY_KEY_TAKEN && (trunk || !trunk_only) && !sky_import_has_place(model, key->name));
         report->left_out[fate]++;
         if (unexpected) {
             char shape[96], more[128];

@@ -28,6 +28,9 @@ const struct sky_file_tensor *sky_import_find(const struct sky_file_tensor *tens
 /* Equal shapes; *reshaped when they differ only by dimensions of 1 (a matrix for a 1x1 convolution). */
 bool sky_import_fits(const struct sky_file_tensor *tensor, const struct sky_slice *slice, bool *reshaped);
 
+/* Whether the model has a tensor of this name; the shared trunk ("backbone.") serves the trunks of all views. */
+bool sky_import_has_place(const struct sky_model *model, const char *name);
+
 /* How the tensors fit; each text lists names with shapes, one a line. Free with sky_import_report_free. */
 struct sky_import_report {
     int64_t taken, missing, missing_trunk, other_shape, reshaped, unexpected;

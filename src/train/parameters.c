@@ -136,9 +136,33 @@ static sky_status from_file(void *context, const struct sky_slice *slice, float 
     return SKY_OK;
 }
 
+/* Whether the model has such a tensor, of a trunk any view's: a network for inference has one view's trunk of all that a file may have. */
+static bool has_place(const struct sky_model *model, const char *name)
+{
+    const char *dot = strchr(name, '.');
+    char any_trunk[320];
+    if (!dot || strncmp(name, "backbone", 8) != 0) return sky_import_has_place(model, name);
+    snprintf(any_trunk, sizeof any_trunk, "backbone%s", dot);
+    return sky_import_has_place(model, any_trunk);
+}
+
+/* A trunk's or head's tensor that the model lacks: without it this would be another network. Classifiers are only trained with. */
+static sky_status check_places(const struct sky_model *model, const struct sky_safetensors *file)
+{
+    for (int64_t i = 0; i < file->tensor_count; i++) {
+        const char *name = file->tensors[i].name;
+        const bool feature = strncmp(name, "backbone", 8) == 0 || strncmp(name, "classifier", 10) == 0 || strcmp(name, "gem.p") == 0;
+        if (!feature || strstr(name, ".classifier.") || has_place(model, name)) continue;
+        sky_fail(SKY_FORMAT, file->path, "tensor '%s' has no place in the model", name);
+        return sky_hint("this file belongs to a model with other settings");
+    }
+    return SKY_OK;
+}
+
 sky_status sky_parameters_read(const struct sky_model *model, struct sky_executor *executor, const struct sky_safetensors *file, enum sky_arena arena,
                                const char *prefix)
 {
+    if (arena == SKY_ARENA_PARAMS) SKY_TRY(check_places(model, file));
     struct filed filed = {.path = file->path, .tensors = file->tensors, .count = file->tensor_count, .prefix = prefix};
     return fill(model, executor, arena, from_file, &filed);
 }
@@ -147,6 +171,11 @@ sky_status sky_parameters_overlay(const struct sky_model *model, struct sky_exec
 {
     struct filed filed = {.path = file->path, .tensors = file->tensors, .count = file->tensor_count, .prefix = prefix, .learned_only = true};
     return fill(model, executor, SKY_ARENA_PARAMS, from_file, &filed);
+}
+
+static sky_status hint_other_trunk(void)
+{
+    return sky_hint("check [model] backbone, se_layout and width against the weights: skygem weights import FILE --experiment EXPERIMENT.ini");
 }
 
 /* The trunk completely or not at all (design.md 12): half a pretrained trunk would train silently badly. */
@@ -169,7 +198,22 @@ static sky_status check_trunk(const struct sky_model *model, const struct sky_im
     if (have == want) return SKY_OK;
     sky_fail(SKY_FORMAT, import->file.path, "%lld of the trunk's %lld tensors fit; the first that does not: %s, in the file %s, in the model %s",
              (long long)have, (long long)want, example, in_file, shape);
-    return sky_hint("check [model] backbone, se_layout and width against the weights: skygem weights import FILE --experiment EXPERIMENT.ini");
+    return hint_other_trunk();
+}
+
+/* Of a larger network (resnet101's for resnet50, one with SE for one without) everything asked for would be there, and the rest be lost. */
+static sky_status check_surplus(const struct sky_model *model, const struct sky_import *import)
+{
+    const char *example = NULL;
+    int64_t surplus = 0;
+    for (int64_t i = 0; i < import->count; i++) {
+        const char *name = import->tensors[i].name;
+        if (strncmp(name, "backbone", 8) != 0 || has_place(model, name)) continue;
+        if (!surplus++) example = name;
+    }
+    if (!surplus) return SKY_OK;
+    sky_fail(SKY_FORMAT, import->file.path, "%lld tensors of its trunk have no place in the model's; the first: %s", (long long)surplus, example);
+    return hint_other_trunk();
 }
 
 /* The two SE networks have the same names here and fit each other's shapes: a file that knows its kind must be of the experiment's. */
@@ -186,15 +230,17 @@ static sky_status check_kind(const struct sky_import *import, enum sky_se_layout
     return sky_hint("set model.se_layout=%s", kind);
 }
 
-static void say_taken(const struct filed *filed, const struct sky_import *import)
+static void say_taken(const struct sky_model *model, const struct filed *filed, const struct sky_import *import)
 {
     const char *layout = sky_layout_names[import->map.layout];
     sky_log(SKY_LOG_INFO, "weights: %lld tensors taken from %s (layout %s)", (long long)filed->taken, filed->path, layout);
     if (filed->missing + filed->other_shape)
         sky_log(SKY_LOG_WARNING, "weights: %lld tensors keep their initial values: %s", (long long)(filed->missing + filed->other_shape), filed->names.text);
-    for (int64_t i = 0; i < import->map.count; i++)
-        if (import->map.keys[i].fate == SKY_KEY_UNKNOWN)
-            sky_log(SKY_LOG_WARNING, "weights: '%s' of the file has no place in the model", import->map.keys[i].tensor->name);
+    for (int64_t i = 0; i < import->map.count; i++) {
+        const struct sky_key *key = &import->map.keys[i];
+        if (key->fate == SKY_KEY_UNKNOWN || (key->fate == SKY_KEY_TAKEN && !has_place(model, key->name)))
+            sky_log(SKY_LOG_WARNING, "weights: '%s' of the file has no place in the model", key->tensor->name);
+    }
 }
 
 sky_status sky_parameters_load(const struct sky_model *model, struct sky_executor *executor, const struct sky_config *config, const char *path)
@@ -205,10 +251,11 @@ sky_status sky_parameters_load(const struct sky_model *model, struct sky_executo
     SKY_TRY(sky_import_open(&import, path, SKY_LAYOUT_COUNT));
     struct filed filed = {.path = path, .tensors = import.tensors, .count = import.count, .prefix = "", .optional = true};
     sky_status status = import.map.layout == SKY_LAYOUT_SKYGEM ? SKY_OK : sky_tensor_file_digest(path, digest, &digits);
-    if (status == SKY_OK) status = check_kind(&import, (enum sky_se_layout)config->model.se_layout);
     if (status == SKY_OK) status = check_trunk(model, &import);
+    if (status == SKY_OK) status = check_surplus(model, &import);
+    if (status == SKY_OK) status = check_kind(&import, (enum sky_se_layout)config->model.se_layout);
     if (status == SKY_OK) status = fill(model, executor, SKY_ARENA_PARAMS, from_file, &filed);
-    if (status == SKY_OK) say_taken(&filed, &import);
+    if (status == SKY_OK) say_taken(model, &filed, &import);
     sky_text_free(&filed.names);
     sky_import_close(&import);
     return status;

@@ -24,7 +24,7 @@ sky_status sky_parameters_start_average(struct sky_executor *executor);
 
 /*
  * Every tensor PREFIX+name must be there with its shape: parameters and buffers for PARAMS, learned tensors alone for MOMENTUM ("momentum/"), GRADS and EMA
- * ("ema/").
+ * ("ema/"). A file of parameters with a trunk or heads that the model lacks is another model's: SKY_FORMAT.
  */
 sky_status sky_parameters_read(const struct sky_model *model, struct sky_executor *executor, const struct sky_safetensors *file, enum sky_arena arena,
                                const char *prefix);
@@ -32,7 +32,7 @@ sky_status sky_parameters_read(const struct sky_model *model, struct sky_executo
 /* Replaces the learned tensors by PREFIX+name ("ema/": the averaged ones), buffers left as they are. */
 sky_status sky_parameters_overlay(const struct sky_model *model, struct sky_executor *executor, const struct sky_safetensors *file, const char *prefix);
 
-/* [model] weights, ours or anything that model/import.h reads: whatever fits by name and shape, the trunk completely or SKY_FORMAT; says what was left. */
+/* [model] weights, ours or anything that model/import.h reads: whatever fits by name and shape, the trunk whole and all of the file's, or SKY_FORMAT; says what was left. */
 sky_status sky_parameters_load(const struct sky_model *model, struct sky_executor *executor, const struct sky_config *config, const char *path);
 
 /* Appends every tensor of the arena as PREFIX+name. */

@@ -148,12 +148,24 @@ expect_err "200 tensors taken from" # one trunk for both views
 fails_with 1 "of the trunk's" "$program" train "$work/tiny.ini" -o "$work/run-no" --set model.weights="$golden/torchvision_resnet18.pth"
 fails_with 1 "of the legacy kind" "$program" train "$work/tiny.ini" -o "$work/run-no" --set model.backbone=se_resnet50 \
     --set model.weights="$work/legacy_se_resnet50_older.safetensors"
+fails_with 1 "tensors of its trunk have no place in the model's; the first: backbone.layer1.0.se.fc1.weight" "$program" train "$work/tiny.ini" -o "$work/run-no" --set model.backbone=resnet50 \
+    --set model.weights="$work/legacy_se_resnet50_older.safetensors" # all of resnet50's tensors are there
+start -o "$work/run-fewer" --set model.weights="$(ls "$work"/run/checkpoints/*.safetensors)" --set model.backbone=resnet18 --set model.partition=none
+expect_code 0
+expect_err "weights: 'classifier5.add_block.0.weight' of the file has no place in the model"
 fails_with 1 "skygem weights import" "$program" eval "$work/tiny.ini" --weights "$golden/torchvision_resnet18.pth"
+
+# Scores are of the model that the weights are of, or none.
+not_of() { fails_with 1 "$1" "$program" eval "$work/run" --quiet --set "$2"; }
+not_of "tensor 'classifier1.add_block.0.weight' has no place in the model" model.partition=none
+not_of "tensor 'gem.p' has no place in the model" model.pooling=avg
+not_of "tensor 'classifier00.add_block.0.weight' has no place in the model" model.global_branch=none
 
 # A checkpoint says which kind of SE network it is; averaged parameters are what is exported.
 run "$program" train "$work/tiny.ini" -o "$work/run-se" --no-eval --set train.epochs=1 --set train.ema=0.9 --quiet
 expect_code 0
 checkpoint=$(ls "$work"/run-se/checkpoints/*.safetensors)
+fails_with 1 "tensor 'backbone.layer1.0.se.fc1.weight' has no place in the model" "$program" eval "$work/run-se" --quiet --set model.backbone=resnet18
 run "$program" weights export "$checkpoint" -o "$work/run-se.pth"
 expect_code 0
 expect_err "averaged parameters"
