@@ -8,22 +8,24 @@
 # --se-weights, --resnet-weights   ImageNet weights for the rows of either trunk ('skygem weights import' makes them); without any, rows start from random weights
 set -euo pipefail
 usage() { sed -nE '2,/^set/s/^# ?//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
+refuse() { echo "error: $1" >&2; exit "${2:-2}"; }
 
 table=${1:?} data=${2:-}
 [ -n "$data" ] || usage
 shift 2
-[ -d "$data" ] || { echo "error: $data: is not a folder (the data set, with train/ and test/)" >&2; exit 3; }
+[ -d "$data" ] || refuse "$data: is not a folder (the data set, with train/ and test/)" 3
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-runs=runs/$(basename "$table") seeds=1 rows='' ranks=1 se_weights='' resnet_weights=''
+runs=runs/$(basename "$(realpath "$table")") seeds=1 rows='' ranks=1 se_weights='' resnet_weights=''
 while [ $# -gt 0 ]; do
+    [ "$1" != -- ] || { shift; break; }
+    [ -n "${2:-}" ] || refuse "$1: needs a value"
     case $1 in
-    --runs) runs=${2:?} ;;
-    --seeds) seeds=${2:?} ;;
-    --rows) rows=${2:?} ;;
-    --ranks) ranks=${2:?} ;;
-    --se-weights) se_weights=$(realpath "${2:?}") ;;
-    --resnet-weights) resnet_weights=$(realpath "${2:?}") ;;
-    --) shift; break ;;
+    --runs) runs=$2 ;;
+    --seeds) seeds=$2 ;;
+    --rows) rows=$2 ;;
+    --ranks) ranks=$2 ;;
+    --se-weights) se_weights=$(realpath "$2") ;;
+    --resnet-weights) resnet_weights=$(realpath "$2") ;;
     *) echo "error: unknown option $1" >&2; usage ;;
     esac
     shift 2
@@ -38,15 +40,32 @@ fi
 launch=()
 [ "$ranks" = 1 ] || launch=("$skygem" launch -n "$ranks")
 
+# row_options ROW: into `options`, what every seed of the row is trained with.
+row_options() {
+    local weights=$resnet_weights
+    [[ $1 == *se_* || $1 == ours-* ]] && weights=$se_weights
+    options=(--set data.root="$data")
+    [ -z "$weights" ] || options+=(--set model.weights="$weights")
+}
+
+# What is wrong with a late row or seed is said now, not after days.
+for seed in $seeds; do
+    [[ $seed =~ ^[0-9]+$ ]] || refuse "--seeds: '$seed' is not a whole number"
+done
+for row in $rows; do
+    [ -f "$table/$row.ini" ] || refuse "$table has no $row.ini"
+done
+for row in $rows; do
+    row_options "$row"
+    "$skygem" train "$table/$row.ini" "${options[@]}" "$@" --dry-run --quiet >/dev/null
+done
+
 for seed in $seeds; do
     for row in $rows; do
-        [ -f "$table/$row.ini" ] || { echo "error: $table has no $row.ini" >&2; exit 2; }
         run=$runs/$row/seed-$seed
-        weights=$resnet_weights
-        [[ $row == *se_* || $row == ours-* ]] && weights=$se_weights
-        options=(-o "$run" --set data.root="$data" --set experiment.seed="$seed")
-        [ -z "$weights" ] || options+=(--set model.weights="$weights")
-        [ -z "$(ls "$run/checkpoints" 2>/dev/null)" ] || options+=(--resume)
+        row_options "$row"
+        options+=(-o "$run" --set experiment.seed="$seed")
+        ! compgen -G "$run/checkpoints/step-*.safetensors" >/dev/null || options+=(--resume)
         printf '\n== %s, seed %s -> %s\n' "$row" "$seed" "$run" >&2
         "${launch[@]}" "$skygem" train "$table/$row.ini" "${options[@]}" "$@" >&2
     done

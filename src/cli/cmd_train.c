@@ -159,6 +159,18 @@ static sky_status train(struct run *run)
     return SKY_OK;
 }
 
+/* Whether a resumed run was over before, its scores included: they are not made again. */
+static sky_status find_finished(struct run *run, bool *finished)
+{
+    const int64_t next = sky_trainer_next_step(run->trainer);
+    int64_t open = run->first && !(next == sky_trainer_step_count(run->trainer) && sky_evaluation_is_there(run->folder.path, next) && sky_run_folder_is_finished(&run->folder));
+    SKY_TRY(sky_comm_reduce(run->comm, &open, 1, SKY_I64, SKY_COMM_MAX, "whether the run is over"));
+    *finished = !open;
+    if (*finished && run->first)
+        sky_log(SKY_LOG_INFO, "%s: trained and scored already; 'skygem eval' scores it again, a larger train.epochs trains it further", run->folder.path);
+    return SKY_OK;
+}
+
 static sky_status write_report(struct run *run)
 {
     const char *const folder = run->folder.path;
@@ -219,6 +231,7 @@ static sky_status run_train(const struct sky_args *args)
     const char **overrides = NULL;
     char *path = NULL;
     int override_count = 0;
+    bool finished = false;
     sky_status status = SKY_OK;
     SKY_TRY_DONE(sky_args_list(args, "set", &overrides, &override_count));
     SKY_TRY_DONE(sky_experiment_path(args->operands[0], &path));
@@ -230,6 +243,8 @@ static sky_status run_train(const struct sky_args *args)
     SKY_TRY_DONE(sky_run_ranks_open(&run.comm, &config, args));
     SKY_TRY_DONE(sky_signals_install());
     SKY_TRY_DONE(open_run(&run, args));
+    SKY_TRY_DONE(find_finished(&run, &finished));
+    if (finished) goto done;
     SKY_TRY_DONE(train(&run));
     if (!sky_args_given(args, "no-eval")) SKY_TRY_DONE(evaluate(&run));
     SKY_TRY_DONE(write_report(&run));

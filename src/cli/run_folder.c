@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <time.h>
 
@@ -96,12 +97,25 @@ done:
     return status;
 }
 
+/* The same text is left as it is, and as old as it is. */
+static sky_status write_ini(const char *folder, const char *text)
+{
+    char *path = NULL, *old = NULL;
+    size_t bytes = 0;
+    SKY_TRY(sky_path_join(&path, folder, "run.ini"));
+    const bool same = sky_path_is_file(path) && sky_file_read(path, (size_t)1 << 24, &old, &bytes) == SKY_OK && strcmp(old, text) == 0;
+    const sky_status status = same ? SKY_OK : sky_file_write_atomic(path, text, strlen(text));
+    free(path);
+    free(old);
+    return status;
+}
+
 sky_status sky_run_folder_describe(const struct sky_run_folder *folder, const struct sky_config *config, bool from_its_own_ini)
 {
     char *text = NULL;
     sky_status status = SKY_OK;
     SKY_TRY_DONE(sky_config_text(config, &text));
-    if (!from_its_own_ini) SKY_TRY_DONE(write_text(folder->path, "run.ini", text));
+    if (!from_its_own_ini) SKY_TRY_DONE(write_ini(folder->path, text));
     free(text);
     text = NULL;
     SKY_TRY_DONE(sky_environment_json(config, &text));
@@ -109,6 +123,20 @@ sky_status sky_run_folder_describe(const struct sky_run_folder *folder, const st
 done:
     free(text);
     return status;
+}
+
+bool sky_run_folder_is_finished(const struct sky_run_folder *folder)
+{
+    static const char *const names[2] = {"run.ini", "report.html"};
+    struct stat found[2] = {0};
+    bool there = true;
+    for (int i = 0; i < 2 && there; i++) {
+        char *path = NULL;
+        there = sky_path_join(&path, folder->path, names[i]) == SKY_OK && stat(path, &found[i]) == 0;
+        free(path);
+    }
+    const struct timespec *ini = &found[0].st_mtim, *report = &found[1].st_mtim;
+    return there && (report->tv_sec > ini->tv_sec || (report->tv_sec == ini->tv_sec && report->tv_nsec >= ini->tv_nsec));
 }
 
 void sky_run_folder_close(struct sky_run_folder *folder)

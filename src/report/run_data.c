@@ -96,6 +96,7 @@ static sky_status read_evaluation(struct sky_run_data *run, int64_t step, const 
     const struct sky_json *root = document ? sky_json_root(document) : NULL;
     if (status == SKY_OK && (root->kind != SKY_JSON_ARRAY || !root->first)) status = sky_fail(SKY_FORMAT, path, "is not a list of scores");
     for (const struct sky_json *item = root ? root->first : NULL; item && status == SKY_OK; item = item->next) status = add_score(run, step, item);
+    if (status == SKY_FORMAT) sky_hint("remove this file; 'skygem train %s --resume' scores the last step again", run->path);
     sky_json_free(document);
     return status;
 }

@@ -47,6 +47,41 @@ run "$program" train "$experiments/baselines/lpn.ini" "${small[@]/run-pairs/run-
 expect_code 0
 expect [ "$(grep -c 'losses on pairs' "$work/.err")" = 0 ]
 
+# ---- run_table.sh: finished rows stay as they are, broken-off ones go on, and a mistake is said before anything is trained ----
+kit=$work/kit
+mkdir -p "$kit/build" "$kit/experiments/two"
+ln -s "$program" "$kit/build/skygem"
+cp "$experiments/run_table.sh" "$kit/experiments"
+for row in first second; do
+    printf '[model]\nbackbone = resnet18\nwidth = 0.125\nembedding = 16\n[data]\nimage_size = 64\n[train]\nepochs = 1\nbatch_size = 4\n' >"$kit/experiments/two/$row.ini"
+done
+printf 'row,method,drone2satellite_r1,drone2satellite_ap,satellite2drone_r1,satellite2drone_ap\nfirst,First,1,2,3,4\nsecond,Second,1,2,3,4\n' >"$kit/experiments/two/paper.csv"
+rows() { run bash "$kit/experiments/run_table.sh" "$kit/experiments/two" "$work/world" --runs "$work/rows" "$@"; }
+refused() { # TEXT OPTION...
+    local text=$1
+    shift
+    rows "$@"
+    [ "$code" = 2 ] && [[ $err == *"error: "*"$text"* ]] && [ ! -e "$work/rows" ] && pass || fail "$*: code $code, should be 2 with '$text' and no run: ${err:0:600}"
+}
+refused '--seeds: needs a value' --seeds
+refused "'x' is not a whole number" --seeds '1 x'
+refused 'has no third.ini' --rows 'first third'
+refused 'there is no such weights file' --resnet-weights "$work/absent.pth"
+echo 'epoch = 1' >>"$kit/experiments/two/second.ini"
+refused 'second.ini:10: train.epoch' # though the first is sound
+sed -i '$d' "$kit/experiments/two/second.ini"
+mkdir -p "$work/rows/first/seed-1/checkpoints"
+touch "$work/rows/first/seed-1/checkpoints/step-000000002.safetensors.tmp-1" # killed while its first checkpoint was written
+rows
+expect_code 0
+expect [ "$(grep -c 'scores written to' <<<"$err")" = 2 ]
+rm "$work/rows/second/seed-1/eval"/step-*.json # killed before its scores
+rows
+expect_code 0
+expect_err "$work/rows/first/seed-1: trained and scored already"
+expect_err "scores written to $work/rows/second/seed-1/"
+expect [ "$(grep -c 'scores written to' <<<"$err")" = 1 ]
+
 # ---- skygem table on runs made up from numbers ----
 mkdir -p "$work/table"
 cp "$experiments/table3/resnet50-avg.ini" "$work/table/a.ini"
@@ -101,6 +136,7 @@ echo '{"r1": 1' >"$work/runs/b/eval/step-000000007.json"
 fails_with 1 'step-000000007.json' "$program" table "$work/table" --runs "$work/runs"
 echo '[]' >"$work/runs/b/eval/step-000000007.json"
 fails_with 1 'is not a list of scores' "$program" table "$work/table" --runs "$work/runs"
+expect_err "hint: remove this file; 'skygem train $work/runs/b --resume'"
 echo '[{"direction": "drone2satellite", "protocol": "full", "flip": true, "r1": 3}]' >"$work/runs/b/eval/step-000000007.json"
 fails_with 3 'has no r1 and ap of drone2satellite' "$program" table "$work/table" --runs "$work/runs"
 echo 'a,First,50,60,70' >>"$work/table/paper.csv"

@@ -48,10 +48,23 @@ steps_an_epoch=6 epochs=4
 check accumulated --set train.accumulate=2 --set model.share_views=no --set model.part_attention=yes --set train.ema=0.5 --set data.workers=3 --set device.winograd=yes
 expect [ "$inside" -gt 0 ] # some signal came inside an epoch
 
-# Evaluated after a resume as without one; resuming a finished run only evaluates.
+# Evaluated after a resume as without one; resuming a trained run only evaluates.
 for folder in everything-whole everything; do
     run "$program" train "$work/$folder" --resume --quiet
     expect_code 0
 done
 expect cmp "$work/everything-whole/eval/step-000000036.json" "$work/everything/eval/step-000000036.json"
+
+# One that is scored too is left as it is, until something that it is scored by changes.
+run "$program" train "$work/everything" --resume
+expect_code 0
+expect_err "$work/everything: trained and scored already"
+expect [ -z "$out" ]
+sed -i 's/^flip = yes\b/flip = no /' "$work/everything/run.ini"
+for end in changed again; do
+    run "$program" train "$work/everything" --resume
+    expect_code 0
+    if [ $end = changed ]; then expect_err "scores written to $work/everything/eval/step-000000036.json"; else expect_err "trained and scored already"; fi
+done
+expect [ "$(grep -c '"flip": true' "$work/everything/eval/step-000000036.json")" = 0 ]
 world_done
