@@ -11,7 +11,11 @@ if [ ! -x "$root/build/skygem" ]; then
     cmake -S "$root" -B "$root/build" -DCMAKE_BUILD_TYPE=Release >&2
     cmake --build "$root/build" -j"$(nproc)" >&2
 fi
-[ -d "$out/world" ] || "$root/build/skygem" data synth "$out/world" --seed 1 --size 128 --places-train 240 --places-test 80 --distractors 40 --views 6
+if [ ! -d "$out/world" ]; then # it gets its name when it is whole
+    rm -rf "$out/world-unfinished"
+    "$root/build/skygem" data synth "$out/world-unfinished" --seed 1 --size 128 --places-train 240 --places-test 80 --distractors 40 --views 6
+    mv "$out/world-unfinished" "$out/world"
+fi
 seeds=(--seeds "1 2 3")
 [ $# -eq 0 ] || seeds=("$@")
 exec bash "$root/experiments/run_table.sh" "$root/experiments/table3" "$out/world" --runs "$out/runs" "${seeds[@]}" -- \

@@ -93,6 +93,7 @@ static void become_rank(const struct launch *launch, int rank, int parent, int e
     execvp(launch->command[0], launch->command);
     const int code = errno;
     sky_fail(SKY_USAGE, launch->command[0], "cannot be started: %s", strerror(code));
+    sky_hint("name a program that is there, or train, eval or bench of skygem: skygem launch -n 4 train EXPERIMENT.ini");
     sky_console_error(sky_error_last());
     _exit(code == ENOENT || code == EACCES ? sky_status_exit_code(SKY_USAGE) : sky_status_exit_code(SKY_IO));
 }

@@ -163,7 +163,7 @@ static sky_status train(struct run *run)
 static sky_status find_finished(struct run *run, bool *finished)
 {
     const int64_t next = sky_trainer_next_step(run->trainer);
-    int64_t open = run->first && !(next == sky_trainer_step_count(run->trainer) && sky_evaluation_is_there(run->folder.path, next) && sky_run_folder_is_finished(&run->folder));
+    int64_t open = run->first && !(next >= sky_trainer_step_count(run->trainer) && sky_evaluation_is_there(run->folder.path, next) && sky_run_folder_is_finished(&run->folder));
     SKY_TRY(sky_comm_reduce(run->comm, &open, 1, SKY_I64, SKY_COMM_MAX, "whether the run is over"));
     *finished = !open;
     if (*finished && run->first)

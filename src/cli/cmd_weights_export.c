@@ -140,6 +140,7 @@ static sky_status run_export(const struct sky_args *args)
     int64_t views = 3;
     sky_status status = SKY_OK;
     if (!output) return sky_fail(SKY_USAGE, "skygem weights export", "--output is missing: where to write");
+    SKY_TRY(sky_weights_check_output(args->operands[0], output));
     SKY_TRY(choose_format(args, output, &format));
     SKY_TRY(sky_args_choice(args, "layout", sky_layout_names, SKY_LAYOUT_COUNT, &layout));
     SKY_TRY(sky_args_int(args, "views", 2, 3, &views));

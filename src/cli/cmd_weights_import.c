@@ -258,6 +258,7 @@ static sky_status run_import(const struct sky_args *args)
     sky_status status = SKY_OK;
     memset(&work, 0, sizeof work);
     SKY_TRY(read_layout(args, &layout));
+    SKY_TRY(sky_weights_check_output(args->operands[0], output));
     SKY_TRY_DONE(sky_tensor_file_digest(args->operands[0], work.digest, &work.digits));
     SKY_TRY_DONE(sky_import_open(&work.import, args->operands[0], layout));
     SKY_TRY_DONE(build_model(args, &work));

@@ -115,6 +115,7 @@ static sky_status run_help(int argc, char **argv)
     const struct sky_command *command = NULL;
     if (argc < 3) return print_overview(stdout), SKY_OK;
     if (argc > 4) return sky_fail(SKY_USAGE, "skygem help", "takes a command's name, not %d words", argc - 2);
+    if (argc > 3 && !strcmp(argv[2], "config")) return sky_fail(SKY_USAGE, "skygem help config", "prints every key of every section and takes no further word");
     if (argc == 3 && !strcmp(argv[2], "config")) return print_config_help();
     if (argc == 3 && is_one_of(argv[2], "man", "bash", "zsh")) return print_manual(argv[2]);
     SKY_TRY(choose(argv[2], &command));

@@ -105,7 +105,7 @@ struct filed {
     bool learned_only;  /* buffers are left as they are */
     bool optional;      /* a missing tensor, or one of another shape, is counted and left as it is */
     int64_t taken, missing, other_shape;
-    struct sky_text names; /* of what was left */
+    struct sky_text names; /* of the first three that were left */
 };
 
 static sky_status from_file(void *context, const struct sky_slice *slice, float *values, bool *given)
@@ -132,6 +132,7 @@ static sky_status from_file(void *context, const struct sky_slice *slice, float 
     *given = false;
     filed->missing += !tensor;
     filed->other_shape += tensor != NULL;
+    if (filed->missing + filed->other_shape > 3) return SKY_OK;
     sky_text_format(&filed->names, "%s%s (%s, model %s)", filed->names.length ? ", " : "", name, have, want);
     return SKY_OK;
 }
@@ -234,8 +235,9 @@ static void say_taken(const struct sky_model *model, const struct filed *filed, 
 {
     const char *layout = sky_layout_names[import->map.layout];
     sky_log(SKY_LOG_INFO, "weights: %lld tensors taken from %s (layout %s)", (long long)filed->taken, filed->path, layout);
-    if (filed->missing + filed->other_shape)
-        sky_log(SKY_LOG_WARNING, "weights: %lld tensors keep their initial values: %s", (long long)(filed->missing + filed->other_shape), filed->names.text);
+    const int64_t left = filed->missing + filed->other_shape;
+    if (left > 3) sky_log(SKY_LOG_WARNING, "weights: %lld tensors keep their initial values: %s, and %lld more", (long long)left, filed->names.text, (long long)left - 3);
+    else if (left) sky_log(SKY_LOG_WARNING, "weights: %lld tensors keep their initial values: %s", (long long)left, filed->names.text);
     for (int64_t i = 0; i < import->map.count; i++) {
         const struct sky_key *key = &import->map.keys[i];
         if (key->fate == SKY_KEY_UNKNOWN || (key->fate == SKY_KEY_TAKEN && !has_place(model, key->name)))

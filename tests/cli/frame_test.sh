@@ -20,6 +20,7 @@ fails_with 2 "there is no 'zzzzzzz'" "$program" zzzzzzz
 expect_err "hint: 'skygem help'"
 fails_with 2 "there is no 'nonsense'" "$program" help nonsense
 fails_with 2 "takes a command's name" "$program" help a b c
+fails_with 2 "prints every key" "$program" help config train.epochs
 
 # Every command in the overview answers --help and 'help COMMAND' alike, with its options, and refuses what it does not know.
 commands=$("$program" help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p' | grep -vE '^(help|version)$')

@@ -136,12 +136,21 @@ fails_with 4 "has 2 trunks" "$program" weights export "$work/reference_baseline.
 fails_with 2 "output is missing" "$program" weights export "$work/reference_baseline.safetensors"
 fails_with 1 "skygem weights import" "$program" weights export "$golden/reference_lpn.pth" -o "$work/no.pth"
 
+# What is read is not written over, under whatever name.
+cp "$golden/torchvision_resnet18.pth" "$work/own.pth"
+ln -s own.pth "$work/link.safetensors"
+cp "$work/torchvision_resnet18.safetensors" "$work/own.safetensors"
+fails_with 2 'is the file that is read' "$program" weights import "$work/own.pth" -o "$work/link.safetensors" --experiment "$work/tiny.ini" --set model.backbone=resnet18
+fails_with 2 'is the file that is read' "$program" weights export "$work/own.safetensors" -o "$work/../$(basename "$work")/own.safetensors"
+expect cmp "$golden/torchvision_resnet18.pth" "$work/own.pth"
+expect cmp "$work/torchvision_resnet18.safetensors" "$work/own.safetensors"
+
 # ---- training from them ----
 start() { run "$program" train "$work/tiny.ini" --no-eval --set train.epochs=1 "$@"; }
 start -o "$work/run" --set model.weights="$golden/torchvision_resnet18.pth" --set model.backbone=resnet18
 expect_code 0
 expect_err "100 tensors taken from $golden/torchvision_resnet18.pth (layout torchvision)"
-expect_err "keep their initial values: gem.p"
+expect_err "57 tensors keep their initial values: gem.p (absent, model [64]), classifier0.add_block.0.weight (absent, model [16, 64]), classifier1.add_block.0.weight (absent, model [16, 64]), and 54 more"
 start -o "$work/run-two" --set model.weights="$work/torchvision_resnet18.safetensors" --set model.backbone=resnet18 --set model.share_views=no
 expect_code 0
 expect_err "200 tensors taken from" # one trunk for both views
