@@ -194,9 +194,12 @@ static sky_status open_folder(struct run *run, const struct sky_args *args, bool
     return status;
 }
 
+static bool evaluates(const struct sky_config *config, const struct sky_args *args) { return config->train.eval_every > 0 || !sky_args_given(args, "no-eval"); }
+
 /* Rank 0's: what is written before the first step. */
 static sky_status open_files(struct run *run, const struct sky_args *args, bool own)
 {
+    if (evaluates(run->config, args)) SKY_TRY(sky_evaluation_check(run->config, NULL)); /* rather than after days */
     SKY_TRY(sky_run_folder_describe(&run->folder, run->config, own && !sky_args_given(args, "set")));
     SKY_TRY(sky_summary_log(run->config, run->trainer, run->folder.path));
     if (sky_args_given(args, "resume")) run->best = sky_evaluation_best(run->folder.path);
@@ -237,7 +240,7 @@ static sky_status run_train(const struct sky_args *args)
     SKY_TRY_DONE(sky_experiment_path(args->operands[0], &path));
     SKY_TRY_DONE(sky_config_read(&config, path, overrides, override_count));
     if (sky_args_given(args, "dry-run")) {
-        SKY_TRY_DONE(sky_summary_dry_run(&config));
+        SKY_TRY_DONE(sky_summary_dry_run(&config, evaluates(&config, args)));
         goto done;
     }
     SKY_TRY_DONE(sky_run_ranks_open(&run.comm, &config, args));

@@ -6,6 +6,8 @@
 #include "base/fs.h"
 #include "base/signals.h"
 #include "base/str.h"
+#include "eval/conditions.h"
+#include "eval/picks.h"
 #include "io/checkpoint_file.h"
 #include "progress.h"
 #include "skygem/log.h"
@@ -116,6 +118,78 @@ static sky_status open_trees(struct tree trees[SKY_MAX_HEIGHTS], const struct sk
     return SKY_OK;
 }
 
+static void close_trees(struct tree trees[SKY_MAX_HEIGHTS], int count)
+{
+    for (int i = 0; i < count; i++) {
+        sky_test_set_close(&trees[i].set);
+        sky_geo_tags_close(&trees[i].tags);
+    }
+}
+
+/* The conditions that take some of the drone's images find them. */
+static sky_status check_conditions(const struct tree *tree, const struct sky_config *config)
+{
+    struct sky_condition conditions[SKY_MAX_CONDITIONS];
+    for (int d = 0; d < SKY_SINGLE_DIRECTIONS; d++) {
+        const bool asks = sky_direction_query(d) == SKY_VIEW_DRONE, asked = sky_direction_gallery(d) == SKY_VIEW_DRONE;
+        if (!sky_direction_has(config->eval.direction, d) || !(asks || asked)) continue;
+        const struct sky_image_set *drone = asks ? &tree->set.query[SKY_VIEW_DRONE] : &tree->set.gallery[SKY_VIEW_DRONE];
+        const int count = sky_conditions_list(config, asks ? SKY_DRONE_ASKS : SKY_DRONE_IS_ASKED, conditions);
+        for (int c = 0; c < count; c++) {
+            struct sky_picks picks = {0};
+            if (!sky_condition_picks(conditions[c].kind)) continue;
+            SKY_TRY(sky_condition_pick(&conditions[c], drone, &picks));
+            sky_picks_free(&picks);
+        }
+    }
+    return SKY_OK;
+}
+
+static void describe_tree(const struct tree *tree, const struct sky_config *config, struct sky_text *out)
+{
+    sky_text_append(out, "test               ");
+    if (tree->layout.height) sky_text_format(out, "%lld m: ", (long long)tree->layout.height);
+    for (int d = 0, shown = 0; d < SKY_SINGLE_DIRECTIONS; d++) {
+        const int query = sky_direction_query(d), gallery = sky_direction_gallery(d);
+        if (!sky_direction_has(config->eval.direction, d)) continue;
+        sky_text_format(out, "%s%lld %s images ask %lld %s images", shown++ ? ", " : "", (long long)tree->set.query[query].count, sky_view_name(query),
+                        (long long)tree->set.gallery[gallery].count, sky_view_name(gallery));
+    }
+    sky_text_append(out, "\n");
+}
+
+/* Whether the tree that is trained on has no test folder. */
+static sky_status lacks_test(const struct sky_config *config, bool *missing)
+{
+    char *test = NULL;
+    struct sky_layout layout;
+    SKY_TRY(sky_layout_for_training(config, &layout));
+    SKY_TRY(sky_path_join(&test, config->data.root, layout.test));
+    *missing = !sky_path_is_folder(test);
+    free(test);
+    return SKY_OK;
+}
+
+sky_status sky_evaluation_check(const struct sky_config *config, struct sky_text *out)
+{
+    struct tree trees[SKY_MAX_HEIGHTS];
+    bool missing = false;
+    int count = 0;
+    memset(trees, 0, sizeof trees);
+    SKY_TRY(lacks_test(config, &missing));
+    if (missing) {
+        if (out) sky_text_append(out, "test               no test folder: nothing to evaluate\n");
+        return SKY_OK;
+    }
+    sky_status status = open_trees(trees, config, &count);
+    for (int i = 0; i < count && status == SKY_OK; i++) {
+        status = check_conditions(&trees[i], config);
+        if (out) describe_tree(&trees[i], config, out);
+    }
+    close_trees(trees, count);
+    return status;
+}
+
 static sky_status evaluate_tree(struct sky_evaluate_options *options, const struct tree *tree, const struct sky_evaluation_files *files, struct sky_evaluation *out)
 {
     char *save_folder = NULL, *mat_folder = NULL;
@@ -154,10 +228,7 @@ static sky_status evaluate(const struct sky_config *config, struct sky_comm *com
     }
     if (retrievals && status == SKY_OK) sky_json_end_array(&lists);
     for (int view = 0; view < SKY_VIEW_COUNT; view++) sky_embedder_close(&embedders[view]);
-    for (int i = 0; i < count; i++) {
-        sky_test_set_close(&trees[i].set);
-        sky_geo_tags_close(&trees[i].tags);
-    }
+    close_trees(trees, count);
     return status;
 }
 
@@ -323,12 +394,9 @@ sky_status sky_evaluate_trainer(const struct sky_config *config, struct sky_trai
     struct sky_comm *comm = trainer->ranks.comm;
     struct sky_evaluation evaluation;
     struct sky_text retrievals = {0};
-    char *test = NULL;
-    struct sky_layout layout;
-    SKY_TRY(sky_layout_for_training(config, &layout));
-    SKY_TRY(sky_path_join(&test, config->data.root, layout.test));
-    int64_t missing = !sky_path_is_folder(test);
-    free(test);
+    bool here = false;
+    SKY_TRY(lacks_test(config, &here));
+    int64_t missing = here;
     sky_comm_at(comm, "evaluation", sky_trainer_next_step(trainer));
     SKY_TRY(sky_comm_reduce(comm, &missing, 1, SKY_I64, SKY_COMM_MAX, "the test folder"));
     if (missing) {

@@ -15,6 +15,11 @@
  */
 sky_status sky_evaluate_trainer(const struct sky_config *config, struct sky_trainer *trainer, const char *run_folder, double *best);
 
+/*
+ * What an evaluation of the experiment needs, before anything is trained for it: test trees, geo-tags, the frames that conditions take. A line about each tree to `out` (may be NULL). A data set without test folders passes.
+ */
+sky_status sky_evaluation_check(const struct sky_config *config, struct sky_text *out);
+
 bool sky_evaluation_is_there(const char *run_folder, int64_t step); /* eval/step-N.json */
 double sky_evaluation_best(const char *run_folder);                 /* R@1 of best.safetensors, -1 without one */
 

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "data/pack.h"
 #include "data/sampler.h"
+#include "evaluation.h"
 #include "skygem/log.h"
 #include "train/bind.h"
 #include "train/parameters.h"
@@ -221,7 +222,7 @@ static sky_status describe_data(const struct sky_config *config, int64_t *classe
     return status;
 }
 
-sky_status sky_summary_dry_run(const struct sky_config *config)
+sky_status sky_summary_dry_run(const struct sky_config *config, bool evaluates)
 {
     const struct sky_backend *backend = NULL;
     struct sky_device_options options;
@@ -232,6 +233,7 @@ sky_status sky_summary_dry_run(const struct sky_config *config)
     sky_status status = SKY_OK;
     SKY_TRY(sky_backend_choose(config, config->train.precision, &backend, &options));
     SKY_TRY_DONE(describe_data(config, &classes, &text));
+    if (evaluates) SKY_TRY_DONE(sky_evaluation_check(config, &text));
     SKY_TRY_DONE(sky_train_bind(&model, &executor, config, backend, &options, classes));
     if (config->model.weights) SKY_TRY_DONE(sky_parameters_load(&model, &executor, config, config->model.weights));
     sky_summary_totals(&model, &executor, &text);

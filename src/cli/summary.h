@@ -12,8 +12,8 @@ struct sky_text;
 
 sky_status sky_summary_log(const struct sky_config *config, const struct sky_trainer *trainer, const char *run_folder);
 
-/* Checks data, model and back end, prints the plan on stdout; allocates no arena that is touched. */
-sky_status sky_summary_dry_run(const struct sky_config *config);
+/* Checks data (that of the evaluation where it comes to one), model and back end, prints the plan on stdout; allocates no arena that is touched. */
+sky_status sky_summary_dry_run(const struct sky_config *config, bool evaluates);
 
 /* One row a node of the forward pass. */
 void sky_summary_layers(const struct sky_executor *executor, struct sky_text *out);

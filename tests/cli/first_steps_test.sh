@@ -20,6 +20,22 @@ cp -r world other
 printf '\xff\xd9' >>"other/train/drone/$place/image-01.jpeg"
 fails_with 3 'right.pack' "$program" train tiny.ini --dry-run --set data.root=other --set data.pack=right.pack
 
+# ---- what the evaluation at the end will want is asked for at the start ----
+run "$program" train tiny.ini --dry-run
+expect_out 'test               12 drone images ask 8 satellite images, 6 satellite images ask 16 drone images'
+cp -r world half && rm -r half/test/query_satellite
+for dry in --dry-run --quiet; do
+    fails_with 3 'half/test/query_satellite: this folder is missing' "$program" train tiny.ini -o late $dry --set data.root=half
+    fails_with 3 'no image has a frame number from 36 to 36' "$program" train tiny.ini -o late $dry --set eval.single_frame=36
+    fails_with 3 'there are no geo-tags' "$program" train tiny.ini -o late $dry --set data.format=denseuav
+    run "$program" train tiny.ini -o late-unscored $dry --no-eval --quiet --set data.root=half
+    expect_code 0
+done
+expect [ ! -e late/metrics.jsonl ]
+rm -r half/test
+run "$program" train tiny.ini --dry-run --set data.root=half
+expect_code 0; expect_out 'no test folder: nothing to evaluate'
+
 # ---- eval without a checkpoint ----
 fails_with 2 'no weights to evaluate' "$program" eval tiny.ini
 expect_err 'hint: train it first (skygem train tiny.ini)'

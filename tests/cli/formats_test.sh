@@ -80,7 +80,7 @@ fails_with 3 'Dense_GPS_ALL.txt:' "$program" eval metres
 for tile in dense/train/satellite/*/*.jpg; do mv "$tile" "${tile%.jpg}.tif"; done
 if "$program" doctor | grep -q 'libtiff.*loaded'; then
     for tile in dense/train/satellite/*/*.tif; do cp "$source_dir/tests/golden/image/rgb8_tiff_lzw.tif" "$tile"; done
-    run "$program" train tiny.ini --dry-run "${as_dense[@]}"
+    run "$program" train tiny.ini --dry-run --no-eval "${as_dense[@]}" # the geo-tags are still wrong
     expect_code 0
 else
     fails_with 3 'built without libtiff' "$program" train tiny.ini --dry-run "${as_dense[@]}"
