@@ -29,7 +29,7 @@ static const struct sky_option options[] = {
     {"count", 'n', "N", "0", "stop after N pictures (0: at the end)", false},
     {"track", 0, "M/S", NULL, "follow a flight: the drone moves at most so fast between two pictures", false},
     {"fps", 0, "RATE", NULL, "with --track: pictures a second (default: by the files' times)", false},
-    {"calibrate", 0, "CSV", NULL, "fit the confidence to photos of known place (path,lat,lon or path,tile) and keep it in the index", false},
+    {"calibrate", 0, "CSV", NULL, "fit the confidence to photos of known place (path,lat,lon or path,tile; paths from the table's folder) and keep it in the index", false},
     {"truth", 0, "CSV", NULL, "the same table, but only say how many are found and how good the confidence is", false},
     {"within", 0, "METRES", "0", "with --calibrate and --truth: how far off still counts as right (the nearest tile always does)", false},
     {"candidates", 0, "C", "0", "look through sketches (index --sketch), compare only the C most promising tiles exactly; 0: every tile", false},

@@ -142,6 +142,7 @@ static sky_status next_line(struct sky_frames *frames, struct sky_frame *out)
         size_t length = (size_t)((end ? end : frames->buffer + frames->used) - line);
         frames->taken += length + (end != NULL);
         length -= length && line[length - 1] == '\r';
+        if (!frames->next && length >= 3 && !memcmp(line, "\xef\xbb\xbf", 3)) line += 3, length -= 3; /* some editors begin a UTF-8 text so */
         if (!length) continue;
         free(frames->path);
         frames->path = strndup((const char *)line, length);

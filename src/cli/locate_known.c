@@ -20,6 +20,7 @@
 struct known {
     struct sky_locator *locator;
     int64_t count, skipped, right_count, in_top, k;
+    int64_t far, far_line; /* photos that lie far from every tile; the line of one */
     double *margins, *metres; /* [count]; metres NaN: the truth or the tile has no place */
     bool *right;
 };
@@ -41,11 +42,14 @@ static double distance_to(const struct sky_index *index, int64_t tile, const str
     return sky_geo_distance(geo->latitude, geo->longitude, index->table.latitude[tile], index->table.longitude[tile]);
 }
 
+static const double far_metres = 1e5; /* no folder of tiles for a flight is as coarse */
+
 /* What the truth allows: its own tile's place, or what lies no farther from it than the nearest tile, the radius of a place and `within` allow. */
 struct truth {
     int64_t tile; /* -1: by distance */
     struct sky_geo geo;
     double reach;
+    bool is_far; /* from every tile */
 };
 
 static sky_status find_truth(const struct sky_index *index, const struct sky_geo_row *row, const char *table, double within, struct truth *out)
@@ -63,7 +67,7 @@ static sky_status find_truth(const struct sky_index *index, const struct sky_geo
     if (!index->info.located) return sky_fail(SKY_DATA, where, "the tiles of the index have no places to compare with; name the photos' tiles: path,tile");
     double nearest = INFINITY;
     for (int64_t i = 0; i < index->info.tiles; i++) nearest = fmin(nearest, distance_to(index, i, &row->geo)); /* fmin leaves NaN out */
-    out->reach = fmax(within, nearest + index->texts.place_radius);
+    out->reach = fmax(within, nearest + index->texts.place_radius), out->is_far = nearest > far_metres;
     return SKY_OK;
 }
 
@@ -101,6 +105,7 @@ static sky_status locate_rows(struct known *known, const struct sky_geo_table *r
             break;
         }
         status = find_truth(known->locator->index, &rows->rows[i], asked->known, asked->within, &truth);
+        if (status == SKY_OK && truth.is_far && !known->far++) known->far_line = rows->rows[i].line;
         if (status == SKY_OK) status = sky_path_join(&path, folder, rows->rows[i].path);
         if (status == SKY_OK) {
             const struct sky_frame frame = {.name = path, .modified = NAN};
@@ -211,6 +216,9 @@ sky_status sky_locate_known(struct sky_locator *locator, const char *path, const
     SKY_TRY_DONE(sky_alloc(&known.metres, (size_t)rows->count, sizeof *known.metres, "photos"));
     SKY_TRY_DONE(sky_alloc(&known.right, (size_t)rows->count, sizeof *known.right, "photos"));
     SKY_TRY_DONE(locate_rows(&known, rows, asked));
+    if (known.far)
+        sky_log(SKY_LOG_WARNING, "%s:%lld: this and %lld other photos lie more than %.0f km from every tile: are lat and lon the right way round?", asked->known,
+                (long long)known.far_line, (long long)known.far - 1, far_metres / 1000);
     if (!known.count) SKY_TRY_DONE(sky_fail(SKY_DATA, asked->known, "names no photo that can be read"));
     if (isnan(known.margins[0])) SKY_TRY_DONE(sky_fail(SKY_DATA, path, "all its tiles are one place: there is nothing to tell apart"));
     if (asked->fit) SKY_TRY_DONE(fit(&known, path, &calibration));

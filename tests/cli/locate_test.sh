@@ -41,6 +41,9 @@ expect_code 0; expect [ "$(plain "$out")" = "$two" ]
 printf '\r\n%s\r\n\n%s' "$tiles/$first" "$tiles/$second" >"$work/crlf"
 run bash -c "'$program' locate '$work/index' - --json --quiet <'$work/crlf'"
 expect_code 0; expect [ "$(plain "$out")" = "$two" ]
+printf '\xef\xbb\xbf%s\r\n%s\r\n' "$tiles/$first" "$tiles/$second" >"$work/bom"
+locate --list "$work/bom" --json --quiet
+expect_code 0; expect [ "$(plain "$out")" = "$two" ]
 run bash -c "cat '$tiles/$first' '$tiles/$second' | '$program' locate '$work/index' - --json --quiet"
 expect_code 0; expect [ "$(plain "$out" | sed 's|stdin#[12]|X|')" = "$(sed -E 's|"image": "[^"]*"|"image": "X"|' <<<"$two")" ]
 locate "$(dirname "$tiles/$first")" --json --quiet
@@ -189,6 +192,10 @@ locate --calibrate "$work/fit.csv" --quiet
 expect_code 0; expect_out 'confidence = 1 / (1 + exp(-('; expect_out 'photos: the first tile is right for'
 run "$program" locate "$work/index" --truth "$work/fit.csv" --quiet --json
 expect_code 0; expect grep -qE '"photos": 30, "right": [0-9.]+, "k": 5, "right_in_k": [0-9.]+, "measured": 30, "median_metres": [0-9.e+]+, .*"slope": [0-9.]+' <<<"$out"
+if [[ $err == *'right way round'* ]]; then fail "near photos are called far: $err"; else pass; fi
+sed '2,$s/^\(.*\),\([0-9.]*\),\([0-9.]*\)$/\1,\3,\2/' "$work/fit.csv" >"$work/swapped.csv"
+run "$program" locate "$work/index" --truth "$work/swapped.csv" --quiet
+expect_code 0; expect_err 'this and 29 other photos lie more than 100 km from every tile: are lat and lon the right way round?'
 locate "$tiles/$first" --json --quiet
 expect_code 0; expect_out '"calibrated": true'; expect grep -qE '"confidence": 0\.[0-9]+' <<<"$out"
 expect [ "$(plain "$out" | sed -E 's/"confidence": [0-9.]+, "calibrated": true/"confidence": null, "calibrated": false/')" = "$(head -n 1 <<<"$two")" ]
