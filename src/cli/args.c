@@ -73,6 +73,12 @@ static sky_status fail_unknown(const struct sky_args *args, const char *argument
 
 /* ---- parsing ---- */
 
+/* An empty path would mean the current folder to some and nothing to others. */
+static sky_status hint_empty(void)
+{
+    return sky_hint("in a shell, a variable that is not set gives an empty one");
+}
+
 static sky_status add_given(struct sky_args *args, const struct sky_option *option, const char *value)
 {
     if (option == &common_options[0]) args->help = true;
@@ -105,6 +111,10 @@ static sky_status parse_option(struct sky_args *args, int argc, char **argv, int
         if (*at + 1 >= argc) return sky_fail(SKY_USAGE, args->path, "--%s needs a value: %s", option->name, option->value);
         value = argv[++*at];
     }
+    if (option->value && !*value) {
+        sky_fail(SKY_USAGE, args->path, "--%s needs a value (%s) and is given an empty one", option->name, option->value);
+        return hint_empty();
+    }
     return add_given(args, option, value);
 }
 
@@ -132,6 +142,11 @@ static sky_status choose_command(struct sky_args *args, int argc, char **argv, i
 static sky_status check_operands(const struct sky_args *args)
 {
     const struct sky_command *command = args->command;
+    for (int i = 0; i < args->operand_count && !(i && command->passes_on); i++) {
+        if (*args->operands[i]) continue;
+        sky_fail(SKY_USAGE, args->path, "argument %d is empty", i + 1);
+        return hint_empty();
+    }
     if (args->operand_count < command->min_operands) {
         sky_fail(SKY_USAGE, args->path, "needs %s", command->operands);
         return sky_hint("usage: skygem %s %s; 'skygem %s --help' tells more", args->path, command->operands, args->path);

@@ -21,6 +21,8 @@ expect_err "hint: 'skygem help'"
 fails_with 2 "there is no 'nonsense'" "$program" help nonsense
 fails_with 2 "takes a command's name" "$program" help a b c
 fails_with 2 "prints every key" "$program" help config train.epochs
+fails_with 2 "argument 1 is empty" "$program" eval ''
+fails_with 2 "--output needs a value (DIR) and is given an empty one" "$program" train experiment.ini -o ''
 
 # Every command in the overview answers --help and 'help COMMAND' alike, with its options, and refuses what it does not know.
 commands=$("$program" help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p' | grep -vE '^(help|version)$')

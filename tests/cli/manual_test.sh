@@ -21,7 +21,8 @@ if [ "$plain" = "$out" ]; then pass; else fail "uncommenting the defaults change
 fails_with 2 'mine.ini: is there already' "$program" init mine.ini
 run "$program" init mine --force
 expect_code 0
-for name in a/b ../x .hidden -x 'a b' ''; do fails_with 2 'cannot be an experiment' "$program" init -- "$name"; done
+for name in a/b ../x .hidden -x 'a b'; do fails_with 2 'cannot be an experiment' "$program" init -- "$name"; done
+fails_with 2 'argument 1 is empty' "$program" init -- ''
 
 # ---- the manual page ----
 run "$program" help man

@@ -86,6 +86,7 @@ static void test_bad(void)
         {"a -x", "unknown option -x"},
         {"a --count", "--count needs a value: N"},
         {"a -k", "--count needs a value: N"},
+        {"a --output=", "--output needs a value (DIR) and is given an empty one"},
         {"a --json=yes", "--json takes no value, but is given 'yes'"},
         {"a -o x -o y", "--output is given twice: x and y"},
         {"a --=3", "unknown option --"},
