@@ -169,8 +169,8 @@ struct sky_config {
         int64_t single_frame, height_groups, frames; /* 0 = off; frames: of a drone's descent */
         int64_t query_shift[SKY_MAX_LIST];           /* pixels */
         int query_shift_count;
-        int shift_fill;           /* enum sky_shift_fill */
-        int weather[SKY_MAX_LIST]; /* enum sky_weather */
+        int shift_fill;            /* src/image/alter.h: enum sky_shift_fill */
+        int weather[SKY_MAX_LIST]; /* src/image/weather.h: enum sky_weather */
         int weather_count;
         bool rerank;
         int64_t rerank_k1, rerank_k2;
@@ -211,7 +211,7 @@ struct sky_config {
 sky_status sky_config_read(struct sky_config *config, const char *path, const char *const *overrides, int override_count);
 /* The same from a text, as checkpoints carry it; `name` stands in messages where a path would. */
 sky_status sky_config_read_text(struct sky_config *config, const char *name, const char *text, const char *const *overrides, int override_count);
-void sky_config_free(struct sky_config *config);
+void sky_config_free(struct sky_config *config); /* leaves it zero; once more is fine */
 
 /* The resolved experiment as an .ini text that reads back to the same values; paths absolute. Heap text in *out, caller frees. */
 sky_status sky_config_text(const struct sky_config *config, char **out);
@@ -220,8 +220,8 @@ sky_status sky_config_text(const struct sky_config *config, char **out);
 sky_status sky_config_hash(const struct sky_config *config, uint32_t *out);
 
 /*
- * What changes the numbers of a run and is not the same in both, "section.key = VALUE (FROM)" separated by commas; "" when nothing differs. The seed is left out: runs of one experiment
- * differ in it. Heap text in *out, caller frees.
+ * What changes the numbers of a run and is not the same in both, "section.key = VALUE (FROM)" separated by commas; "" when nothing differs. The seed is left out:
+ * runs of one experiment differ in it. Heap text in *out, caller frees.
  */
 sky_status sky_config_differences(const struct sky_config *config, const struct sky_config *from, char **out);
 
@@ -229,8 +229,8 @@ sky_status sky_config_differences(const struct sky_config *config, const struct 
 sky_status sky_config_feature_hash(const struct sky_config *config, uint32_t *out);
 
 /*
- * The name of the trunk that sees a view, as parameters start with it; NULL when a training on [data] views has none. With model.share_views satellite and drone share `backbone`, otherwise each
- * has its own; street and google, which look from the ground, share `backbone_ground` either way.
+ * The name of the trunk that sees a view, as parameters start with it; NULL when a training on [data] views has none. With model.share_views satellite and drone
+ * share `backbone`, otherwise each has its own; street and google, which look from the ground, share `backbone_ground` either way.
  */
 const char *sky_trunk_name(const struct sky_config *config, int view);
 

@@ -16,6 +16,7 @@ typedef void (*sky_log_sink)(void *context, enum sky_log_level level, const char
 /* Sets the one sink (NULL: drop). Lines below `level` never reach it. */
 void sky_log_set_sink(sky_log_sink sink, void *context, enum sky_log_level level);
 
+/* One line, as printf would format it; what goes beyond 2047 bytes is cut. */
 void sky_log(enum sky_log_level level, const char *format, ...)
 #if defined(__GNUC__)
     __attribute__((format(printf, 2, 3)))

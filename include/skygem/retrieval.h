@@ -50,16 +50,16 @@ const char *sky_encoder_model(
 
 /*
  * An RGB picture of any size, 8 bits a channel, rows from the top, `stride` bytes apart (0: 3 * width), resized as evaluation does (Pillow's antialiased
- * bicubic, to a square). out: sky_encoder_dimensions values, of length 1 (0 for a picture in which the network sees nothing at all).
+ * bicubic, to a square). out: [dimensions], of length 1 (0 for a picture in which the network sees nothing at all). SKY_USAGE: a picture without pixels.
  */
 sky_status sky_encoder_embed(struct sky_encoder *encoder, const uint8_t *rgb, int width, int height, size_t stride, float *out);
 
-/* The same for a JPEG, PNG or (built with libtiff) TIFF file, turned upright as its EXIF says; allocates while it decodes. */
+/* The same for a JPEG, PNG or (built with libtiff) TIFF file, turned upright as its EXIF says; allocates while it decodes. SKY_DATA: it is damaged or no picture. */
 sky_status sky_encoder_embed_file(struct sky_encoder *encoder, const char *path, float *out);
 
 /*
- * count <= batch pictures that have the network's size already: [count][S][S][3] to [count][dimensions]. SKY_NUMERIC, here and above: a feature is not finite, as
- * the parameters are not.
+ * count pictures (SKY_USAGE: not 1 to batch) that have the network's size S already: [count][S][S][3] to [count][dimensions]. SKY_NUMERIC, here and above: a
+ * feature is not finite, as the parameters are not.
  */
 sky_status sky_encoder_embed_many(struct sky_encoder *encoder, const uint8_t *images, int64_t count, float *out);
 
@@ -95,16 +95,19 @@ struct sky_tile {
 
 /*
  * The file is mapped while the index is open: replace it by renaming another one to its name, as skygem index does, never by writing over it.
- * SKY_USAGE: there is no such file. SKY_FORMAT: damaged, of another version, or no index. SKY_NOMEM: it does not fit this machine's free memory, with both
- * sizes.
+ * SKY_USAGE: there is no such file. SKY_FORMAT: damaged, of another version, or no index. SKY_NOMEM: it does not fit this machine's free memory; the
+ * message has both sizes.
  */
 sky_status sky_index_open(struct sky_index **out, const char *path, const struct sky_index_options *options /* NULL: defaults */);
 void sky_index_close(struct sky_index *index); /* NULL is fine */
 const struct sky_index_info *sky_index_info(const struct sky_index *index);
+/* tile: from 0; SKY_USAGE when there is none of this number. */
 sky_status sky_index_tile(const struct sky_index *index, int64_t tile, struct sky_tile *out);
-sky_status sky_index_feature(const struct sky_index *index, int64_t tile, float *out); /* as stored */
+sky_status sky_index_feature(const struct sky_index *index, int64_t tile, float *out /* [dimensions] */); /* as stored */
 
-/* An encoder for an index's queries: its weights file (weights NULL), with the settings it was made with. SKY_CONFIG when the weights are another model by now.
+/*
+ * An encoder for an index's queries: its weights file (weights NULL), with the settings it was made with. overrides: [override_count], as in
+ * sky_encoder_options. SKY_CONFIG when the weights are another model by now.
  */
 sky_status sky_index_open_encoder(const struct sky_index *index, const char *weights, const char *const *overrides, int override_count,
                                   struct sky_encoder **out);
@@ -125,15 +128,16 @@ struct sky_answer {
     double confidence;                      /* that the first is right, if the photo's place is in the index at all; 0 .. 1, or NaN without calibration */
 };
 
-/* k: candidates wanted. threads: for one query, 0 = cores. Borrows the index. */
+/* k: candidates wanted, at least 1 (else SKY_USAGE). threads: for one query, 0 = cores. Borrows the index. */
 sky_status sky_search_open(struct sky_search **out, const struct sky_index *index, int64_t k, int threads);
 void sky_search_close(struct sky_search *search); /* NULL is fine */
 /*
- * For large indexes made with sketches (skygem index --sketch): from now on every tile's sketch is looked at, and only the `candidates` most promising tiles are compared exactly. Their
- * similarities are exact; a tile that its sketch hides is missed, and the margin is that among the candidates. 0: exact again. SKY_USAGE: fewer than k, or no sketches.
+ * For large indexes made with sketches (skygem index --sketch): from now on every tile's sketch is looked at, and only the `candidates` most promising tiles are
+ * compared exactly. Their similarities are exact; a tile that its sketch hides is missed, and the margin is that among the candidates. 0: exact again.
+ * SKY_USAGE: fewer than k, or no sketches.
  */
 sky_status sky_search_set_candidates(struct sky_search *search, int64_t candidates);
-/* feature: the index's number of dimensions. SKY_NUMERIC: one of its numbers is not finite. */
+/* feature: [dimensions], as sky_encoder_embed gives it. SKY_NUMERIC: one of its numbers is not finite. */
 sky_status sky_search_run(struct sky_search *search, const float *feature, struct sky_answer *out);
 
 #ifdef __cplusplus
