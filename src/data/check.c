@@ -15,7 +15,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* What was published of each set (University-1652: domain.md 1.1; train/google was never counted). SUES-200: of each height. */
+/* What was published of each set (University-1652: its train/google was never counted). SUES-200: of each height. */
 static const struct published {
     int format;
     bool test;

@@ -1,5 +1,5 @@
 /*
- * A data tree in University-1652's layout, as tables of files and labels (domain.md 1.1). Reads folders, never pixels (sky_dataset_check does).
+ * A data tree as tables of files and labels; layout.h says which folders those are. Reads folders, never pixels (sky_dataset_check does).
  */
 #ifndef SKY_DATA_DATASET_H
 #define SKY_DATA_DATASET_H

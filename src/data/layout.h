@@ -1,5 +1,5 @@
 /*
- * Where the data sets that are read keep their images (domain of [data] format). All have one folder a place below one folder a view; they differ in what lies
+ * Where the data sets that are read keep their images ([data] format). All have one folder a place below one folder a view; they differ in what lies
  * above:
  *
  *   university1652   train/{satellite,drone,street,google}  test/{query,gallery}_{satellite,drone,street}

@@ -1,7 +1,7 @@
 /*
  * Which classes and images make up each step: pure functions of (seed, epoch), so any step of any epoch can be made without the ones before it.
  *
- * paired (FSRA, domain.md 3): an epoch is the classes that have an image in every active view, each samples_per_class times, shuffled; an item is a class with
+ * paired (as FSRA draws): an epoch is the classes that have an image in every active view, each samples_per_class times, shuffled; an item is a class with
  * one random image of each view. unpaired (University-1652 baseline): each view has its own permutation of the classes it has, so rows of the views are
  * different places, and an epoch ends with the view that has fewest. The last partial batch is dropped.
  */

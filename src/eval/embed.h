@@ -1,5 +1,5 @@
 /*
- * Images to feature vectors: the inference graph, the mirrored second pass, per-part normalisation (domain.md 7.1). A feature is a unit vector of P*E floats, index = channel*P + part.
+ * Images to feature vectors: the inference graph, the mirrored second pass, per-part normalisation. A feature is a unit vector of P*E floats, index = channel*P + part.
  */
 #ifndef SKY_EVAL_EMBED_H
 #define SKY_EVAL_EMBED_H

@@ -1,5 +1,5 @@
 /*
- * A model's scores on a test tree: embeds the image sets that the directions need (each once), then ranks. domain.md 7.
+ * A model's scores on a test tree: embeds the image sets that the directions need (each once), then ranks.
  */
 #ifndef SKY_EVAL_EVALUATE_H
 #define SKY_EVAL_EVALUATE_H

@@ -1,5 +1,5 @@
 /*
- * How near in metres a retrieval comes, DenseUAV's two measures (domain of geo-tagged places):
+ * How near in metres a retrieval comes, DenseUAV's two measures for geo-tagged places:
  *
  *   SDM@K = sum over i = 1..K of (K - i + 1) exp(-5000 d_i) / sum of (K - i + 1), d_i the distance in degrees from the query to the i-th row found;
  *   MA@m  = share of the queries whose first row lies within m metres (great circle, radius 6378.137 km).

@@ -1,5 +1,5 @@
 /*
- * Training augmentation, as the field's reference code does it (domain.md 2.1, in that order): colour jitter, resize, edge pad, rotation
+ * Training augmentation, as the field's reference code does it, in this order: colour jitter, resize, edge pad, rotation
  * (nearest, black), crop, flip, erasing. Each call is a pure function of the picture and (seed, epoch, item, view).
  *
  * It has two halves: what is drawn (numbers only) and what is done with it (pixels only, no randomness), so each can be tested alone.

@@ -42,7 +42,7 @@ const char *sky_image_formats(void); /* what is read, for messages: "JPEG, PNG a
 struct sky_resizer {
     void *state;
 };
-/* Pillow's Image.resize((width, height), BICUBIC) (domain.md 2.3: a = -0.5, support 2*max(1,scale), 22 fractional bits, two rounded passes). */
+/* Pillow's Image.resize((width, height), BICUBIC) (a = -0.5, support 2*max(1,scale), 22 fractional bits, two rounded passes). */
 sky_status sky_resize_bicubic(struct sky_resizer *resizer, const struct sky_image *in, int width, int height, struct sky_image *out);
 sky_status sky_resize_bicubic_to(struct sky_resizer *resizer, const struct sky_image *in, int width, int height, uint8_t *out /* [height][width][3] */);
 void sky_resizer_free(struct sky_resizer *resizer);

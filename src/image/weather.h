@@ -1,5 +1,5 @@
 /*
- * Weather over a picture, for tests of robustness: the ten conditions of MuSe-Net's protocol (domain: University-1652), made deterministic. Dark (0.4 x - 15),
+ * Weather over a picture, for tests of robustness: the ten conditions of MuSe-Net's protocol on University-1652, made deterministic. Dark (0.4 x - 15),
  * over-exposure (1.6 x plus up to 30) and wind (motion blur over 15 pixels) have its parameters; fog, rain and snow are our own layers (five of drops or
  * flakes, far to near; sizes scale with the picture), since the library it uses draws them in ways of its own. So scores compare between models scored here,
  * and only roughly with published ones.

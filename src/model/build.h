@@ -51,7 +51,7 @@ struct sky_normed sky_conv_norm(struct sky_builder *builder, sky_value x, const 
 /* The same with the norm and a ReLU applied in either form. */
 sky_value sky_conv_norm_relu(struct sky_builder *builder, sky_value x, const char *conv_name, const char *bn_name, int64_t channels, int window, int stride);
 
-/* Rings and parts of an H x W map by the configuration (domain.md 4.5, 4.6). The table lives with the graph. */
+/* Rings and parts of an H x W map by the configuration. The table lives with the graph. */
 const struct sky_part_table *sky_build_parts(struct sky_graph *graph, const struct sky_config *config, int64_t height, int64_t width);
 
 /* Pooled parts and global branch to features [P,N,E] and, in training, logits [P,N,classes]. */

@@ -1,5 +1,5 @@
 /*
- * From the trunk's maps to features and logits: parts with GeM, optional part attention, the global branch, and one ClassBlock a head (domain.md 4.4 to 4.7). Heads are kept
+ * From the trunk's maps to features and logits: parts with GeM, optional part attention, the global branch, and one ClassBlock a head. Heads are kept
  * together in [P,N,...] tensors; only their first layers differ in width (the global branch's is wider).
  */
 #include "build.h"

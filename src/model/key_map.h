@@ -1,5 +1,5 @@
 /*
- * Names of weights in other people's files and in ours (domain.md 4.3, 4.4): torchvision, timm, timm's legacy SE networks (Cadene's), and the checkpoints of
+ * Names of weights in other people's files and in ours: torchvision, timm, timm's legacy SE networks (Cadene's), and the checkpoints of
  * the reference repositories (University-1652, LPN, MSBA). Works on names, and on values only to see whether two views share a trunk.
  */
 #ifndef SKY_MODEL_KEY_MAP_H

@@ -1,6 +1,6 @@
 /*
  * Builds the graph of an experiment's model: trunk, parts, heads, losses, optimiser (training), or the folded trunk and the features (inference). Knows no device.
- * The model owns its graph; parameter names are the reference repositories' PyTorch names (design.md 5).
+ * The model owns its graph; parameter names are the reference repositories' PyTorch names.
  */
 #ifndef SKY_MODEL_MODEL_H
 #define SKY_MODEL_MODEL_H

@@ -1,5 +1,5 @@
 /*
- * Which rings make up which part: LPN's square rings, MSBA's rings and squares, or a free list (domain.md 4.5, 4.6). Works on sizes alone.
+ * Which rings make up which part: LPN's square rings, MSBA's rings and squares, or a free list. Works on sizes alone.
  */
 #include "build.h"
 

@@ -1,6 +1,6 @@
 /*
  * ResNet and SE-ResNet trunks, in training form (batch statistics, fused block tails) and in inference form (BN folded). Both SE layouts: `legacy` strides in the
- * bottleneck's first convolution and pools the stem without padding, `timm` strides in the 3x3 and pools as torchvision does (domain.md 4.3).
+ * bottleneck's first convolution and pools the stem without padding, `timm` strides in the 3x3 and pools as torchvision does.
  */
 #include "build.h"
 

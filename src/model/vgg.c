@@ -1,5 +1,5 @@
 /*
- * VGG16 with batch norm: thirteen 3x3 convolutions and five pools, named as torchvision's vgg16_bn (domain.md 4.1). Its convolutions have no bias here: batch norm takes
+ * VGG16 with batch norm: thirteen 3x3 convolutions and five pools, named as torchvision's vgg16_bn. Its convolutions have no bias here: batch norm takes
  * it out again, so a file's biases belong into the running means (mean - bias). The last map stands where a ResNet's layer4 does; there is no layer3.
  */
 #include "build.h"

@@ -41,7 +41,7 @@
  * BLOCK_TAIL       z [N,H,W,C], [mean [G,C], invstd, gamma, beta] (all or none: z is taken as it is), [gate [N,C]], shortcut [N,H,W,C], [mean_s, invstd_s, gamma_s, beta_s] -> out
  *                  out = relu(S + gate * B) with B = BN(z), S = shortcut or BN_s(shortcut)
  * BLOCK_TAIL_REDUCE dout, [dout2], out, z, mean, invstd -> g [N,H,W,C] = (dout + dout2) [out > 0], sum_g [N,C], sum_gz [N,C] = sum g (z-mean) invstd. g may be dout's memory.
- * BLOCK_TAIL_GRAD  g, z, mean, invstd, gamma, image_mean, sum_g, sum_gz, [gate], [dsqueeze] -> dz, dgamma GRADS, dbeta GRADS (algebra: design "fused block tail"):
+ * BLOCK_TAIL_GRAD  g, z, mean, invstd, gamma, image_mean, sum_g, sum_gz, [gate], [dsqueeze] -> dz, dgamma GRADS, dbeta GRADS:
  *                  s = gate or 1, q = dsqueeze or 0, zm = (image_mean - mean) invstd, HW = H W, k = N/G HW;  S1[n,c] = s sum_g + q, S2[n,c] = s sum_gz + q zm;
  *                  dbeta = sum_n S1, dgamma = sum_n S2;  dz = gamma invstd (s g + q/HW - S1[group]/k - zhat S2[group]/k). g is left as it is (it is the shortcut's gradient).
  * MAX_POOL         x [N,H,W,C] -> y [N,P,Q,C], index u8 [N,P,Q,C] (r*window + s of the first maximum). attr.pool: window, stride, pad, ceil (a last, clipped window; windows start inside).

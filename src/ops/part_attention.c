@@ -1,5 +1,5 @@
 /*
- * MSBA's parameter-free re-weighting of parts: x * softmax over the parts of x (domain.md 4.6).
+ * MSBA's parameter-free re-weighting of parts: x * softmax over the parts of x.
  */
 #include "rules.h"
 

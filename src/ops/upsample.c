@@ -1,5 +1,5 @@
 /*
- * Bilinear up-sampling with align_corners, for maps too small to cut into rings (domain.md 4.5).
+ * Bilinear up-sampling with align_corners, for maps too small to cut into rings.
  */
 #include "rules.h"
 

@@ -1,5 +1,5 @@
 /*
- * metrics.jsonl: one JSON object a step, floats with 9 digits (design.md 7).
+ * metrics.jsonl: one JSON object a step, floats with 9 digits.
  */
 #ifndef SKY_REPORT_METRICS_LOG_H
 #define SKY_REPORT_METRICS_LOG_H

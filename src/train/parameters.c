@@ -179,7 +179,7 @@ static sky_status hint_other_trunk(void)
     return sky_hint("check [model] backbone, se_layout and width against the weights: skygem weights import FILE --experiment EXPERIMENT.ini");
 }
 
-/* The trunk completely or not at all (design.md 12): half a pretrained trunk would train silently badly. */
+/* The trunk completely or not at all: half a pretrained trunk would train silently badly. */
 static sky_status check_trunk(const struct sky_model *model, const struct sky_import *import)
 {
     int64_t have = 0, want = 0;

@@ -1,5 +1,5 @@
 /*
- * Parameters of a model on an executor, to and from named f32 tensors (design.md 12: names, shapes, what `weights = F` takes).
+ * Parameters of a model on an executor, to and from named f32 tensors.
  */
 #ifndef SKY_TRAIN_PARAMETERS_H
 #define SKY_TRAIN_PARAMETERS_H

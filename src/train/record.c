@@ -1,5 +1,5 @@
 /*
- * [debug] record: everything needed to replay the first steps of a run in another framework (design.md 7). Slow and large on purpose; off by default.
+ * [debug] record: everything needed to replay the first steps of a run in another framework. Slow and large on purpose; off by default.
  */
 #include "base/fs.h"
 #include "base/json.h"

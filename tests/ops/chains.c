@@ -8,7 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 
-/* Square rings about the centre, the last one taking what is left (domain.md 4.5, 4.6); `rows` cuts the map into horizontal bands instead,
+/* Square rings about the centre, the last one taking what is left; `rows` cuts the map into horizontal bands instead,
  * `gaps` leaves the first and the last ring in no part. */
 const struct sky_part_table *ops_part_table(struct ops_subject *s, int64_t height, int64_t width)
 {

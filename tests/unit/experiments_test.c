@@ -60,7 +60,7 @@ static void test_baselines(void)
             "model.dropout = 0.5 (0.75), loss.reduction = mean (sum), optimizer.lr = 0.01 (0.001), schedule.kind = multistep (step), schedule.milestones = 70, 110 (none)");
 }
 
-/* domain.md 4.9: the points that the paper leaves open, as the experiments take them. */
+/* The points that the paper leaves open, as the experiments take them. */
 static void test_paper_recipe(void)
 {
     struct sky_config c = {0};

@@ -1,5 +1,5 @@
 /*
- * Parameters of models: how many there are against the published counts (domain.md 4.2, 4.4), their names and shapes in files, and their initial values.
+ * Parameters of models: how many there are against the published counts, their names and shapes in files, and their initial values.
  */
 #include "models.h"
 

@@ -1,5 +1,5 @@
 /*
- * Models as graphs: multiply-adds against the published ones (domain.md 4.2, 4.4), sizes of maps, part tables, trunks and views, and what is refused. Numbers that a
+ * Models as graphs: multiply-adds against the published ones, sizes of maps, part tables, trunks and views, and what is refused. Numbers that a
  * model computes are judged by tests/golden.
  */
 #include "models.h"

@@ -104,7 +104,7 @@ static void test_passes(void)
     sky_resizer_free(&fast_state);
 }
 
-/* A pass by the definition of domain.md 2.3 with 64-bit sums, for one shape; written anew, sharing only the table. */
+/* A pass by Pillow's definition with 64-bit sums, for one shape; written anew, sharing only the table. */
 static void test_plain(void)
 {
     enum { IN = 37, OUT = 14 };

@@ -1,5 +1,5 @@
 /*
- * Published and worked test vectors (domain.md 4.5 to 4.7, 5, 6), computed through graphs on the reference back end in f64: parts of a map and their pooling, GeM and its
+ * Published and worked test vectors, computed through graphs on the reference back end in f64: parts of a map and their pooling, GeM and its
  * gradients, part attention, cross entropy, divergence, losses on pairs, Nesterov's update.
  */
 #include "check.h"
@@ -153,7 +153,7 @@ static void test_attention(void)
     end(&run);
 }
 
-/* GeM of [1,2,3,4] with p = 3, and d y by x and p, by the formulas of domain.md 4.7. */
+/* GeM of [1,2,3,4] with p = 3, and d y by x and p, by the formulas of ops.h. */
 static void test_gem(void)
 {
     struct run run;

@@ -1,6 +1,6 @@
 /*
- * The fused end of a residual block: relu(shortcut + gate * BN(z)) in one read of z and the shortcut, and its gradient in two passes (design.md, "Fused block
- * tail"). What varies by image or channel alone is folded into a few rows of coefficients first, so each pass is a few multiply-adds an element.
+ * The fused end of a residual block: relu(shortcut + gate * BN(z)) in one read of z and the shortcut, and its gradient in two passes (ops.h). What varies
+ * by image or channel alone is folded into a few rows of coefficients first, so each pass is a few multiply-adds an element.
  */
 #include "cpu.h"
 #include "stream.h"
