@@ -45,7 +45,9 @@ static inline int check_status(sky_status got, sky_status want, const char *text
     char detail[1400];
     int good = got == want;
     snprintf(detail, sizeof detail, "is %s, should be %s", sky_status_name(got), sky_status_name(want));
-    if (got != SKY_OK) snprintf(detail, sizeof detail, "is %s, should be %s: %.300s: %.600s (%.300s)", sky_status_name(got), sky_status_name(want), error->where, error->what, error->hint);
+    if (got != SKY_OK)
+        snprintf(detail, sizeof detail, "is %s, should be %s: %.300s: %.600s (%.300s)", sky_status_name(got), sky_status_name(want), error->where, error->what,
+                 error->hint);
     if (good && text) good = strstr(error->where, text) || strstr(error->what, text) || strstr(error->hint, text);
     return check_that(good, what, file, line, detail);
 }

@@ -51,8 +51,9 @@ struct sky_run {
 };
 
 /*
- * Counting for exact ranks (eval/rank.h). All pointers are the host's. For each query the keys half_norms[i] - scale^2 query.item[i] are compared with those of its right rows: `before` counts the
- * items of each of two stretches whose key is more than `margin` smaller, `near` lists the pairs whose keys differ by no more than that.
+ * Counting for exact ranks (eval/rank.h). All pointers are the host's. For each query the keys half_norms[i] - scale^2 query.item[i] are compared with those of
+ * its right rows: `before` counts the items of each of two stretches whose key is more than `margin` smaller, `near` lists the pairs whose keys differ by no
+ * more than that.
  */
 struct sky_near_pair {
     uint32_t right, item; /* index into right_keys; item in the given order */
@@ -100,8 +101,8 @@ struct sky_operation {
 };
 
 /*
- * Copies to the device beside its work, in two slots that take turns. begin .. copy .. end fill a slot once its last release is behind the device; take makes the device's work wait for it;
- * release says that all work enqueued so far is what used it, and returns when the host's memory has been read.
+ * Copies to the device beside its work, in two slots that take turns. begin .. copy .. end fill a slot once its last release is behind the device; take makes
+ * the device's work wait for it; release says that all work enqueued so far is what used it, and returns when the host's memory has been read.
  *
  * And results on their way back, behind the device's work, in two slots likewise: read .. read_end, and read_wait for the host to wait until they are there.
  */
@@ -139,7 +140,8 @@ struct sky_backend {
     sky_status (*record_end)(struct sky_device *device, void **recording); /* also after a failed node, to leave recording: *recording may come out NULL */
     sky_status (*replay)(struct sky_device *device, void *recording);
     void (*recording_free)(struct sky_device *device, void *recording);
-    /* Optional, both or none, where a run returns before its work is done: notes the moment at which the device gets here as `slot`; the time between two slots, waiting for the later one. */
+    /* Optional, both or none, where a run returns before its work is done: notes the moment at which the device gets here as `slot`; the time between two
+     * slots, waiting for the later one. */
     sky_status (*mark)(struct sky_device *device, int64_t slot);
     sky_status (*marked_seconds)(struct sky_device *device, int64_t from, int64_t to, double *seconds);
     /* What the device can do at most, measured now, in the precision it was opened with and for maps of this type. */

@@ -1,6 +1,6 @@
 /*
- * Binds a planned graph to a back end and runs it phase by phase. Owns the arenas it allocated (not those it borrowed), the kernels, one block of scratch and what was reserved. Nothing is
- * allocated in a run.
+ * Binds a planned graph to a back end and runs it phase by phase. Owns the arenas it allocated (not those it borrowed), the kernels, one block of scratch and
+ * what was reserved. Nothing is allocated in a run.
  */
 #include "executor.h"
 

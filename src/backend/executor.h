@@ -14,8 +14,9 @@ struct sky_recording {
 };
 
 /*
- * What several ranks that run the same graph do together, called between nodes in the order of the plan, which is the same on every rank. A back end that works behind the host's back must be met
- * in its own order: `start` and `finish` then enqueue, and are recorded with the nodes. Owned by the caller; executor->exchange is NULL for a run alone.
+ * What several ranks that run the same graph do together, called between nodes in the order of the plan, which is the same on every rank. A back end that works
+ * behind the host's back must be met in its own order: `start` and `finish` then enqueue, and are recorded with the nodes. Owned by the caller;
+ * executor->exchange is NULL for a run alone.
  */
 struct sky_exchange {
     void *context;

@@ -59,5 +59,6 @@ sky_status sky_backend_choose(const struct sky_config *config, int precision, co
     if (precision == SKY_PRECISION_INT8) return check_int8(*backend);
     if (precision == SKY_PRECISION_FP32 || *backend != &sky_backend_cpu) return SKY_OK;
     sky_fail(SKY_CONFIG, "precision", "the CPU back end computes in fp32 only");
-    return sky_hint("set [train] precision = fp32 ([eval] precision for evaluation), or run on a machine with a GPU (`skygem doctor` tells why none is used here, `skygem info --gpu` plans for one)");
+    return sky_hint("set [train] precision = fp32 ([eval] precision for evaluation), or run on a machine with a GPU (`skygem doctor` tells why none is used "
+                    "here, `skygem info --gpu` plans for one)");
 }

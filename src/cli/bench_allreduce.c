@@ -1,6 +1,6 @@
 /*
- * Times sums over the ranks that skygem launch, mpirun or srun have started, by size: host memory, or with --cuda each rank's device. Bandwidth is counted as nccl-tests do: bytes over time, times
- * 2 (n - 1) / n, which is what a link carries however many ranks there are. A run's time is the slowest rank's.
+ * Times sums over the ranks that skygem launch, mpirun or srun have started, by size: host memory, or with --cuda each rank's device. Bandwidth is counted as
+ * nccl-tests do: bytes over time, times 2 (n - 1) / n, which is what a link carries however many ranks there are. A run's time is the slowest rank's.
  */
 #include "bench.h"
 

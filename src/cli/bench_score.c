@@ -42,7 +42,8 @@ static void free_features(struct sky_features *features)
     free((int64_t *)features->labels);
 }
 
-static sky_status time_size(const struct sky_args *args, struct sky_bench_list *list, struct sky_device *device, const char *name, int64_t queries, int64_t query_each, int64_t items, int64_t item_each)
+static sky_status time_size(const struct sky_args *args, struct sky_bench_list *list, struct sky_device *device, const char *name, int64_t queries,
+                            int64_t query_each, int64_t items, int64_t item_each)
 {
     static const int protocols[2] = {SKY_PROTOCOL_FULL, SKY_PROTOCOL_NO_DISTRACTORS};
     struct sky_features query = {0}, gallery = {0};

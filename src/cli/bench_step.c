@@ -1,6 +1,6 @@
 /*
- * Times whole steps and their operations on random images: no loader, no files. By several ranks a step sums gradients as training does, and its time is the slowest rank's. The floor is, node by node, the larger of its multiply-adds and its bytes at the machine's
- * measured ceilings.
+ * Times whole steps and their operations on random images: no loader, no files. By several ranks a step sums gradients as training does, and its time is the
+ * slowest rank's. The floor is, node by node, the larger of its multiply-adds and its bytes at the machine's measured ceilings.
  */
 #include "bench.h"
 
@@ -210,7 +210,8 @@ sky_status sky_bench_step(const struct sky_args *args, struct sky_bench_list *li
     SKY_TRY_DONE(open_subject(&s, args));
     SKY_TRY_DONE(time_steps(&s));
     list->silent = sky_comm_rank(s.comm) > 0;
-    snprintf(what, sizeof what, "%s %s %lldpx %lld images %s", s.infer ? "embed" : "train", s.config.model.backbone, (long long)s.config.data.image_size, (long long)s.model.rows, s.where);
+    snprintf(what, sizeof what, "%s %s %lldpx %lld images %s", s.infer ? "embed" : "train", s.config.model.backbone, (long long)s.config.data.image_size,
+             (long long)s.model.rows, s.where);
     struct sky_bench_row *row = sky_bench_add(list, "step", what);
     if (!row) {
         status = sky_error_last()->status;
@@ -232,8 +233,9 @@ sky_status sky_bench_step(const struct sky_args *args, struct sky_bench_list *li
     if (s.executor.exchange) row->exchange_ms = s.exchange_ms;
     if (s.alone_ms > 0) {
         row->efficiency = s.alone_ms / row->median_ms;
-        sky_text_format(notes, "%d ranks: one of them alone takes %.1f ms for its share, so they are %.1f %% efficient; %.1f ms of a step are waiting for gradients\n", s.ranks.size, s.alone_ms,
-                        100 * row->efficiency, row->exchange_ms);
+        sky_text_format(notes,
+                        "%d ranks: one of them alone takes %.1f ms for its share, so they are %.1f %% efficient; %.1f ms of a step are waiting for gradients\n",
+                        s.ranks.size, s.alone_ms, 100 * row->efficiency, row->exchange_ms);
     }
     sky_text_format(notes, "ceilings measured now: %.0f GFLOP/s, %.1f GB/s\n", 2 * s.ceilings.multiply_adds_per_second / 1e9, s.ceilings.bytes_per_second / 1e9);
 done:

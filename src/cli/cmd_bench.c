@@ -73,7 +73,8 @@ static void print_table(const struct sky_bench_list *list, struct sky_text *out)
         char ratio[16] = "", rate[40] = "", floor_text[16] = "";
         if (row->floor_ms > 0) snprintf(ratio, sizeof ratio, "%.2f", row->median_ms / row->floor_ms), snprintf(floor_text, sizeof floor_text, "%.2f", row->floor_ms);
         if (*row->unit) snprintf(rate, sizeof rate, "%.1f %s/s", row->rate, row->unit);
-        sky_text_format(out, "%-9s %-56s %10.2f %10.2f %10.2f %5d %10s %7s %14s\n", row->bench, row->what, row->median_ms, row->min_ms, row->max_ms, row->runs, floor_text, ratio, rate);
+        sky_text_format(out, "%-9s %-56s %10.2f %10.2f %10.2f %5d %10s %7s %14s\n", row->bench, row->what, row->median_ms, row->min_ms, row->max_ms, row->runs,
+                        floor_text, ratio, rate);
     }
 }
 
@@ -170,11 +171,18 @@ static const struct sky_option search_options[] = {
     {NULL, 0, NULL, NULL, NULL, false},
 };
 
-static const struct sky_command step = {.name = "step", .operands = "[EXPERIMENT.ini]", .max_operands = 1, .doc = "whole training steps (or embeddings) on random images", .options = experiment_options, .run = run_step};
-static const struct sky_command ops = {.name = "ops", .operands = "[EXPERIMENT.ini]", .max_operands = 1, .doc = "each kind of operation within a step, with its floor", .options = experiment_options, .run = run_ops};
-static const struct sky_command loader = {.name = "loader", .operands = "FOLDER", .min_operands = 1, .max_operands = 1, .doc = "decode, resize and augment the images of a folder", .options = loader_options, .run = run_loader};
+static const struct sky_command step = {
+    .name = "step", .operands = "[EXPERIMENT.ini]", .max_operands = 1, .doc = "whole training steps (or embeddings) on random images",
+    .options = experiment_options, .run = run_step};
+static const struct sky_command ops = {
+    .name = "ops", .operands = "[EXPERIMENT.ini]", .max_operands = 1, .doc = "each kind of operation within a step, with its floor",
+    .options = experiment_options, .run = run_ops};
+static const struct sky_command loader = {
+    .name = "loader", .operands = "FOLDER", .min_operands = 1, .max_operands = 1, .doc = "decode, resize and augment the images of a folder",
+    .options = loader_options, .run = run_loader};
 static const struct sky_command score = {.name = "score", .doc = "ranking and metrics at University-1652's sizes, on random features", .options = score_options, .run = run_score};
-static const struct sky_command allreduce = {.name = "allreduce", .doc = "sums over ranks, by size (start it with skygem launch, mpirun or srun)", .options = allreduce_options, .run = run_allreduce};
+static const struct sky_command allreduce = {
+    .name = "allreduce", .doc = "sums over ranks, by size (start it with skygem launch, mpirun or srun)", .options = allreduce_options, .run = run_allreduce};
 static const struct sky_command search = {
     .name = "search", .doc = "exact search of an index of random features, as float32, fp16 and int8: time, memory, recall", .options = search_options, .run = run_search};
 static const struct sky_command *const commands[] = {&step, &ops, &loader, &score, &search, &allreduce, NULL};

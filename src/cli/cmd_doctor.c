@@ -221,7 +221,8 @@ static bool describe_backends(struct report *r)
     char text[SYSTEM_BYTES], device[160];
     const char *driver = read_system_file("/proc/driver/nvidia/version", text);
     const bool works = try_backend(r, &sky_backend_cpu);
-    add_fact(r, "back ends", "Winograd", "%s", sky_cpu_has_winograd() ? "works on the CPU (device.winograd = yes)" : "not in this build: it needs AVX2 or AVX-512, and SKY_NATIVE=ON");
+    add_fact(r, "back ends", "Winograd", "%s",
+             sky_cpu_has_winograd() ? "works on the CPU (device.winograd = yes)" : "not in this build: it needs AVX2 or AVX-512, and SKY_NATIVE=ON");
     add_fact(r, "back ends", "int8", "%s", sky_cpu_has_int8() ? "works on the CPU, for evaluation (eval.precision = int8)" : "not on this processor: it needs AVX2");
     if (!*driver) driver = "none (there is no /proc/driver/nvidia/version)";
     if (*SKY_BUILD_CUDA) add_fact(r, "back ends", "cuda", "not in this program: %s", SKY_BUILD_CUDA);

@@ -74,8 +74,8 @@ static sky_status run_info(const struct sky_args *args)
         SKY_TRY_DONE(sky_train_bind(&model, &executor, &config, backend, &device, classes));
     }
     if (!sky_args_given(args, "totals")) sky_summary_layers(&executor, &text);
-    sky_text_format(&text, "model              %s, %lld px, %lld images a run, %lld heads of %lld\n", config.model.backbone, (long long)config.data.image_size, (long long)model.rows,
-                    (long long)model.heads, (long long)model.embedding);
+    sky_text_format(&text, "model              %s, %lld px, %lld images a run, %lld heads of %lld\n", config.model.backbone, (long long)config.data.image_size,
+                    (long long)model.rows, (long long)model.heads, (long long)model.embedding);
     if (!infer) sky_text_format(&text, "classes            %lld%s\n", (long long)classes, assumed ? " (assumed: no data folder to count)" : "");
     sky_summary_totals(&model, &executor, &text);
     if (!infer) SKY_TRY_DONE(sky_summary_traffic(&config, classes, &text));

@@ -1,6 +1,7 @@
 /*
- * skygem launch: starts N ranks of a command on this machine, with shared memory between them, and stays until all have ended. It passes signals on, marks the other ranks' stderr, tells the
- * ranks when one has died, and leaves no process behind. Its exit code is that of the first rank that ended for a reason of its own, else 5 when one died or hung.
+ * skygem launch: starts N ranks of a command on this machine, with shared memory between them, and stays until all have ended. It passes signals on, marks the
+ * other ranks' stderr, tells the ranks when one has died, and leaves no process behind. Its exit code is that of the first rank that ended for a reason of its
+ * own, else 5 when one died or hung.
  */
 #define _GNU_SOURCE /* sched_setaffinity, pipe2 */
 #include "commands.h"

@@ -55,7 +55,9 @@ static void log_step(struct run *run, const struct sky_step_report *report)
              report->loss_ce, report->loss_kl, pairs, report->gradient_norm, report->lr_head, 100 * report->data_seconds / report->step_seconds);
     if (run->progress.terminal || (report->step + 1) % run->config->log.every == 0)
         sky_progress_show(&run->progress, report->step + 1, (double)report->images, extra);
-    if (report->update_skipped) sky_log(SKY_LOG_WARNING, "step %lld: gradients were not finite, update left out (%lld so far)", (long long)report->step, (long long)report->skipped_updates);
+    if (report->update_skipped)
+        sky_log(SKY_LOG_WARNING, "step %lld: gradients were not finite, update left out (%lld so far)", (long long)report->step,
+                (long long)report->skipped_updates);
 }
 
 static sky_status save(struct run *run)
@@ -270,7 +272,8 @@ const struct sky_command sky_command_train = {
     .min_operands = 1,
     .max_operands = 1,
     .doc = "train a model as an experiment file says, then evaluate it",
-    .details = "Writes run.ini, env.json, log.txt, metrics.jsonl, TensorBoard's events, checkpoints/, eval/ and, at the end, report.html into the run folder. SIGINT and SIGTERM end it after a checkpoint (exit 75).",
+    .details = "Writes run.ini, env.json, log.txt, metrics.jsonl, TensorBoard's events, checkpoints/, eval/ and, at the end, report.html into the run folder. "
+               "SIGINT and SIGTERM end it after a checkpoint (exit 75).",
     .options = options,
     .run = run_train,
 };

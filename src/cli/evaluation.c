@@ -60,8 +60,8 @@ static bool is_scored(const struct sky_config *config, int view)
 }
 
 /* One a trunk: views that share it share the embedder. by_view[view] points into `embedders`, or is NULL. */
-static sky_status open_embedders(struct sky_embedder embedders[SKY_VIEW_COUNT], struct sky_embedder *by_view[SKY_VIEW_COUNT], const struct sky_config *config, struct sky_trainer *trainer,
-                                 const char *weights)
+static sky_status open_embedders(struct sky_embedder embedders[SKY_VIEW_COUNT], struct sky_embedder *by_view[SKY_VIEW_COUNT], const struct sky_config *config,
+                                 struct sky_trainer *trainer, const char *weights)
 {
     struct sky_safetensors file = {0};
     sky_status status = SKY_OK;
@@ -267,14 +267,14 @@ sky_status sky_evaluation_print(const struct sky_evaluation *evaluation)
         geo = geo || evaluation->results[i].geo_tagged;
     }
     if (heights) sky_text_append(&text, "height ");
-    sky_text_format(&text, "%-16s %-15s %-4s %8s %8s %7s %7s %7s %7s %7s %7s%s\n", "direction", "protocol", "flip", "queries", "gallery", "R@1", "R@5", "R@10", "R@1%", "AP", "chance",
-                    conditions ? "  condition" : "");
+    sky_text_format(&text, "%-16s %-15s %-4s %8s %8s %7s %7s %7s %7s %7s %7s%s\n", "direction", "protocol", "flip", "queries", "gallery", "R@1", "R@5", "R@10",
+                    "R@1%", "AP", "chance", conditions ? "  condition" : "");
     for (int i = 0; i < evaluation->count; i++) {
         const struct sky_result *r = &evaluation->results[i];
         const struct sky_scores *s = &r->scores;
         if (heights) sky_text_format(&text, "%4lld m ", (long long)r->height);
-        sky_text_format(&text, "%-16s %-15s %-4s %8lld %8lld %7.2f %7.2f %7.2f %7.2f %7.2f %7.2f", r->direction, sky_protocol_name(s->protocol), r->flip ? "yes" : "no", (long long)s->queries,
-                        (long long)s->gallery, s->r1, s->r5, s->r10, s->r1_percent, s->ap, r->chance);
+        sky_text_format(&text, "%-16s %-15s %-4s %8lld %8lld %7.2f %7.2f %7.2f %7.2f %7.2f %7.2f", r->direction, sky_protocol_name(s->protocol),
+                        r->flip ? "yes" : "no", (long long)s->queries, (long long)s->gallery, s->r1, s->r5, s->r10, s->r1_percent, s->ap, r->chance);
         if (conditions) sky_text_format(&text, "  %s%s%s", sky_condition_name(r->condition), *r->detail ? " " : "", r->detail);
         sky_text_append(&text, "\n");
     }
@@ -382,7 +382,8 @@ static sky_status keep_best(const struct sky_config *config, const struct sky_ev
 static sky_status take_scores(const struct sky_config *config, struct sky_trainer *trainer, const struct sky_evaluation *evaluation, const struct sky_text *retrievals,
                               const char *run_folder, double *best)
 {
-    sky_log(SKY_LOG_INFO, "embedded %lld images at %.1f img/s, scored in %.2f s", (long long)evaluation->images, (double)evaluation->images / evaluation->embed_seconds, evaluation->score_seconds);
+    sky_log(SKY_LOG_INFO, "embedded %lld images at %.1f img/s, scored in %.2f s", (long long)evaluation->images,
+            (double)evaluation->images / evaluation->embed_seconds, evaluation->score_seconds);
     SKY_TRY(sky_evaluation_print(evaluation)); /* first: it needs no room on a disk */
     SKY_TRY(write_json(evaluation, run_folder, sky_trainer_next_step(trainer)));
     SKY_TRY(write_retrievals(retrievals, run_folder, sky_trainer_next_step(trainer)));

@@ -9,9 +9,9 @@
 #include "skygem/trainer.h"
 
 /*
- * Evaluates the trainer's parameters (the averaged ones when there are any), prints the table, writes eval/step-N.json and eval/retrievals-N.json, and when drone -> satellite R@1 beats *best writes
- * best.safetensors. A tree without test folders is said and left out. A signal ends it: SKY_INTERRUPTED.
- * All ranks of the trainer call it, rank 0 with the run folder and *best, which only it prints and writes; all return the same status.
+ * Evaluates the trainer's parameters (the averaged ones when there are any), prints the table, writes eval/step-N.json and eval/retrievals-N.json, and when
+ * drone -> satellite R@1 beats *best writes best.safetensors. A tree without test folders is said and left out. A signal ends it: SKY_INTERRUPTED. All ranks of
+ * the trainer call it, rank 0 with the run folder and *best, which only it prints and writes; all return the same status.
  */
 sky_status sky_evaluate_trainer(const struct sky_config *config, struct sky_trainer *trainer, const char *run_folder, double *best);
 

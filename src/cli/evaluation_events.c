@@ -52,7 +52,8 @@ static sky_status write_scores(struct sky_event_file *events, const char *run_fo
     struct sky_json_document *document = NULL;
     sky_status status = read_json(run_folder, "step", step, &document);
     const struct sky_json *root = document ? sky_json_root(document) : NULL;
-    for (const struct sky_json *line = root && root->kind == SKY_JSON_ARRAY ? root->first : NULL; line && status == SKY_OK; line = line->next) status = write_line(events, line, step);
+    for (const struct sky_json *line = root && root->kind == SKY_JSON_ARRAY ? root->first : NULL; line && status == SKY_OK; line = line->next)
+        status = write_line(events, line, step);
     sky_json_free(document);
     return status;
 }

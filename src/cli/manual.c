@@ -63,16 +63,20 @@ sky_status sky_manual_page(const struct sky_command *const *commands, struct sky
 {
     char *keys = NULL;
     SKY_TRY(sky_config_help(&keys));
-    sky_text_append(out, ".TH SKYGEM 1 \"\" \"skygem " SKYGEM_VERSION "\"\n.SH NAME\nskygem \\- cross-view image geo-localization: training, evaluation, retrieval\n"
+    sky_text_append(out, ".TH SKYGEM 1 \"\" \"skygem " SKYGEM_VERSION "\"\n"
+                         ".SH NAME\nskygem \\- cross-view image geo-localization: training, evaluation, retrieval\n"
                          ".SH SYNOPSIS\n.B skygem\n.I COMMAND\n[\\fIarguments\\fR]\n.SH DESCRIPTION\n"
-                         "Given a drone photo, finds the satellite tile of the same place, and the other way round. A model is trained as an experiment file (.ini) says, evaluated on places it\n"
-                         "never saw, and used to find photographs among tiles. Results go to the standard output, everything else to the standard error.\n.SH COMMANDS\n");
+                         "Given a drone photo, finds the satellite tile of the same place, and the other way round. "
+                         "A model is trained as an experiment file (.ini) says, evaluated on places it\n"
+                         "never saw, and used to find photographs among tiles. Results go to the standard output, everything else to the standard error.\n"
+                         ".SH COMMANDS\n");
     for (const struct sky_command *const *command = commands; *command; command++) append_command(out, *command, "");
     sky_text_append(out, ".SS Options of every command\n");
     for (const struct sky_option *option = sky_args_common_options(); option->name; option++) append_option(out, option);
     sky_text_append(out, ".SH EXPERIMENT FILES\n.nf\n");
     append_troff(out, keys);
-    sky_text_append(out, ".fi\n.SH EXIT STATUS\n.TP\n0\nsuccess\n.TP\n1\na failure while running\n.TP\n2\nwrong usage or configuration\n.TP\n3\nwrong data\n.TP\n4\na device or library\n"
+    sky_text_append(out, ".fi\n.SH EXIT STATUS\n.TP\n0\nsuccess\n.TP\n1\na failure while running\n.TP\n2\nwrong usage or configuration\n"
+                         ".TP\n3\nwrong data\n.TP\n4\na device or library\n"
                          ".TP\n5\nanother rank\n.TP\n6\na number that is not finite\n.TP\n75\nstopped by a signal; a checkpoint to resume from was written\n"
                          ".SH ENVIRONMENT\n.TP\n.B NO_COLOR\nno colours\n.TP\n.B OMP_WAIT_POLICY\nhow threads wait (default here: passive)\n");
     free(keys);
@@ -123,17 +127,20 @@ static void append_parents(struct sky_text *out, const struct sky_command *const
 
 void sky_manual_bash(const struct sky_command *const *commands, struct sky_text *out)
 {
-    sky_text_append(out, "# bash completion of skygem, made by 'skygem help bash'\n_skygem()\n{\n    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]} words\n"
+    sky_text_append(out, "# bash completion of skygem, made by 'skygem help bash'\n_skygem()\n{\n"
+                         "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]} words\n"
                          "    if [ \"$COMP_CWORD\" = 1 ]; then\n        COMPREPLY=($(compgen -W '");
     append_names(out, commands);
-    sky_text_append(out, "' -- \"$word\"))\n        return\n    fi\n    if [ \"$before\" = --set ] || [ \"$before\" = -s ]; then\n        compopt -o nospace\n        COMPREPLY=($(compgen -W '");
+    sky_text_append(out, "' -- \"$word\"))\n        return\n    fi\n    if [ \"$before\" = --set ] || [ \"$before\" = -s ]; then\n"
+                         "        compopt -o nospace\n        COMPREPLY=($(compgen -W '");
     append_keys(out);
     sky_text_append(out, "' -- \"$word\"))\n        return\n    fi\n    case $command in\n    ");
     append_parents(out, commands);
     sky_text_append(out, ") [ \"$COMP_CWORD\" -gt 2 ] && command=\"$command ${COMP_WORDS[2]}\" ;;\n    esac\n    case $command in\n");
     append_cases(out, commands, "");
     sky_text_append(out, "    esac\n    case $word in\n    -*) COMPREPLY=($(compgen -W \"$words\" -- \"$word\")) ;;\n    *)\n"
-                         "        COMPREPLY=($(compgen -W \"$(printf '%s\\n' $words | grep -v '^-')\" -- \"$word\"))\n        compopt -o filenames\n        COMPREPLY+=($(compgen -f -- \"$word\"))\n        ;;\n"
+                         "        COMPREPLY=($(compgen -W \"$(printf '%s\\n' $words | grep -v '^-')\" -- \"$word\"))\n        compopt -o filenames\n"
+                         "        COMPREPLY+=($(compgen -f -- \"$word\"))\n        ;;\n"
                          "    esac\n}\ncomplete -F _skygem skygem\n");
 }
 
@@ -154,5 +161,6 @@ void sky_manual_zsh(const struct sky_command *const *commands, struct sky_text *
         else sky_text_append_bytes(out, at++, 1);
     }
     sky_text_free(&cases);
-    sky_text_append(out, "    esac\n    if [[ $words[CURRENT] == -* ]]; then\n        compadd -- ${(M)${=options}:#-*}\n    else\n        compadd -- ${${=options}:#-*}\n        _files\n    fi\n}\n_skygem \"$@\"\n");
+    sky_text_append(out, "    esac\n    if [[ $words[CURRENT] == -* ]]; then\n        compadd -- ${(M)${=options}:#-*}\n    else\n"
+                         "        compadd -- ${${=options}:#-*}\n        _files\n    fi\n}\n_skygem \"$@\"\n");
 }

@@ -1,5 +1,6 @@
 /*
- * The manual page and the shells' completions, made from the tables of commands and keys. `skygem help man|bash|zsh` prints them, `cmake --install` puts them where the system looks.
+ * The manual page and the shells' completions, made from the tables of commands and keys. `skygem help man|bash|zsh` prints them, `cmake --install` puts them
+ * where the system looks.
  */
 #ifndef SKY_CLI_MANUAL_H
 #define SKY_CLI_MANUAL_H

@@ -1,5 +1,6 @@
 /*
- * The ranks' variables behind place.h: one row a family. Whoever started the processes sets one of them: `skygem launch`, OpenMPI's mpirun, launchers of the MPICH family (PMI), srun.
+ * The ranks' variables behind place.h: one row a family. Whoever started the processes sets one of them: `skygem launch`, OpenMPI's mpirun, launchers of the
+ * MPICH family (PMI), srun.
  */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "place.h"
@@ -125,7 +126,8 @@ static int processors_of(int id)
     return sched_getaffinity(id, sizeof set, &set) ? 0 : CPU_COUNT(&set);
 }
 
-/* The launcher says it; under MPI the parent is not yet bound to some of the cores, where its ranks are: its share is the least that this rank can count on, its own cores are the most. */
+/* The launcher says it; under MPI the parent is not yet bound to some of the cores, where its ranks are: its share is the least that this rank can count on,
+ * its own cores are the most. */
 static sky_status share_cores(struct sky_comm_place *place)
 {
     const int mine = sky_thread_count_default(), all = processors_of(getppid());

@@ -59,8 +59,8 @@ void sky_progress_show(struct sky_progress *progress, int64_t done, double rate_
     const double rate = spent > 0 ? (double)(done - progress->first) / spent : 0;
     char left[32], line[512];
     sky_print_duration(rate > 0 ? (double)(progress->total - done) / rate : 0, left);
-    snprintf(line, sizeof line, "%s %lld/%lld  %.1f %s/s  ETA %s%s%s", progress->what, (long long)done, (long long)progress->total, rate * rate_scale, progress->unit, left, extra ? "  " : "",
-             extra ? extra : "");
+    snprintf(line, sizeof line, "%s %lld/%lld  %.1f %s/s  ETA %s%s%s", progress->what, (long long)done, (long long)progress->total, rate * rate_scale,
+             progress->unit, left, extra ? "  " : "", extra ? extra : "");
     if (!progress->terminal) {
         sky_log(SKY_LOG_INFO, "%s", line);
         return;

@@ -41,8 +41,8 @@ void sky_summary_layers(const struct sky_executor *executor, struct sky_text *ou
         const struct sky_cost cost = sky_node_cost(graph, node);
         char shape[64];
         print_shape(&graph->tensors[node->out[0]], shape);
-        sky_text_format(out, "%-30s %-14s %-20s %12lld %10.1f %10.1f  %s\n", node->name, sky_op_name(node->op), shape, (long long)node_parameters(graph, node), cost.multiply_adds / 1e6,
-                        cost.bytes / 1e6, executor->kernels[n].implementation);
+        sky_text_format(out, "%-30s %-14s %-20s %12lld %10.1f %10.1f  %s\n", node->name, sky_op_name(node->op), shape, (long long)node_parameters(graph, node),
+                        cost.multiply_adds / 1e6, cost.bytes / 1e6, executor->kernels[n].implementation);
     }
 }
 
@@ -55,7 +55,8 @@ size_t sky_summary_planned_bytes(const struct sky_executor *executor)
     return bytes;
 }
 
-static const char no_winograd[] = "device.winograd = yes, but this program has no Winograd code for this processor (it needs AVX2 or AVX-512, and SKY_NATIVE=ON): 3x3 convolutions are direct";
+static const char no_winograd[] = "device.winograd = yes, but this program has no Winograd code for this processor (it needs AVX2 or AVX-512, and "
+                                  "SKY_NATIVE=ON): 3x3 convolutions are direct";
 
 bool sky_summary_lacks_winograd(const struct sky_executor *executor)
 {
@@ -85,8 +86,9 @@ void sky_summary_totals(const struct sky_model *model, const struct sky_executor
         if (graph->nodes[n].op == SKY_OP_CONV || graph->nodes[n].op == SKY_OP_BN_CONV) convolution += count;
     }
     char text[32];
-    sky_text_format(out, "parameters         %lld (trunk %lld, heads %lld, GeM %lld)\n", (long long)sky_model_parameter_count(model, ""), (long long)sky_model_parameter_count(model, "backbone"),
-                    (long long)sky_model_parameter_count(model, "classifier"), (long long)sky_model_parameter_count(model, "gem"));
+    sky_text_format(out, "parameters         %lld (trunk %lld, heads %lld, GeM %lld)\n", (long long)sky_model_parameter_count(model, ""),
+                    (long long)sky_model_parameter_count(model, "backbone"), (long long)sky_model_parameter_count(model, "classifier"),
+                    (long long)sky_model_parameter_count(model, "gem"));
     sky_text_format(out, "multiply-adds      %.3f G an image forward (convolutions %.3f G), %.3f G backward\n", multiply_adds[SKY_PHASE_FORWARD] / 1e9, convolution / 1e9,
                     multiply_adds[SKY_PHASE_BACKWARD] / 1e9);
     for (int a = 0; a < SKY_ARENA_COUNT; a++) {
@@ -132,7 +134,9 @@ sky_status sky_summary_traffic(const struct sky_config *config, int64_t classes,
     sky_text_format(out, "bytes moved        %.1f MB an image, forward and backward\n", plain.bytes / 1e6);
     if (fusion == SKY_FUSION_AUTO && config->train.precision != SKY_PRECISION_FP16) return SKY_OK;
     SKY_TRY(count_traffic(config, fusion, classes, &fused));
-    sky_text_format(out, "bytes moved fused  %.1f MB: of %lld batch norms %lld have their sums from a convolution, %lld are applied on the way into one, %lld start their gradient in one%s\n",
+    sky_text_format(out,
+                    "bytes moved fused  %.1f MB: of %lld batch norms %lld have their sums from a convolution, %lld are applied on the way into one, %lld start "
+                    "their gradient in one%s\n",
                     fused.bytes / 1e6, (long long)fused.norms, (long long)fused.sums, (long long)fused.applied, (long long)fused.gradients,
                     config->device.fusion == SKY_FUSION_NO ? " (not with device.fusion = no)" : "");
     return SKY_OK;
@@ -202,8 +206,8 @@ static sky_status describe_data(const struct sky_config *config, int64_t *classe
     struct sky_train_set set = {0};
     struct sky_sampler *sampler = NULL;
     SKY_TRY(sky_train_set_open_for(&set, config));
-    sky_status status = sky_sampler_create(&sampler, &set, (enum sky_sampler_kind)config->data.sampler, config->data.samples_per_class, config->train.batch_size * config->train.accumulate,
-                                           (uint64_t)config->experiment.seed);
+    sky_status status = sky_sampler_create(&sampler, &set, (enum sky_sampler_kind)config->data.sampler, config->data.samples_per_class,
+                                           config->train.batch_size * config->train.accumulate, (uint64_t)config->experiment.seed);
     if (status == SKY_OK) {
         const int64_t steps = sky_sampler_steps_per_epoch(sampler);
         *classes = set.class_count;

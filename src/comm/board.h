@@ -1,6 +1,7 @@
 /*
- * The board: memory that the ranks of one machine and the process that started them share. A seat a rank says what that rank is doing, so that messages can name it, and how it ended; boxes
- * carry the data of local ranks. A rank writes its own seat; once its process is dead, the one that started it does. Everything is lock-free: any process may die at any instruction.
+ * The board: memory that the ranks of one machine and the process that started them share. A seat a rank says what that rank is doing, so that messages can
+ * name it, and how it ended; boxes carry the data of local ranks. A rank writes its own seat; once its process is dead, the one that started it does.
+ * Everything is lock-free: any process may die at any instruction.
  */
 #ifndef SKY_COMM_BOARD_H
 #define SKY_COMM_BOARD_H

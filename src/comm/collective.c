@@ -1,6 +1,6 @@
 /*
- * Collectives as rounds of exchanges. Data is cut into pieces that fit one exchange; what is added is added in rank order, so cutting changes no bits. Every collective makes at least one
- * exchange, also of nothing: that is where ranks that are elsewhere are found. Owns no memory.
+ * Collectives as rounds of exchanges. Data is cut into pieces that fit one exchange; what is added is added in rank order, so cutting changes no bits. Every
+ * collective makes at least one exchange, also of nothing: that is where ranks that are elsewhere are found. Owns no memory.
  */
 #include "collective.h"
 

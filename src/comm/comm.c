@@ -1,6 +1,7 @@
 /*
- * The interface behind comm.h: a queue of collectives in the order of the calls, and the thread that works them off, so that sums go on beside the caller's work and a caller never hangs in a
- * library. One rank alone needs no thread: its collectives run in the call. Owns the queue, the thread, and the board where the place brings none; data stays the callers'.
+ * The interface behind comm.h: a queue of collectives in the order of the calls, and the thread that works them off, so that sums go on beside the caller's
+ * work and a caller never hangs in a library. One rank alone needs no thread: its collectives run in the call. Owns the queue, the thread, and the board where
+ * the place brings none; data stays the callers'.
  */
 #define _GNU_SOURCE /* pthread_condattr_setclock under -std=c11 */
 #include "collective.h"

@@ -1,6 +1,7 @@
 /*
- * Sums of device memory over ranks, one device a rank: NCCL, on a stream of its own beside the compute stream. Start and wait only enqueue, so a training step that holds them can be recorded as
- * a CUDA graph. Start-up goes through the ranks' comm; afterwards the step itself uses the device's sums alone, while the host's collectives are for before and after.
+ * Sums of device memory over ranks, one device a rank: NCCL, on a stream of its own beside the compute stream. Start and wait only enqueue, so a training step
+ * that holds them can be recorded as a CUDA graph. Start-up goes through the ranks' comm; afterwards the step itself uses the device's sums alone, while the
+ * host's collectives are for before and after.
  */
 #ifndef SKY_COMM_DEVICE_COMM_H
 #define SKY_COMM_DEVICE_COMM_H
@@ -11,30 +12,32 @@ struct CUstream_st; /* cudaStream_t */
 struct sky_device_comm;
 
 /*
- * Collective over `host` (NULL: alone); `device` is this rank's, chosen already. SKY_DEVICE when NCCL is missing, or when two ranks have the same device: both are named. SKY_UNSUPPORTED in a
- * program built without it. Every rank fails when one does.
+ * Collective over `host` (NULL: alone); `device` is this rank's, chosen already. SKY_DEVICE when NCCL is missing, or when two ranks have the same device: both
+ * are named. SKY_UNSUPPORTED in a program built without it. Every rank fails when one does.
  */
 sky_status sky_device_comm_open(struct sky_device_comm **out, struct sky_comm *host, int device);
 
 /*
- * Enqueues the sum of data [count] over the ranks, in place, behind what the compute stream holds so far. f32, f64, bf16, i64 as in comm.h. The order of additions is NCCL's: the same in every run
- * on the same machines, and the same bits on all ranks. A failure names `what`.
+ * Enqueues the sum of data [count] over the ranks, in place, behind what the compute stream holds so far. f32, f64, bf16, i64 as in comm.h. The order of
+ * additions is NCCL's: the same in every run on the same machines, and the same bits on all ranks. A failure names `what`.
  */
-sky_status sky_device_comm_start(struct sky_device_comm *comm, void *data, int64_t count, enum sky_dtype dtype, enum sky_comm_sum sum, const char *what, struct CUstream_st *compute);
+sky_status sky_device_comm_start(struct sky_device_comm *comm, void *data, int64_t count, enum sky_dtype dtype, enum sky_comm_sum sum, const char *what,
+                                 struct CUstream_st *compute);
 /* What is enqueued on the compute stream from now on comes after all sums started. */
 sky_status sky_device_comm_wait(struct sky_device_comm *comm, struct CUstream_st *compute);
-/* How long the compute stream stood still in the last wait that it has come to, by the device's clock: the exposed time of metrics.jsonl. 0 when it is not known (yet). Does not wait. */
+/* How long the compute stream stood still in the last wait that it has come to, by the device's clock: the exposed time of metrics.jsonl. 0 when it is not
+ * known (yet). Does not wait. */
 double sky_device_comm_exposed_seconds(const struct sky_device_comm *comm);
 
 /*
- * Enqueues a gather: mine [bytes] of each rank, in rank order, to all [ranks][bytes] on every rank, between what the compute stream holds so far and what comes later. It takes its place behind the
- * sums started before it.
+ * Enqueues a gather: mine [bytes] of each rank, in rank order, to all [ranks][bytes] on every rank, between what the compute stream holds so far and what comes
+ * later. It takes its place behind the sums started before it.
  */
 sky_status sky_device_comm_gather(struct sky_device_comm *comm, const void *mine, size_t bytes, void *all, const char *what, struct CUstream_st *compute);
 
 /*
- * The host waits for the compute stream, and looks meanwhile whether NCCL or a rank has failed: cudaStreamSynchronize would wait for ever. SKY_PEER after the host comm's timeout, naming the ranks
- * that are behind as far as is known. Not within a recording.
+ * The host waits for the compute stream, and looks meanwhile whether NCCL or a rank has failed: cudaStreamSynchronize would wait for ever. SKY_PEER after the
+ * host comm's timeout, naming the ranks that are behind as far as is known. Not within a recording.
  */
 sky_status sky_device_comm_synchronize(struct sky_device_comm *comm, struct CUstream_st *compute, const char *what);
 

@@ -1,7 +1,7 @@
 /*
- * The transport of one machine: ranks that `skygem launch` started, over the board that they share. In each exchange a rank puts its parts into one of its two boxes, says that it has come, and
- * waits for the others; it may fill that box again two exchanges later, when all have come to the exchange between and so are done reading. Waiting sleeps on the bell, and looks at how the
- * others do. Owns only its own bookkeeping.
+ * The transport of one machine: ranks that `skygem launch` started, over the board that they share. In each exchange a rank puts its parts into one of its two
+ * boxes, says that it has come, and waits for the others; it may fill that box again two exchanges later, when all have come to the exchange between and so are
+ * done reading. Waiting sleeps on the bell, and looks at how the others do. Owns only its own bookkeeping.
  */
 #include "transport.h"
 

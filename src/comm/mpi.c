@@ -1,7 +1,8 @@
 /*
- * The transport between machines: MPI, of which only messages from rank to rank are used. Its own collectives wait for ever for a rank that hangs or has left (and may add in any order); these
- * exchanges are tested for again and again, so they have a time-out, hear of ranks that have failed, and notice one that is elsewhere. All of MPI happens on the comm's one thread, from MPI_Init to
- * MPI_Finalize, so MPI_THREAD_FUNNELED is enough: for MPI that thread is the main one. Owns its buffers; after a failure messages may still be under way, and they stay until the process ends.
+ * The transport between machines: MPI, of which only messages from rank to rank are used. Its own collectives wait for ever for a rank that hangs or has left
+ * (and may add in any order); these exchanges are tested for again and again, so they have a time-out, hear of ranks that have failed, and notice one that is
+ * elsewhere. All of MPI happens on the comm's one thread, from MPI_Init to MPI_Finalize, so MPI_THREAD_FUNNELED is enough: for MPI that thread is the main one.
+ * Owns its buffers; after a failure messages may still be under way, and they stay until the process ends.
  */
 #include "transport.h"
 

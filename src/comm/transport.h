@@ -1,6 +1,6 @@
 /*
- * What carries data between ranks: self, local or mpi. Each knows one thing, the exchange: every rank hands over a part for every other and gets one from each. All collectives are made of
- * exchanges (collective.c), so their sums and their checks are the same everywhere.
+ * What carries data between ranks: self, local or mpi. Each knows one thing, the exchange: every rank hands over a part for every other and gets one from each.
+ * All collectives are made of exchanges (collective.c), so their sums and their checks are the same everywhere.
  */
 #ifndef SKY_COMM_TRANSPORT_H
 #define SKY_COMM_TRANSPORT_H
@@ -18,7 +18,16 @@ struct sky_announcement {
     char phase[SKY_PHASE_BYTES];
     char what[SKY_COLLECTIVE_BYTES];
 };
-enum sky_collective { SKY_ANNOUNCE_OPEN = 1, SKY_ANNOUNCE_REDUCE, SKY_ANNOUNCE_BROADCAST, SKY_ANNOUNCE_GATHER, SKY_ANNOUNCE_SAME, SKY_ANNOUNCE_BARRIER, SKY_ANNOUNCE_CLOSE, SKY_ANNOUNCE_ABORT };
+enum sky_collective {
+    SKY_ANNOUNCE_OPEN = 1,
+    SKY_ANNOUNCE_REDUCE,
+    SKY_ANNOUNCE_BROADCAST,
+    SKY_ANNOUNCE_GATHER,
+    SKY_ANNOUNCE_SAME,
+    SKY_ANNOUNCE_BARRIER,
+    SKY_ANNOUNCE_CLOSE,
+    SKY_ANNOUNCE_ABORT
+};
 
 struct sky_part {
     const void *data;
@@ -31,8 +40,8 @@ enum { SKY_EXCHANGE_BYTES = 2 << 20 }; /* the most that one rank hands over in o
 struct sky_transport {
     sky_status (*open)(void **state, const struct sky_comm_place *place, struct sky_board *board);
     /*
-     * out[r] is the part for rank r, in[r].bytes what r has for this rank; sets in[r].data, valid until the next exchange (in[rank] is out[rank]). The out parts are the caller's again on return.
-     * SKY_PEER when a rank does not come within the timeout, has ended, or announces another collective.
+     * out[r] is the part for rank r, in[r].bytes what r has for this rank; sets in[r].data, valid until the next exchange (in[rank] is out[rank]). The out
+     * parts are the caller's again on return. SKY_PEER when a rank does not come within the timeout, has ended, or announces another collective.
      */
     sky_status (*exchange)(void *state, const struct sky_announcement *mine, const struct sky_part *out, struct sky_part *in);
     void (*idle)(void *state);                                 /* now and then while there is nothing to do: hears of ranks that have ended; NULL: not needed */

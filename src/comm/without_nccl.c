@@ -10,7 +10,8 @@ sky_status sky_device_comm_open(struct sky_device_comm **out, struct sky_comm *h
     return sky_hint("build where NCCL is found (CMake's table says so), or train on the CPU: [device] backend = cpu");
 }
 
-sky_status sky_device_comm_start(struct sky_device_comm *comm, void *data, int64_t count, enum sky_dtype dtype, enum sky_comm_sum sum, const char *what, struct CUstream_st *compute)
+sky_status sky_device_comm_start(struct sky_device_comm *comm, void *data, int64_t count, enum sky_dtype dtype, enum sky_comm_sum sum, const char *what,
+                                 struct CUstream_st *compute)
 {
     (void)comm, (void)data, (void)count, (void)dtype, (void)sum, (void)compute;
     return sky_fail(SKY_INTERNAL, what, "there is no NCCL");

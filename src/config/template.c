@@ -45,10 +45,12 @@ sky_status sky_config_template(const char *name, char **out)
 {
     struct sky_text text = {0};
     sky_text_format(&text,
-                    "; An experiment for skygem. Lines that begin with ';' are comments: what a key does, what it may be, and behind that the key with its default, ready to be uncommented.\n"
+                    "; An experiment for skygem. Lines that begin with ';' are comments: "
+                    "what a key does, what it may be, and behind that the key with its default, ready to be uncommented.\n"
                     ";   skygem train %s.ini --dry-run      checks it against the data and this machine\n"
                     ";   skygem train %s.ini                trains, evaluates, writes runs/%s\n"
-                    "; The tree of the data set is University-1652's: train/satellite/PLACE/*.jpg, train/drone/PLACE/*.jpg, test/query_drone, test/gallery_satellite, ...\n",
+                    "; The tree of the data set is University-1652's: "
+                    "train/satellite/PLACE/*.jpg, train/drone/PLACE/*.jpg, test/query_drone, test/gallery_satellite, ...\n",
                     name, name, name);
     for (int s = 0; s < sky_section_count; s++) {
         sky_text_format(&text, "\n; ---- %s ----\n[%s]\n", sky_sections[s].doc, sky_sections[s].name);

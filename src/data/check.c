@@ -176,12 +176,13 @@ static sky_status compare_published(struct sky_check_report *report, int64_t *ca
     for (int i = 0; i < PUBLISHED; i++) {
         if (!parts[i]) continue;
         struct sky_published_row *row = report->published + report->published_count++;
-        *row = (struct sky_published_row){.images = published[i].images, .classes = published[i].classes, .found_images = parts[i]->scan.count, .found_classes = filled_classes(parts[i])};
+        *row = (struct sky_published_row){
+            .images = published[i].images, .classes = published[i].classes, .found_images = parts[i]->scan.count, .found_classes = filled_classes(parts[i])};
         memcpy(row->part, names[i], sizeof row->part);
         if (row->found_images == row->images && row->found_classes == row->classes) continue;
         const bool used = !strstr(row->part, "street"); /* few train on street images */
-        SKY_TRY(find(report, capacity, used, row->part, "%s has %lld images of %lld places here, this has %lld of %lld", set_names[format], (long long)row->images, (long long)row->classes,
-                     (long long)row->found_images, (long long)row->found_classes));
+        SKY_TRY(find(report, capacity, used, row->part, "%s has %lld images of %lld places here, this has %lld of %lld", set_names[format],
+                     (long long)row->images, (long long)row->classes, (long long)row->found_images, (long long)row->found_classes));
     }
     return SKY_OK;
 }
@@ -193,7 +194,8 @@ static const struct sky_survey_part *find_part(const struct sky_check_report *re
 }
 
 /* Street and google images, where there are any: their places must be the satellite's, and queries from the street need a tile. */
-static sky_status judge_ground(struct sky_check_report *report, int64_t *capacity, const struct sky_layout *layout, const struct sky_survey_part *satellite, const struct sky_survey_part *tiles)
+static sky_status judge_ground(struct sky_check_report *report, int64_t *capacity, const struct sky_layout *layout, const struct sky_survey_part *satellite,
+                               const struct sky_survey_part *tiles)
 {
     char train_name[64], query_name[64], gallery_name[64], google_name[64];
     const struct sky_survey_part *train = find_part(report, layout->train, "street", train_name), *query = find_part(report, layout->test, "query_street", query_name);

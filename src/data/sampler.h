@@ -17,8 +17,8 @@ sky_status sky_sampler_create(struct sky_sampler **out, const struct sky_train_s
 void sky_sampler_destroy(struct sky_sampler *sampler);
 
 /*
- * One of several ranks: a step takes ranks x batch_size places of the epoch's order, this one is given rows rank x batch_size and on. Every rank makes the same number of steps, and together they see
- * what one with the whole batch would. SKY_DATA when an epoch has not enough places for one step of all.
+ * One of several ranks: a step takes ranks x batch_size places of the epoch's order, this one is given rows rank x batch_size and on. Every rank makes the same
+ * number of steps, and together they see what one with the whole batch would. SKY_DATA when an epoch has not enough places for one step of all.
  */
 sky_status sky_sampler_share(struct sky_sampler *sampler, int rank, int ranks);
 
@@ -30,8 +30,8 @@ struct sky_pick {
     int64_t image; /* index into set->views[view] */
     int32_t label;
 };
-/* Fills picks[v * batch_size + row], v counting the set's active views, for one step (0 .. steps_per_epoch - 1) of an epoch. Thread-safe; allocates an epoch's permutation when the epoch
- * changes. */
+/* Fills picks[v * batch_size + row], v counting the set's active views, for one step (0 .. steps_per_epoch - 1) of an epoch. Thread-safe; allocates an epoch's
+ * permutation when the epoch changes. */
 sky_status sky_sampler_step(struct sky_sampler *sampler, int64_t epoch, int64_t step, struct sky_pick *picks /* [set->active.count * batch_size] */);
 
 #endif

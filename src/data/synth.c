@@ -196,7 +196,8 @@ sky_status sky_synth_make(const char *root, const struct sky_synth_options *opti
     sky_status status = SKY_OK;
     SKY_TRY(check_options(options));
     SKY_TRY(refuse_old_tree(root));
-    const int64_t places = (int64_t)options->train_places + options->test_places + options->distractor_places, images = 1 + options->drone_views + options->street_views; /* google's, of training places, are left out of the count */
+    const int64_t places = (int64_t)options->train_places + options->test_places + options->distractor_places,
+                  images = 1 + options->drone_views + options->street_views; /* google's, of training places, are left out of the count */
     SKY_TRY_DONE(sky_alloc(&world.jobs, (size_t)places, sizeof *world.jobs, "synthetic places"));
     assign_ids(&world);
     for (int role = 0; role < ROLE_COUNT; role++) {

@@ -1,8 +1,7 @@
 /*
- * Pictures of a synthetic place: the satellite's tile from straight above, the drone's frames and pictures from the street, by casting two rays a pixel, four where they differ, and one more
- * at the sun.
- * Light, season, haze and exposure are drawn for each visit and frame. Only additions, multiplications, divisions and square roots reach the pixels
- * after the camera and the sun are placed, so a picture does not hang on the mathematics library.
+ * Pictures of a synthetic place: the satellite's tile from straight above, the drone's frames and pictures from the street, by casting two rays a pixel, four
+ * where they differ, and one more at the sun. Light, season, haze and exposure are drawn for each visit and frame. Only additions, multiplications, divisions
+ * and square roots reach the pixels after the camera and the sun are placed, so a picture does not hang on the mathematics library.
  */
 #include "base/memory.h"
 #include "synth_scene.h"

@@ -162,8 +162,9 @@ struct sky_hit sky_synth_cast(const struct sky_synth_scene *scene, const double 
 bool sky_synth_blocked(const struct sky_synth_scene *scene, const double origin[3], const double direction[3]);
 
 /*
- * Pictures as screens show them. The satellite looks straight down, north up, at the tile; the drone's frame is one of `frames` on its spiral; a picture from the street looks at the landmark
- * from beside it, at the height of somebody who stands there: on the street's visit all are of one day, on google's each is of its own.
+ * Pictures as screens show them. The satellite looks straight down, north up, at the tile; the drone's frame is one of `frames` on its spiral; a picture from
+ * the street looks at the landmark from beside it, at the height of somebody who stands there: on the street's visit all are of one day, on google's each is of
+ * its own.
  */
 sky_status sky_synth_satellite(const struct sky_synth_scene *scene, int size, uint8_t *rgb /* [size][size][3] */);
 sky_status sky_synth_drone(const struct sky_synth_scene *scene, int frame, int frames, int size, uint8_t *rgb /* [size][size][3] */);

@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-sky_status sky_embedder_open(struct sky_embedder *embedder, const struct sky_config *config, const struct sky_model *trained, const struct sky_executor *executor, bool ema, int view)
+sky_status sky_embedder_open(struct sky_embedder *embedder, const struct sky_config *config, const struct sky_model *trained,
+                             const struct sky_executor *executor, bool ema, int view)
 {
     const struct sky_backend *backend = NULL;
     struct sky_device_options options;
@@ -93,8 +94,8 @@ sky_status sky_embedder_run(struct sky_embedder *embedder, const uint8_t *images
     return SKY_OK;
 }
 
-sky_status sky_embedder_run_set(struct sky_embedder *embedder, const struct sky_config *config, const struct sky_image_set *set, const char *root, const struct sky_pack *pack, float *plain,
-                                float *flipped, bool (*progress)(void *context, int64_t done), void *context)
+sky_status sky_embedder_run_set(struct sky_embedder *embedder, const struct sky_config *config, const struct sky_image_set *set, const char *root,
+                                const struct sky_pack *pack, float *plain, float *flipped, bool (*progress)(void *context, int64_t done), void *context)
 {
     struct sky_reader *reader = NULL;
     const int workers = config->data.workers ? (int)config->data.workers : sky_thread_count_default();

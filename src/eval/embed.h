@@ -20,7 +20,8 @@ struct sky_embedder {
  * Shares the parameters of a training model (`trained` and its executor, both or neither; ema: the averaged ones); without one the caller fills the parameters through
  * embedder->executor and then calls sky_embedder_refresh. view (enum sky_view): whose trunk, when views are not shared. Zero-initialise.
  */
-sky_status sky_embedder_open(struct sky_embedder *embedder, const struct sky_config *config, const struct sky_model *trained, const struct sky_executor *executor, bool ema, int view);
+sky_status sky_embedder_open(struct sky_embedder *embedder, const struct sky_config *config, const struct sky_model *trained,
+                             const struct sky_executor *executor, bool ema, int view);
 void sky_embedder_close(struct sky_embedder *embedder);
 
 /* After the parameters changed: folds BN into the filters anew. */
@@ -32,7 +33,7 @@ int64_t sky_embedder_dimensions(const struct sky_embedder *embedder); /* P*E */
 sky_status sky_embedder_run(struct sky_embedder *embedder, const uint8_t *images, int64_t count, float *plain, float *flipped);
 
 /* A whole set of image files, in order. progress may be NULL; when it returns false the rest is left out: SKY_INTERRUPTED. */
-sky_status sky_embedder_run_set(struct sky_embedder *embedder, const struct sky_config *config, const struct sky_image_set *set, const char *root, const struct sky_pack *pack, float *plain,
-                                float *flipped, bool (*progress)(void *context, int64_t done), void *context);
+sky_status sky_embedder_run_set(struct sky_embedder *embedder, const struct sky_config *config, const struct sky_image_set *set, const char *root,
+                                const struct sky_pack *pack, float *plain, float *flipped, bool (*progress)(void *context, int64_t done), void *context);
 
 #endif

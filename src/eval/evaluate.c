@@ -105,7 +105,8 @@ static sky_status embed_images(const struct sky_evaluate_options *options, struc
     if (options->config->data.pack) SKY_TRY(sky_pack_open(&pack, options->config->data.pack));
     alteration.first = first;
     embedder->alteration = condition->kind == SKY_CONDITION_PLAIN ? NULL : &alteration;
-    const sky_status status = sky_embedder_run_set(embedder, options->config, images, options->set->root, pack, plain, flipped, options->progress ? report_progress : NULL, &context);
+    const sky_status status =
+        sky_embedder_run_set(embedder, options->config, images, options->set->root, pack, plain, flipped, options->progress ? report_progress : NULL, &context);
     embedder->alteration = NULL;
     sky_pack_close(pack);
     return status;

@@ -32,9 +32,10 @@ struct sky_evaluation {
 };
 
 /*
- * Several ranks each embed a share of the images; rank 0 gets all features, scores them and saves, so its digits are those of a run alone. Collective. The others get no results.
- * embedders[view]: those of the views that eval.direction names; entries may be the same. save_folder (may be NULL): features go there as .npy, .labels.npy and .paths.txt. mat_folder (may be NULL): as
- * MAT_FOLDER/DIRECTION/pytorch_result.mat, what the references' evaluate_gpu.py reads. Both are the plain condition's, the mirror image's added where eval.flip has it.
+ * Several ranks each embed a share of the images; rank 0 gets all features, scores them and saves, so its digits are those of a run alone. Collective. The
+ * others get no results. embedders[view]: those of the views that eval.direction names; entries may be the same. save_folder (may be NULL): features go there
+ * as .npy, .labels.npy and .paths.txt. mat_folder (may be NULL): as MAT_FOLDER/DIRECTION/pytorch_result.mat, what the references' evaluate_gpu.py reads. Both
+ * are the plain condition's, the mirror image's added where eval.flip has it.
  */
 struct sky_evaluate_options {
     const struct sky_config *config;

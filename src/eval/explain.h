@@ -1,6 +1,7 @@
 /*
- * Which pixels a part's vector is made of: no class and no gradient is asked, only the pooling itself. Of each channel a pixel has a share of the part's pooled sum (GeM: x^p over the sum of
- * x^p; mean: x over the sum; maximum: all of it at the maximum); a heat map is the mean of these shares over the channels, and sums to 1 over its part.
+ * Which pixels a part's vector is made of: no class and no gradient is asked, only the pooling itself. Of each channel a pixel has a share of the part's pooled
+ * sum (GeM: x^p over the sum of x^p; mean: x over the sum; maximum: all of it at the maximum); a heat map is the mean of these shares over the channels, and
+ * sums to 1 over its part.
  */
 #ifndef SKY_EVAL_EXPLAIN_H
 #define SKY_EVAL_EXPLAIN_H

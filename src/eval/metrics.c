@@ -115,8 +115,8 @@ done:
     return status;
 }
 
-sky_status sky_score_distances(const struct sky_features *query, const struct sky_features *gallery, sky_distance_source source, void *context, const int *protocols, int protocol_count,
-                               int threads, struct sky_scores *out)
+sky_status sky_score_distances(const struct sky_features *query, const struct sky_features *gallery, sky_distance_source source, void *context,
+                               const int *protocols, int protocol_count, int threads, struct sky_scores *out)
 {
     enum { CHUNK_BYTES = 64 << 20 };
     sky_status status = SKY_OK;

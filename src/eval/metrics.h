@@ -27,8 +27,8 @@ sky_status sky_score_on(const struct sky_features *query, const struct sky_featu
 
 /* The same scores from given distances, asked for some queries at a time: [count, gallery rows]. The features' labels are used, their rows are not. */
 typedef sky_status (*sky_distance_source)(void *context, int64_t first, int64_t count, float *distances);
-sky_status sky_score_distances(const struct sky_features *query, const struct sky_features *gallery, sky_distance_source source, void *context, const int *protocols, int protocol_count,
-                               int threads, struct sky_scores *out);
+sky_status sky_score_distances(const struct sky_features *query, const struct sky_features *gallery, sky_distance_source source, void *context,
+                               const int *protocols, int protocol_count, int threads, struct sky_scores *out);
 
 /* Trapezoid AP of one query, 0 .. 1, from its zero-based ascending ranks; 0 when there are none. */
 double sky_average_precision(const int64_t *ranks, int64_t count);

@@ -105,7 +105,8 @@ void sky_retrievals_free(struct sky_retrievals *retrievals)
     memset(retrievals, 0, sizeof *retrievals);
 }
 
-static void write_list(struct sky_json_writer *w, const char *name, const struct sky_retrieval *list, int64_t count, const struct sky_image_set *query, const struct sky_image_set *gallery)
+static void write_list(struct sky_json_writer *w, const char *name, const struct sky_retrieval *list, int64_t count, const struct sky_image_set *query,
+                       const struct sky_image_set *gallery)
 {
     sky_json_begin_array(w, name);
     for (int64_t i = 0; i < count; i++) {
@@ -129,7 +130,8 @@ static void write_list(struct sky_json_writer *w, const char *name, const struct
     sky_json_end_array(w);
 }
 
-void sky_retrievals_json(struct sky_json_writer *w, const char *direction, const struct sky_retrievals *retrievals, const struct sky_image_set *query, const struct sky_image_set *gallery)
+void sky_retrievals_json(struct sky_json_writer *w, const char *direction, const struct sky_retrievals *retrievals, const struct sky_image_set *query,
+                         const struct sky_image_set *gallery)
 {
     sky_json_begin_object(w, NULL);
     sky_json_string(w, "direction", direction);

@@ -28,7 +28,9 @@ struct sky_retrievals {
 sky_status sky_retrievals_choose(struct sky_retrievals *out, const struct sky_features *query, const struct sky_features *gallery, int64_t samples, int64_t failures, int threads);
 void sky_retrievals_free(struct sky_retrievals *retrievals);
 
-/* {"direction", "samples": [...], "failures": [...]}, each {"query", "place", "right", "right_distance", "found": [{"path", "place", "distance"}]}; paths relative to the data root. */
-void sky_retrievals_json(struct sky_json_writer *w, const char *direction, const struct sky_retrievals *retrievals, const struct sky_image_set *query, const struct sky_image_set *gallery);
+/* {"direction", "samples": [...], "failures": [...]}, each {"query", "place", "right", "right_distance", "found": [{"path", "place", "distance"}]}; paths
+ * relative to the data root. */
+void sky_retrievals_json(struct sky_json_writer *w, const char *direction, const struct sky_retrievals *retrievals, const struct sky_image_set *query,
+                         const struct sky_image_set *gallery);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Shares are equal stretches of the images in their order, the last ones shorter, so that features stand where they stand in a run alone. They travel a few rows at a time: a rank holds its own
- * share and a piece of the others', rank 0 everything.
+ * Shares are equal stretches of the images in their order, the last ones shorter, so that features stand where they stand in a run alone. They travel a few
+ * rows at a time: a rank holds its own share and a piece of the others', rank 0 everything.
  */
 #include "shares.h"
 

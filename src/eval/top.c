@@ -163,7 +163,8 @@ sky_status sky_rank_top(const struct sky_features *query, const struct sky_featu
     return sky_rank_top_on(query, gallery, k, threads, NULL, indices, distances);
 }
 
-sky_status sky_rank_top_on(const struct sky_features *query, const struct sky_features *gallery, int64_t k, int threads, struct sky_device *device, int64_t *indices, double *distances)
+sky_status sky_rank_top_on(const struct sky_features *query, const struct sky_features *gallery, int64_t k, int threads, struct sky_device *device,
+                           int64_t *indices, double *distances)
 {
     sky_status status = SKY_OK;
     struct top top = {.query = query, .gallery = gallery, .places = k + SPARE};

@@ -13,6 +13,7 @@
 sky_status sky_rank_top(const struct sky_features *query, const struct sky_features *gallery, int64_t k, int threads, int64_t *indices, double *distances);
 /* The same indices and distances, with the search done by a device that can (k up to SKY_TOP_MOST_PLACES less a few); NULL: none. */
 struct sky_device;
-sky_status sky_rank_top_on(const struct sky_features *query, const struct sky_features *gallery, int64_t k, int threads, struct sky_device *device, int64_t *indices, double *distances);
+sky_status sky_rank_top_on(const struct sky_features *query, const struct sky_features *gallery, int64_t k, int threads, struct sky_device *device,
+                           int64_t *indices, double *distances);
 
 #endif

@@ -95,7 +95,8 @@ int64_t sky_backward_node(struct sky_backward *backward, int64_t forward, enum s
 static void find_needs(struct sky_backward *backward, const sky_value *wanted, int wanted_count)
 {
     const struct sky_graph *graph = backward->graph;
-    for (int64_t i = 0; i < backward->value_count; i++) backward->needs[i] = (graph->tensors[i].arena == SKY_ARENA_PARAMS || graph->tensors[i].arena == SKY_ARENA_SHADOW) && !graph->tensors[i].whole;
+    for (int64_t i = 0; i < backward->value_count; i++)
+        backward->needs[i] = (graph->tensors[i].arena == SKY_ARENA_PARAMS || graph->tensors[i].arena == SKY_ARENA_SHADOW) && !graph->tensors[i].whole;
     for (int i = 0; i < wanted_count; i++) backward->needs[wanted[i]] = true;
     for (int64_t n = 0; n < graph->node_count; n++) {
         const struct sky_node *node = &graph->nodes[n];

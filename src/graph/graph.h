@@ -179,7 +179,8 @@ sky_status sky_graph_fuse(struct sky_graph *graph, bool all, struct sky_fused *d
 sky_status sky_graph_plan(struct sky_graph *graph, const struct sky_graph *layout_of);
 
 /*
- * Ranges of GRADS that ranks sum one after the other. Gradients lie in the order in which the backward pass finishes them, so a bucket is final as soon as the node of its last gradient has run.
+ * Ranges of GRADS that ranks sum one after the other. Gradients lie in the order in which the backward pass finishes them, so a bucket is final as soon as the
+ * node of its last gradient has run.
  */
 struct sky_bucket {
     int64_t after;        /* the node that writes its last gradient */
@@ -187,12 +188,13 @@ struct sky_bucket {
 };
 
 /*
- * Cuts the gradients of a planned training graph into buckets of at least first_bytes (the first one, small so that summing starts early) and bytes (the others; the last may be smaller). A
- * gradient is never cut. *out is heap memory, the caller frees it.
+ * Cuts the gradients of a planned training graph into buckets of at least first_bytes (the first one, small so that summing starts early) and bytes (the
+ * others; the last may be smaller). A gradient is never cut. *out is heap memory, the caller frees it.
  */
 sky_status sky_graph_buckets(const struct sky_graph *graph, size_t first_bytes, size_t bytes, struct sky_bucket **out, int64_t *count);
 
-/* Numbers that a node's two halves exchange between ranks: (mean, centred squares) or two sums a group and channel, as [.., G, 2, C] doubles. 0 unless attr.bn.across asks for it. */
+/* Numbers that a node's two halves exchange between ranks: (mean, centred squares) or two sums a group and channel, as [.., G, 2, C] doubles. 0 unless
+ * attr.bn.across asks for it. */
 int64_t sky_node_shared_count(const struct sky_graph *graph, const struct sky_node *node);
 
 /* Multiply-adds and bytes moved (compulsory reads and writes) of one node. */

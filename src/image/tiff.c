@@ -1,7 +1,7 @@
 /*
- * TIFF to RGB through libtiff, to the pixels of Pillow 9.4's convert("RGB"): gray, RGB and palettes of 1 to 16 bits, in strips or tiles, of any compression that libtiff unpacks. Alpha is
- * dropped (premultiplied colours are divided by it first), and so are bands beyond the third. As Pillow does, 16-bit gray is cut off at 255, 16-bit colour keeps its high byte, and the tag
- * that says which way is up is always obeyed. The first directory of a file is its picture.
+ * TIFF to RGB through libtiff, to the pixels of Pillow 9.4's convert("RGB"): gray, RGB and palettes of 1 to 16 bits, in strips or tiles, of any compression
+ * that libtiff unpacks. Alpha is dropped (premultiplied colours are divided by it first), and so are bands beyond the third. As Pillow does, 16-bit gray is cut
+ * off at 255, 16-bit colour keeps its high byte, and the tag that says which way is up is always obeyed. The first directory of a file is its picture.
  *
  * Other kinds (floating-point and signed samples, CMYK, Lab, YCbCr without JPEG) are refused by name. One block of the file is in memory at a time.
  */

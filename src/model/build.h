@@ -40,8 +40,8 @@ sky_value sky_trunk_parameter(struct sky_builder *builder, const char *name, con
 union sky_attributes sky_trunk_norm(const struct sky_builder *builder);
 
 /*
- * A convolution (no bias, padded by half its window) followed by batch norm: in training the raw output and its statistics; in inference z alone, the folded result, into which relu and
- * residual (or SKY_NONE) go as well.
+ * A convolution (no bias, padded by half its window) followed by batch norm: in training the raw output and its statistics; in inference z alone, the folded
+ * result, into which relu and residual (or SKY_NONE) go as well.
  */
 struct sky_normed {
     sky_value z, image_mean, mean, invstd, gamma, beta;

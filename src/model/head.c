@@ -29,8 +29,8 @@ struct head_layer {
     int64_t first, count, global; /* heads, and which of all heads is the global one (-1: none) */
 };
 
-static sky_value head_parameter(struct sky_builder *b, const struct head_layer *layer, const char *suffix, enum sky_init init, double value, double deviation, bool is_buffer, int64_t rows,
-                                int64_t columns)
+static sky_value head_parameter(struct sky_builder *b, const struct head_layer *layer, const char *suffix, enum sky_init init, double value, double deviation,
+                                bool is_buffer, int64_t rows, int64_t columns)
 {
     struct names names;
     name_heads(&names, suffix, layer->first, layer->count, layer->global);

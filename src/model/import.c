@@ -29,8 +29,8 @@ static sky_status check_names(const struct sky_import *import)
 }
 
 /*
- * Batch norm takes the mean off, and with it whatever constant the convolution added: w x + b less (mean of it) is w x less (mean - b). So a bias is exactly a running mean that is smaller
- * by it, in inference and, since batches have their own means, in training.
+ * Batch norm takes the mean off, and with it whatever constant the convolution added: w x + b less (mean of it) is w x less (mean - b). So a bias is exactly a
+ * running mean that is smaller by it, in inference and, since batches have their own means, in training.
  */
 static sky_status fold_bias(struct sky_import *import, const struct sky_key *key)
 {

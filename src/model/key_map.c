@@ -238,7 +238,8 @@ static void fold_biases(struct sky_key_map *map)
         if (!layer || !ends(key->name, ".bias")) continue;
         const size_t stem = strlen(key->name) - strlen("bias");
         for (int64_t j = 0; j < map->count; j++)
-            if (map->keys[j].fate == SKY_KEY_TAKEN && map->keys[j].tensor->rank == 4 && strncmp(map->keys[j].name, key->name, stem) == 0 && strcmp(map->keys[j].name + stem, "weight") == 0)
+            if (map->keys[j].fate == SKY_KEY_TAKEN && map->keys[j].tensor->rank == 4 && strncmp(map->keys[j].name, key->name, stem) == 0 &&
+                strcmp(map->keys[j].name + stem, "weight") == 0)
                 key->fate = SKY_KEY_FOLDED;
     }
 }

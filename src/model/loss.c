@@ -24,7 +24,8 @@ static sky_value add_loss(struct sky_graph *graph, enum sky_op op, const char *n
 
 static void add_losses_on_logits(struct sky_model *model, const struct sky_config *config, struct seeds *seeds)
 {
-    union sky_attributes attr = {.loss = {.groups = model->views.count, .mean = config->loss.reduction == SKY_REDUCE_MEAN, .weight = config->loss.ce, .smoothing = config->loss.label_smoothing}};
+    union sky_attributes attr = {.loss = {.groups = model->views.count, .mean = config->loss.reduction == SKY_REDUCE_MEAN, .weight = config->loss.ce,
+                                          .smoothing = config->loss.label_smoothing}};
     model->loss_ce = add_loss(&model->graph, SKY_OP_LOSS_CE, "loss.ce", &attr, model->logits, model->labels, seeds);
     if (config->loss.kl == 0) return;
     attr.loss.weight = config->loss.kl, attr.loss.direction = config->loss.kl_direction;
@@ -68,9 +69,10 @@ static void add_losses_on_pairs(struct sky_model *model, const struct sky_config
         if (sky_pair_loss_weight(config, i) == 0) continue;
         const bool scaled = i == SKY_PAIR_INFO_NCE && config->loss.info_nce_learn;
         const union sky_attributes attr = {.pairs = {.groups = model->views.count, .first = sky_views_index(&model->views, SKY_VIEW_SATELLITE),
-                                                     .second = sky_views_index(&model->views, SKY_VIEW_DRONE), .joint = config->loss.pair_features == SKY_PAIR_JOINT,
-                                                     .mean = config->loss.reduction == SKY_REDUCE_MEAN, .soft = i == SKY_PAIR_SOFT_MARGIN, .weight = sky_pair_loss_weight(config, i),
-                                                     .margin = margins[i], .alpha = config->loss.soft_margin_alpha, .smoothing = config->loss.info_nce_smoothing,
+                                                     .second = sky_views_index(&model->views, SKY_VIEW_DRONE),
+                                                     .joint = config->loss.pair_features == SKY_PAIR_JOINT, .mean = config->loss.reduction == SKY_REDUCE_MEAN,
+                                                     .soft = i == SKY_PAIR_SOFT_MARGIN, .weight = sky_pair_loss_weight(config, i), .margin = margins[i],
+                                                     .alpha = config->loss.soft_margin_alpha, .smoothing = config->loss.info_nce_smoothing,
                                                      .temperature = scaled ? 1 : config->loss.info_nce_temperature}};
         char name[48];
         if (rows == SKY_NONE) gather_rows(model, config, &rows, &labels);

@@ -38,8 +38,9 @@ struct sky_model {
 };
 
 /*
- * places: images of one view a step (training), or images a run (inference). view (enum sky_view) chooses the trunk in inference; SKY_CONFIG when a training on [data] views has none for it. dtype
- * f64 only for the reference back end; in f32, train.precision (eval.precision in inference) says what type the maps have. layout_of: the training model whose parameter and buffer arenas an inference model will share, or NULL. The graph comes planned.
+ * places: images of one view a step (training), or images a run (inference). view (enum sky_view) chooses the trunk in inference; SKY_CONFIG when a training on
+ * [data] views has none for it. dtype f64 only for the reference back end; in f32, train.precision (eval.precision in inference) says what type the maps have.
+ * layout_of: the training model whose parameter and buffer arenas an inference model will share, or NULL. The graph comes planned.
  */
 sky_status sky_model_build(struct sky_model *model, const struct sky_config *config, enum sky_model_mode mode, int64_t places, int64_t classes, int view, enum sky_dtype dtype,
                            const struct sky_model *layout_of);

@@ -44,7 +44,8 @@ void sky_backward_take_two(struct sky_backward *backward, sky_value value, sky_v
 void sky_backward_give(struct sky_backward *backward, sky_value value, sky_value gradient);   /* adds a term; either may be SKY_NONE */
 sky_value sky_backward_parameter(struct sky_backward *backward, sky_value parameter); /* the tensor to write its gradient to; SKY_NONE when it is no parameter */
 /* Appends a BACKWARD node named after the forward one. */
-int64_t sky_backward_node(struct sky_backward *backward, int64_t forward, enum sky_op op, const union sky_attributes *attr, const sky_value *in, int in_count, const sky_value *out);
+int64_t sky_backward_node(struct sky_backward *backward, int64_t forward, enum sky_op op, const union sky_attributes *attr, const sky_value *in, int in_count,
+                          const sky_value *out);
 
 /* For shape rules. */
 static inline const struct sky_tensor *sky_in(const struct sky_graph *graph, const struct sky_node *node, int index)

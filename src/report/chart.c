@@ -70,8 +70,8 @@ static void draw_y_tick(const struct frame *frame, double at, double value, stru
     char text[32];
     const double y = HEIGHT - BOTTOM - (at - frame->y.low) / (frame->y.high - frame->y.low) * (HEIGHT - TOP - BOTTOM);
     print_value(value, text);
-    sky_text_format(out, "<line class='grid' x1='%d' x2='%d' y1='%.1f' y2='%.1f'/><text class='tick' x='%d' y='%.1f' text-anchor='end'>%s</text>", LEFT, WIDTH - RIGHT, y, y, LEFT - 6,
-                    y + 4, text);
+    sky_text_format(out, "<line class='grid' x1='%d' x2='%d' y1='%.1f' y2='%.1f'/><text class='tick' x='%d' y='%.1f' text-anchor='end'>%s</text>", LEFT,
+                    WIDTH - RIGHT, y, y, LEFT - 6, y + 4, text);
 }
 
 static void draw_axes(const struct frame *frame, const char *x_label, struct sky_text *out)
@@ -229,8 +229,8 @@ void sky_chart_histogram(const char *title, const char *x_label, const float *va
     for (int b = 0; b < BARS; b++) {
         const double x = place_x(&frame, frame.x.low + b * width), right = place_x(&frame, frame.x.low + (b + 1) * width), y = place_y(&frame, (double)bars[b]);
         if (!bars[b]) continue;
-        sky_text_format(out, "<rect class='bar' x='%.1f' y='%.1f' width='%.1f' height='%.1f'><title>%lld from %.4g to %.4g</title></rect>", x, y, right - x - 1, HEIGHT - BOTTOM - y,
-                        (long long)bars[b], frame.x.low + b * width, frame.x.low + (b + 1) * width);
+        sky_text_format(out, "<rect class='bar' x='%.1f' y='%.1f' width='%.1f' height='%.1f'><title>%lld from %.4g to %.4g</title></rect>", x, y, right - x - 1,
+                        HEIGHT - BOTTOM - y, (long long)bars[b], frame.x.low + b * width, frame.x.low + (b + 1) * width);
     }
     sky_text_append(out, "</svg></figure>\n");
 }

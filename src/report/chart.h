@@ -1,5 +1,6 @@
 /*
- * Line charts and histograms as inline SVG. Colours come from the page's CSS variables (--s0 .. --s7, --ink, --grid), so that light and dark pages share them. Nothing here reads files.
+ * Line charts and histograms as inline SVG. Colours come from the page's CSS variables (--s0 .. --s7, --ink, --grid), so that light and dark pages share them.
+ * Nothing here reads files.
  */
 #ifndef SKY_REPORT_CHART_H
 #define SKY_REPORT_CHART_H

@@ -1,6 +1,6 @@
 /*
- * Writes TensorBoard's event files: protocol buffer messages built inside out in a text buffer, framed and appended with one write each, so that a reader never sees half an event but at the
- * end. Owns the descriptor and the buffer. Field numbers are those of TensorFlow's event.proto and summary.proto.
+ * Writes TensorBoard's event files: protocol buffer messages built inside out in a text buffer, framed and appended with one write each, so that a reader never
+ * sees half an event but at the end. Owns the descriptor and the buffer. Field numbers are those of TensorFlow's event.proto and summary.proto.
  */
 #include "event_file.h"
 

@@ -1,6 +1,6 @@
 /*
- * TensorBoard event files (events.out.tfevents.*): scalars, histograms, PNG images. The format is TensorFlow's record file (length, masked CRC-32C, bytes, masked CRC-32C) around Event messages
- * of protocol buffers, written by hand: no library of theirs is needed.
+ * TensorBoard event files (events.out.tfevents.*): scalars, histograms, PNG images. The format is TensorFlow's record file (length, masked CRC-32C, bytes,
+ * masked CRC-32C) around Event messages of protocol buffers, written by hand: no library of theirs is needed.
  */
 #ifndef SKY_REPORT_EVENT_FILE_H
 #define SKY_REPORT_EVENT_FILE_H

@@ -40,7 +40,8 @@ static void draw_map(const uint8_t *image, int side, const float *map, int64_t h
     for (int y = 0; y < side; y++)
         for (int x = 0; x < side; x++) {
             const uint8_t *from = image + ((size_t)y * (size_t)side + (size_t)x) * 3;
-            const float heat = most > 0 ? sample(map, height, width, ((float)y + 0.5f) / (float)side, ((float)x + 0.5f) / (float)side) / most : 0, cover = heat > 0 ? 0.25f + 0.5f * heat : 0;
+            const float heat = most > 0 ? sample(map, height, width, ((float)y + 0.5f) / (float)side, ((float)x + 0.5f) / (float)side) / most : 0,
+                        cover = heat > 0 ? 0.25f + 0.5f * heat : 0;
             float colour[3];
             colour_of(heat, colour);
             for (int c = 0; c < 3; c++) out[(size_t)y * stride + (size_t)x * 3 + (size_t)c] = (uint8_t)((1 - cover) * (float)from[c] + cover * colour[c] + 0.5f);

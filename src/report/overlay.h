@@ -9,8 +9,8 @@
 #include <stdint.h>
 
 /*
- * image u8 [side][side][3]; maps [count][height][width], each drawn from 0 to its own largest value; a part's pixels outside it (value 0) stay as they are. Blends cold (blue) to hot
- * (yellow), brighter the hotter, so that it can be read without colours too.
+ * image u8 [side][side][3]; maps [count][height][width], each drawn from 0 to its own largest value; a part's pixels outside it (value 0) stay as they are.
+ * Blends cold (blue) to hot (yellow), brighter the hotter, so that it can be read without colours too.
  */
 sky_status sky_overlay_png(const char *path, const uint8_t *image, int side, const float *maps, int64_t count, int64_t height, int64_t width);
 

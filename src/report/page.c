@@ -66,8 +66,10 @@ static void add_score_row(const char *name, const struct sky_run_score *score, s
     sky_text_append(out, "</td><td class='t'>");
     sky_html_escape(out, score->protocol);
     if (strcmp(score->condition, "plain") != 0) sky_text_append(out, ", "), sky_html_escape(out, score->condition);
-    sky_text_format(out, "</td><td class='t'>%s</td><td>%lld</td><td>%lld</td><td>%lld</td><td><b>%.2f</b></td><td>%.2f</td><td>%.2f</td><td>%.2f</td><td><b>%.2f</b></td></tr>\n",
-                    score->flip ? "yes" : "no", (long long)score->step, (long long)score->queries, (long long)score->gallery, score->r1, score->r5, score->r10, score->r1_percent, score->ap);
+    sky_text_format(out, "</td><td class='t'>%s</td><td>%lld</td><td>%lld</td><td>%lld</td><td><b>%.2f</b></td><td>%.2f</td><td>%.2f</td><td>%.2f</td>"
+                         "<td><b>%.2f</b></td></tr>\n",
+                    score->flip ? "yes" : "no", (long long)score->step, (long long)score->queries, (long long)score->gallery, score->r1, score->r5, score->r10,
+                    score->r1_percent, score->ap);
 }
 
 /* A run alone shows every line of its newest evaluation; several show what is compared: the full gallery, with the mirrored pass. */
@@ -80,7 +82,8 @@ static void add_scores(const struct sky_run_data *runs, int count, struct sky_te
         sky_text_append(out, "<p class='none'>not evaluated yet</p>\n");
         return;
     }
-    sky_text_append(out, "<div class='wide'><table><tr><th class='t'>run</th><th class='t'>direction</th><th class='t'>gallery</th><th class='t'>mirror pass</th><th>after step</th><th>queries</th>"
+    sky_text_append(out, "<div class='wide'><table><tr><th class='t'>run</th><th class='t'>direction</th><th class='t'>gallery</th>"
+                         "<th class='t'>mirror pass</th><th>after step</th><th>queries</th>"
                          "<th>ranked</th><th>R@1</th><th>R@5</th><th>R@10</th><th>R@1%</th><th>AP</th></tr>\n");
     for (int64_t i = 0; count == 1 && i < runs->score_count; i++)
         if (runs->scores[i].step == runs->scores[runs->score_count - 1].step) add_score_row(runs->name, &runs->scores[i], out);
@@ -93,8 +96,8 @@ static void add_scores(const struct sky_run_data *runs, int count, struct sky_te
 }
 
 /* One chart of a curve, a series a run; a run alone may show several curves in it. */
-static sky_status add_curves(const struct sky_run_data *runs, int count, const char *title, const enum sky_curve *curves, const char *const *names, int curve_count, bool logarithmic,
-                             struct sky_text *out)
+static sky_status add_curves(const struct sky_run_data *runs, int count, const char *title, const enum sky_curve *curves, const char *const *names,
+                             int curve_count, bool logarithmic, struct sky_text *out)
 {
     struct sky_series *series = NULL;
     const int shown = count > 1 ? 1 : curve_count;
@@ -158,7 +161,8 @@ done:
 
 static sky_status add_charts(const struct sky_run_data *runs, const struct sky_page_extra *extras, int count, struct sky_text *out)
 {
-    static const enum sky_curve loss[] = {SKY_CURVE_LOSS, SKY_CURVE_CE}, divergence[] = {SKY_CURVE_KL}, rate[] = {SKY_CURVE_LR}, gradient[] = {SKY_CURVE_GRADIENT}, speed[] = {SKY_CURVE_SPEED};
+    static const enum sky_curve loss[] = {SKY_CURVE_LOSS, SKY_CURVE_CE}, divergence[] = {SKY_CURVE_KL}, rate[] = {SKY_CURVE_LR},
+                                gradient[] = {SKY_CURVE_GRADIENT}, speed[] = {SKY_CURVE_SPEED};
     static const char *const names[] = {"total", "cross entropy"};
     sky_text_append(out, "<h2>Training</h2>\n<div class='charts'>\n");
     SKY_TRY(add_curves(runs, count, "Loss", loss, names, 2, false, out));

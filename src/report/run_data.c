@@ -63,7 +63,8 @@ static sky_status read_metrics(struct sky_run_data *run)
         const char *end = memchr(text + at, '\n', bytes - at);
         const size_t length = end ? (size_t)(end - (text + at)) : bytes - at;
         struct sky_json_document *document = NULL;
-        if (length && sky_json_parse(text + at, length, "metrics.jsonl", &document) == SKY_OK && isfinite(sky_json_number(sky_json_root(document), "step"))) add_step(run, sky_json_root(document));
+        if (length && sky_json_parse(text + at, length, "metrics.jsonl", &document) == SKY_OK && isfinite(sky_json_number(sky_json_root(document), "step")))
+            add_step(run, sky_json_root(document));
         else run->damaged_lines += length > 0;
         sky_json_free(document);
         at += length + 1;
@@ -80,8 +81,9 @@ static sky_status add_score(struct sky_run_data *run, int64_t step, const struct
     run->scores = grown;
     struct sky_run_score *score = &grown[run->score_count++];
     const struct sky_json *flip = sky_json_get(item, "flip");
-    *score = (struct sky_run_score){.step = step, .flip = flip && flip->boolean, .queries = whole(item, "queries"), .gallery = whole(item, "gallery"), .r1 = sky_json_number(item, "r1"),
-                                    .r5 = sky_json_number(item, "r5"), .r10 = sky_json_number(item, "r10"), .r1_percent = sky_json_number(item, "r1pct"), .ap = sky_json_number(item, "ap")};
+    *score = (struct sky_run_score){.step = step, .flip = flip && flip->boolean, .queries = whole(item, "queries"), .gallery = whole(item, "gallery"),
+                                    .r1 = sky_json_number(item, "r1"), .r5 = sky_json_number(item, "r5"), .r10 = sky_json_number(item, "r10"),
+                                    .r1_percent = sky_json_number(item, "r1pct"), .ap = sky_json_number(item, "ap")};
     copy_text(item, "direction", score->direction);
     copy_text(item, "protocol", score->protocol);
     copy_text(item, "condition", score->condition);

@@ -1,5 +1,6 @@
 /*
- * Retrieval lists to sheets: HTML with the pictures inside, or a page of pictures. Owns the pictures it reads, one at a time. JSON of another form than eval/retrievals.h writes is SKY_FORMAT.
+ * Retrieval lists to sheets: HTML with the pictures inside, or a page of pictures. Owns the pictures it reads, one at a time. JSON of another form than
+ * eval/retrievals.h writes is SKY_FORMAT.
  */
 #include "sheet.h"
 

@@ -1,6 +1,6 @@
 /*
- * Retrieval sheets: a query and its nearest rows, right ones framed green, wrong ones red (and dashed, for those who do not see the colours). From the lists that an evaluation leaves
- * (eval/retrievals.h), as HTML with the pictures inside, or as one PNG.
+ * Retrieval sheets: a query and its nearest rows, right ones framed green, wrong ones red (and dashed, for those who do not see the colours). From the lists
+ * that an evaluation leaves (eval/retrievals.h), as HTML with the pictures inside, or as one PNG.
  */
 #ifndef SKY_REPORT_SHEET_H
 #define SKY_REPORT_SHEET_H

@@ -141,7 +141,8 @@ static void append_notes(const struct sky_table_row *row, struct sky_text *out)
 
 void sky_table_text(const struct sky_table *table, struct sky_text *out)
 {
-    sky_text_format(out, "%-30s %4s | %-28s | %-28s | %-28s | %-28s\n", "", "", "drone -> satellite R@1", "drone -> satellite AP", "satellite -> drone R@1", "satellite -> drone AP");
+    sky_text_format(out, "%-30s %4s | %-28s | %-28s | %-28s | %-28s\n", "", "", "drone -> satellite R@1", "drone -> satellite AP", "satellite -> drone R@1",
+                    "satellite -> drone AP");
     sky_text_format(out, "%-30s %4s", "method", "runs");
     for (int k = 0; k < SKY_TABLE_SCORES; k++) sky_text_format(out, " | %6s %13s %7s", "paper", "ours", "diff");
     sky_text_append(out, "\n");

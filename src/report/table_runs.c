@@ -31,7 +31,8 @@ static sky_status read_scores(const struct sky_run_data *run, double scores[SKY_
     static const char *const directions[2] = {"drone2satellite", "satellite2drone"};
     for (int d = 0; d < 2; d++) {
         const struct sky_run_score *score = sky_run_data_score(run, run->scores[run->score_count - 1].step, directions[d], "full");
-        if (!score || !(score->r1 >= 0) || !(score->ap >= 0)) return sky_fail(SKY_DATA, run->path, "its newest evaluation has no r1 and ap of %s over the full gallery", directions[d]);
+        if (!score || !(score->r1 >= 0) || !(score->ap >= 0))
+            return sky_fail(SKY_DATA, run->path, "its newest evaluation has no r1 and ap of %s over the full gallery", directions[d]);
         scores[2 * d] = score->r1, scores[2 * d + 1] = score->ap, *plain = !score->flip;
     }
     return SKY_OK;

@@ -3,7 +3,8 @@
  *
  * Tensors: latitude, longitude, metres_per_pixel F64 [N] (NaN: not known); bytes, modified (ns), content (crc32c) I64 [N] of the picture files; path_starts I64
  * [N] into paths; scales F32 [N] (int8 only); features F32, F16 or U8 (int8 in two's complement) [N, D]; paths U8, each with a NUL behind it; where there
- * are sketches (sketch.h) sketches U8 [N, S], sketch_scales F32 [N], sketch_axes F32 [S, D]. Rows are sorted by path. Texts: format, skygem, model, weights, experiment, root, store, exif, geo, place_radius, and calibration where there is one.
+ * are sketches (sketch.h) sketches U8 [N, S], sketch_scales F32 [N], sketch_axes F32 [S, D]. Rows are sorted by path. Texts: format, skygem, model, weights,
+ * experiment, root, store, exif, geo, place_radius, and calibration where there is one.
  */
 #ifndef SKY_RETRIEVE_INDEX_H
 #define SKY_RETRIEVE_INDEX_H

@@ -1,6 +1,7 @@
 /*
- * Search: every tile's similarity, then the best ones and the margin to the next place. With candidates, every sketch's similarity, then the exact one of the most promising tiles; the others
- * count as infinitely far. All memory is taken before a search runs; a tile's similarity and the order do not depend on the number of threads.
+ * Search: every tile's similarity, then the best ones and the margin to the next place. With candidates, every sketch's similarity, then the exact one of the
+ * most promising tiles; the others count as infinitely far. All memory is taken before a search runs; a tile's similarity and the order do not depend on the
+ * number of threads.
  */
 #include "search.h"
 

@@ -1,5 +1,6 @@
 /*
- * The axes are the principal ones of a sample's second moments (not centred: inner products are wanted), found by a few rounds of subspace iteration from random ones. Every sum has one order.
+ * The axes are the principal ones of a sample's second moments (not centred: inner products are wanted), found by a few rounds of subspace iteration from
+ * random ones. Every sum has one order.
  */
 #include "sketch.h"
 

@@ -1,6 +1,6 @@
 /*
- * Sketches: a few int8 numbers a tile, its inner products with axes along which the index's features spread most. The inner product of two sketches is nearly that of the features, so a search
- * can look through sketches first and compare few features exactly.
+ * Sketches: a few int8 numbers a tile, its inner products with axes along which the index's features spread most. The inner product of two sketches is nearly
+ * that of the features, so a search can look through sketches first and compare few features exactly.
  */
 #ifndef SKY_RETRIEVE_SKETCH_H
 #define SKY_RETRIEVE_SKETCH_H

@@ -1,6 +1,6 @@
 /*
- * What a trainer puts into a checkpoint and takes out of it: parameters, momentum, squares, averages, buffers, and in the metadata the step and the experiment. All randomness is keyed by
- * counters, so the step number is the whole rest of the state.
+ * What a trainer puts into a checkpoint and takes out of it: parameters, momentum, squares, averages, buffers, and in the metadata the step and the experiment.
+ * All randomness is keyed by counters, so the step number is the whole rest of the state.
  */
 #include "base/crc32c.h"
 #include "base/fs.h"
@@ -67,9 +67,9 @@ sky_status sky_trainer_write_checkpoint(struct sky_trainer *trainer)
     print_exchange(trainer, exchange);
     snprintf(images, sizeof images, "%08x", sky_trainer_images_sum(&trainer->set));
     snprintf(classes, sizeof classes, "%lld", (long long)trainer->model.classes);
-    const struct sky_file_text texts[] = {{"format", "skygem checkpoint 1"}, {"skygem", SKYGEM_VERSION}, {"step", step},     {"epoch", epoch},         {"config_hash", hash},
-                                          {"counts", counts},                {"classes", classes},       {"images", images}, {"loss_scale", scale}, {"config", experiment}, {"place", place},
-                                          {"distributed", exchange}};
+    const struct sky_file_text texts[] = {{"format", "skygem checkpoint 1"}, {"skygem", SKYGEM_VERSION}, {"step", step}, {"epoch", epoch},
+                                          {"config_hash", hash}, {"counts", counts}, {"classes", classes}, {"images", images}, {"loss_scale", scale},
+                                          {"config", experiment}, {"place", place}, {"distributed", exchange}};
     SKY_TRY_DONE(sky_checkpoint_write(path, list.tensors, list.count, texts, sizeof texts / sizeof *texts));
     SKY_TRY_DONE(sky_checkpoint_prune(folder, trainer->config->train.keep_checkpoints));
     sky_log(SKY_LOG_INFO, "checkpoint %s", path);
@@ -106,7 +106,8 @@ static sky_status check_hash(const struct sky_trainer *trainer, const struct sky
     sky_fail(SKY_CONFIG, file->path, "the checkpoint was made with other settings (hash %s, now %s%s%s): continuing would mix two experiments", stored ? stored : "none", now,
              differences && *differences ? "; now and then: " : "", differences ? differences : "");
     free(differences);
-    return sky_hint("resume with the run's own run.ini: skygem train %s --resume; or start from its weights in a new folder: --set model.weights=%s", trainer->run_folder, file->path);
+    return sky_hint("resume with the run's own run.ini: skygem train %s --resume; or start from its weights in a new folder: --set model.weights=%s",
+                    trainer->run_folder, file->path);
 }
 
 /* Another number of places is another classifier. Other images of the same places are the user's choice (a broken one removed), but said. */
@@ -120,7 +121,8 @@ static sky_status check_data(const struct sky_trainer *trainer, const struct sky
         return sky_hint("a run is resumed on its own data: bring the places back, or start another run from its weights: --set model.weights=%s", file->path);
     }
     snprintf(now, sizeof now, "%08x", sky_trainer_images_sum(&trainer->set));
-    if (images && strcmp(images, now) != 0) sky_log(SKY_LOG_WARNING, "%s: the training images are not those of the run so far: it goes on, but not to the same bits", trainer->set.root);
+    if (images && strcmp(images, now) != 0)
+        sky_log(SKY_LOG_WARNING, "%s: the training images are not those of the run so far: it goes on, but not to the same bits", trainer->set.root);
     return SKY_OK;
 }
 
@@ -135,8 +137,8 @@ static void compare_exchange(const struct sky_trainer *trainer, const struct sky
 }
 
 /*
- * Where in the epochs the run goes on. With as many ranks as before, at the next batch. With others a step takes another number of places: the run goes on in the same epoch behind the places
- * that were taken (up to a step's worth of them come again), and updates are counted on.
+ * Where in the epochs the run goes on. With as many ranks as before, at the next batch. With others a step takes another number of places: the run goes on in
+ * the same epoch behind the places that were taken (up to a step's worth of them come again), and updates are counted on.
  */
 static sky_status find_step(struct sky_trainer *trainer, const struct sky_safetensors *file, int64_t updates)
 {
@@ -145,14 +147,17 @@ static sky_status find_step(struct sky_trainer *trainer, const struct sky_safete
     int ranks = 0;
     trainer->step = updates; /* a checkpoint from before there were ranks */
     if (!place) return SKY_OK;
-    if (sscanf(place, "%lld %lld %lld %d", &step, &per_epoch, &places, &ranks) != 4 || step < 0 || per_epoch < 1 || places < 1) return sky_fail(SKY_FORMAT, file->path, "its place in the epoch is damaged");
+    if (sscanf(place, "%lld %lld %lld %d", &step, &per_epoch, &places, &ranks) != 4 || step < 0 || per_epoch < 1 || places < 1)
+        return sky_fail(SKY_FORMAT, file->path, "its place in the epoch is damaged");
     const int64_t now = places_of(trainer), epoch = step / per_epoch, within = step % per_epoch * places / now;
     trainer->step = places == now ? step : epoch * trainer->steps_per_epoch + (within < trainer->steps_per_epoch ? within : trainer->steps_per_epoch);
     trainer->shift = updates - trainer->step;
     if (ranks == trainer->ranks.size) return SKY_OK;
-    sky_log(SKY_LOG_WARNING, "the run had %d rank%s, now it has %d: a step takes %lld places instead of %lld, an epoch %lld steps instead of %lld; it goes on in epoch %lld behind the places that were "
-            "taken. The learning rate stays as the experiment says", ranks, ranks == 1 ? "" : "s", trainer->ranks.size, (long long)now, places,
-            (long long)trainer->steps_per_epoch, per_epoch, (long long)(trainer->step / trainer->steps_per_epoch));
+    sky_log(SKY_LOG_WARNING,
+            "the run had %d rank%s, now it has %d: a step takes %lld places instead of %lld, an epoch %lld steps instead of %lld; it goes on in epoch %lld "
+            "behind the places that were taken. The learning rate stays as the experiment says",
+            ranks, ranks == 1 ? "" : "s", trainer->ranks.size, (long long)now, places, (long long)trainer->steps_per_epoch, per_epoch,
+            (long long)(trainer->step / trainer->steps_per_epoch));
     return SKY_OK;
 }
 

@@ -1,6 +1,6 @@
 /*
- * Looks for where numbers went wrong, once the update has already been left out: parameters, then activations in forward order (the pass is run again, node by node), then gradients in
- * backward order. Reads device memory tensor by tensor; slow, and run only on the way to an error message.
+ * Looks for where numbers went wrong, once the update has already been left out: parameters, then activations in forward order (the pass is run again, node by
+ * node), then gradients in backward order. Reads device memory tensor by tensor; slow, and run only on the way to an error message.
  */
 #include "trainer_state.h"
 
@@ -66,9 +66,10 @@ sky_status sky_trainer_blame(struct sky_trainer *trainer, const struct sky_batch
     for (int64_t p = graph->parameter_count - 1; p >= 0; p--)
         SKY_TRY(look(trainer, graph->tensors[parameters[p].value].gradient, "the gradient of ", graph->tensors[parameters[p].value].name, &found));
     struct sky_text first = {0};
-    for (int v = 0; v < trainer->model.views.count; v++) sky_text_format(&first, "%s%s", v ? ", " : "", batch->paths[v * trainer->model.places * trainer->config->train.accumulate]);
-    sky_fail(SKY_NUMERIC, "training", "step %lld: %s%s is not finite (element %lld); first images: %s", (long long)sky_trainer_next_step(trainer), found.kind, found.name, (long long)found.element,
-             first.text ? first.text : "");
+    for (int v = 0; v < trainer->model.views.count; v++)
+        sky_text_format(&first, "%s%s", v ? ", " : "", batch->paths[v * trainer->model.places * trainer->config->train.accumulate]);
+    sky_fail(SKY_NUMERIC, "training", "step %lld: %s%s is not finite (element %lld); first images: %s", (long long)sky_trainer_next_step(trainer), found.kind,
+             found.name, (long long)found.element, first.text ? first.text : "");
     sky_text_free(&first);
     return sky_hint("the parameters are as before this step. Lower [optimizer] lr, set clip_norm, or set [train] on_nonfinite = skip");
 }

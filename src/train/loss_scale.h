@@ -1,6 +1,7 @@
 /*
- * Dynamic loss scaling for f16 maps: the losses' gradients are multiplied by a power of two, so that small ones do not vanish in half precision, and divided by it in the update. An
- * overflow halves it and leaves the update out; many good steps in a row double it. A pure function of the outcomes of the steps, so it is part of a checkpoint.
+ * Dynamic loss scaling for f16 maps: the losses' gradients are multiplied by a power of two, so that small ones do not vanish in half precision, and divided by
+ * it in the update. An overflow halves it and leaves the update out; many good steps in a row double it. A pure function of the outcomes of the steps, so it is
+ * part of a checkpoint.
  */
 #ifndef SKY_TRAIN_LOSS_SCALE_H
 #define SKY_TRAIN_LOSS_SCALE_H

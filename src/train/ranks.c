@@ -1,6 +1,7 @@
 /*
- * The exchange behind the executor's hook, and the little that ranks must agree on. Buckets lie in GRADS and are summed there, or in a copy of half the size. Every rank holds the same bits
- * afterwards (comm.h, device_comm.h) and so decides alike about clipping and numbers that are not finite. Memory beside the plan is reserved from the executor, which frees it.
+ * The exchange behind the executor's hook, and the little that ranks must agree on. Buckets lie in GRADS and are summed there, or in a copy of half the size.
+ * Every rank holds the same bits afterwards (comm.h, device_comm.h) and so decides alike about clipping and numbers that are not finite. Memory beside the plan
+ * is reserved from the executor, which frees it.
  */
 #include "ranks.h"
 
@@ -114,7 +115,8 @@ sky_status sky_ranks_attach(struct sky_ranks *ranks, struct sky_comm *comm, cons
     SKY_TRY(sky_comm_same(comm, &ranks->bucket_count, sizeof ranks->bucket_count, "the number of gradient buckets"));
     SKY_TRY(sky_comm_same(comm, ranks->buckets, (size_t)ranks->bucket_count * sizeof *ranks->buckets, "the gradient buckets"));
     ranks->exchange = (struct sky_exchange){.context = ranks, .buckets = ranks->buckets, .bucket_count = ranks->bucket_count, .start = start, .finish = finish};
-    if (config->distributed.gradients == SKY_GRADIENTS_BF16) SKY_TRY(sky_executor_reserve(executor, (size_t)executor->graph->param_elements * sizeof *ranks->low, "gradients in bf16", &low));
+    if (config->distributed.gradients == SKY_GRADIENTS_BF16)
+        SKY_TRY(sky_executor_reserve(executor, (size_t)executor->graph->param_elements * sizeof *ranks->low, "gradients in bf16", &low));
     ranks->low = low;
     SKY_TRY(attach_shared(ranks));
     if (executor->device.backend->stream) SKY_TRY(sky_device_comm_open(&ranks->device_comm, comm, executor->device.options.index));
@@ -167,6 +169,8 @@ sky_status sky_ranks_compare(struct sky_ranks *ranks)
     SKY_TRY(checksum(ranks->executor, SKY_ARENA_SQUARES, &sum));
     SKY_TRY(checksum(ranks->executor, SKY_ARENA_EMA, &sum));
     const sky_status status = sky_comm_same(ranks->comm, &sum, sizeof sum, "the parameters");
-    if (status == SKY_PEER) sky_hint("the ranks no longer train the same model: a fault of a machine, or different programs or libraries on them. Go on from the last checkpoint with --resume");
+    if (status == SKY_PEER)
+        sky_hint("the ranks no longer train the same model: a fault of a machine, or different programs or libraries on them. Go on from the last checkpoint "
+                 "with --resume");
     return status;
 }

@@ -1,6 +1,7 @@
 /*
- * What the ranks of one training run do together: start from rank 0's state, average gradients bucket by bucket beside the backward pass, agree before a step that everyone has its batch, and
- * compare their parameters now and then. A run alone (comm NULL) does none of it, unless [debug] exchange asks for the buckets and sums. Every function here is called by all ranks in the same order.
+ * What the ranks of one training run do together: start from rank 0's state, average gradients bucket by bucket beside the backward pass, agree before a step
+ * that everyone has its batch, and compare their parameters now and then. A run alone (comm NULL) does none of it, unless [debug] exchange asks for the buckets
+ * and sums. Every function here is called by all ranks in the same order.
  */
 #ifndef SKY_TRAIN_RANKS_H
 #define SKY_TRAIN_RANKS_H

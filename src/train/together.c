@@ -1,6 +1,6 @@
 /*
- * What the ranks of a run must have in common before the first step: the same experiment on the same data with the same program, and rank 0's state. Running statistics of batch norm come from
- * rank 0 here and are each rank's own afterwards; rank 0's are the ones that are kept and evaluated.
+ * What the ranks of a run must have in common before the first step: the same experiment on the same data with the same program, and rank 0's state. Running
+ * statistics of batch norm come from rank 0 here and are each rank's own afterwards; rank 0's are the ones that are kept and evaluated.
  */
 #include "skygem/skygem.h"
 #include "trainer_state.h"

@@ -25,7 +25,8 @@ static sky_status open_data(struct sky_trainer *trainer)
     const struct sky_config *config = trainer->config;
     const int64_t places = config->train.batch_size * config->train.accumulate;
     SKY_TRY(sky_train_set_open_for(&trainer->set, config));
-    SKY_TRY(sky_sampler_create(&trainer->sampler, &trainer->set, (enum sky_sampler_kind)config->data.sampler, config->data.samples_per_class, places, (uint64_t)config->experiment.seed));
+    SKY_TRY(sky_sampler_create(&trainer->sampler, &trainer->set, (enum sky_sampler_kind)config->data.sampler, config->data.samples_per_class, places,
+                               (uint64_t)config->experiment.seed));
     SKY_TRY(sky_sampler_share(trainer->sampler, trainer->ranks.rank, trainer->ranks.size));
     if (config->data.pack) SKY_TRY(sky_pack_open(&trainer->pack, config->data.pack));
     trainer->steps_per_epoch = sky_sampler_steps_per_epoch(trainer->sampler);
@@ -38,7 +39,8 @@ static sky_status open_loader(struct sky_trainer *trainer)
     const struct sky_config *config = trainer->config;
     const struct sky_augment common = {.size = (int)config->data.image_size, .pad = (int)config->augment.pad, .crop = config->augment.crop, .flip = config->augment.flip,
                                        .brightness = config->augment.brightness, .contrast = config->augment.contrast, .saturation = config->augment.saturation};
-    struct sky_loader_options options = {.set = &trainer->set, .sampler = trainer->sampler, .pack = trainer->pack, .exif = (enum sky_exif)config->data.exif, .on_bad_image = (enum sky_bad_image_policy)config->data.on_bad_image,
+    struct sky_loader_options options = {.set = &trainer->set, .sampler = trainer->sampler, .pack = trainer->pack, .exif = (enum sky_exif)config->data.exif,
+                                         .on_bad_image = (enum sky_bad_image_policy)config->data.on_bad_image,
                                          .batch_size = config->train.batch_size * config->train.accumulate, .seed = (uint64_t)config->experiment.seed,
                                          .workers = (int)trainer->here.data.workers,
                                          .first_step = trainer->step, .last_step = trainer->step_count};
@@ -50,7 +52,8 @@ static sky_status open_loader(struct sky_trainer *trainer)
     options.augment[SKY_VIEW_DRONE].rotation = config->augment.drone_rotation;
     SKY_TRY(sky_results_open(&trainer->results, &trainer->executor, &trainer->model, config->train.accumulate));
     SKY_TRY(sky_loader_create(&trainer->loader, &options));
-    return sky_feed_open(&trainer->feed, &trainer->executor.device, trainer->loader, trainer->model.views.count * options.batch_size, (size_t)config->data.image_size * (size_t)config->data.image_size * 3);
+    return sky_feed_open(&trainer->feed, &trainer->executor.device, trainer->loader, trainer->model.views.count * options.batch_size,
+                         (size_t)config->data.image_size * (size_t)config->data.image_size * 3);
 }
 
 /* Initial, imported or resumed values, and what else a checkpoint holds: rank 0's, sent to the others. */
@@ -177,7 +180,10 @@ sky_status sky_trainer_copy_in(struct sky_trainer *trainer, int64_t part)
     return sky_executor_write(executor, model->graph.scalars, &scalars);
 }
 
-static char *kept_buffers(const struct sky_trainer *trainer) { return (char *)trainer->buffers + (size_t)(trainer->step % 2) * trainer->model.graph.arena_bytes[SKY_ARENA_BUFFERS]; }
+static char *kept_buffers(const struct sky_trainer *trainer)
+{
+    return (char *)trainer->buffers + (size_t)(trainer->step % 2) * trainer->model.graph.arena_bytes[SKY_ARENA_BUFFERS];
+}
 
 /* The forward pass moves the running statistics before anyone knows that the step's update will be left out. */
 static sky_status keep_buffers(struct sky_trainer *trainer)
@@ -222,7 +228,8 @@ static sky_status start_step(struct sky_trainer *trainer, bool ahead)
         SKY_TRY(sky_trainer_copy_in(trainer, part));
         if (ahead && part + 1 == parts) SKY_TRY(void_after_left_out(trainer));
         executor->hold = part + 1 < parts;
-        SKY_TRY(sky_executor_run_through(executor, SKY_PHASE_FORWARD, executor->hold ? SKY_PHASE_BACKWARD : SKY_PHASE_UPDATE, part > 0)); /* sums and what waits for them in one recording */
+        const enum sky_phase last = executor->hold ? SKY_PHASE_BACKWARD : SKY_PHASE_UPDATE; /* sums and what waits for them in one recording */
+        SKY_TRY(sky_executor_run_through(executor, SKY_PHASE_FORWARD, last, part > 0));
         SKY_TRY(sky_results_read_losses(&trainer->results, slot, part)); /* the next part overwrites them */
     }
     SKY_TRY(sky_results_read_update(&trainer->results, slot));
@@ -242,7 +249,8 @@ sky_status sky_trainer_run_again(struct sky_trainer *trainer)
 static bool may_look_ahead(const struct sky_trainer *trainer)
 {
     const int64_t next = trainer->step + 1;
-    return trainer->look_ahead && !trainer->executor.exchange && !trainer->config->debug.record && next < trainer->step_count && next % trainer->steps_per_epoch != 0 && sky_feed_is_ahead(&trainer->feed);
+    return trainer->look_ahead && !trainer->executor.exchange && !trainer->config->debug.record && next < trainer->step_count &&
+           next % trainer->steps_per_epoch != 0 && sky_feed_is_ahead(&trainer->feed);
 }
 
 static sky_status start_next_step(struct sky_trainer *trainer)

@@ -33,8 +33,8 @@ struct sky_trainer {
     bool overwritten; /* the step just left out: by the gradients of one that was started ahead */
     struct sky_loss_scale scale;
     /*
-     * step counts batches from the start of the first epoch, as if the run had always had this many ranks; shift is what is added to get the number of updates so far, which names steps and
-     * checkpoints. It is 0 until a run goes on with another number of ranks.
+     * step counts batches from the start of the first epoch, as if the run had always had this many ranks; shift is what is added to get the number of updates
+     * so far, which names steps and checkpoints. It is 0 until a run goes on with another number of ranks.
      */
     int64_t steps_per_epoch, step_count, step, shift;
     int64_t skipped_updates, skipped_images, clamped;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# skygem info --gpu: whole graphs prepared by the CUDA back end for a GPU that is only described, without a device or a driver: every shipped experiment in fp16, where convolutions take in batch
-# norm, and the paper's in each precision, for training and evaluation.
+# skygem info --gpu: whole graphs prepared by the CUDA back end for a GPU that is only described, without a device or a driver: every shipped experiment in
+# fp16, where convolutions take in batch norm, and the paper's in each precision, for training and evaluation.
 source "$(dirname "$0")/../check.sh"
 
 paper=$source_dir/experiments/paper/se_resnet50_gem_256.ini

@@ -11,7 +11,8 @@ expect_code 0; expect_quiet
 scores=$out
 number='-?[0-9]+(\.[0-9]+)?(e-?[0-9]+)?'
 object='\{"flip": (true|false), "direction": "(drone2satellite|satellite2drone)", "protocol": "(full|no-distractors)", "queries": [0-9]+, "gallery": [0-9]+, "distractors": [0-9]+'
-object+=", \"junk\": [0-9]+, \"queries_without_match\": [0-9]+, \"tied_queries\": [0-9]+, \"r1\": $number, \"r5\": $number, \"r10\": $number, \"r1pct\": $number, \"ap\": $number, \"condition\": \"plain\", \"detail\": \"\"\}"
+object+=", \"junk\": [0-9]+, \"queries_without_match\": [0-9]+, \"tied_queries\": [0-9]+, "
+object+="\"r1\": $number, \"r5\": $number, \"r10\": $number, \"r1pct\": $number, \"ap\": $number, \"condition\": \"plain\", \"detail\": \"\"\}"
 expect grep -qxE "\[$object(, $object){7}\]" <<<"$scores"
 objects() { sed 's/}, {/}\n{/g; s/^\[//; s/\]$//' <<<"$1"; }
 expect [ "$(objects "$scores" | sort -u | wc -l)" -eq 8 ]

@@ -9,11 +9,13 @@ costs() {
     local file
     for file in "$experiments"/{paper,table2,table3,baselines}/*.ini; do
         [ -f "$file" ] || continue
-        "$program" info "$file" --totals 2>/dev/null | awk -v name="${file#"$experiments"/}" '/^parameters/ {p = $2} /^multiply-adds/ {m = $2} END {printf "%-36s %10s %8s\n", name, p, m}'
+        "$program" info "$file" --totals 2>/dev/null |
+            awk -v name="${file#"$experiments"/}" '/^parameters/ {p = $2} /^multiply-adds/ {m = $2} END {printf "%-36s %10s %8s\n", name, p, m}'
     done
 }
 costs >"$work/costs"
-if diff "$source_dir/experiments/costs.txt" "$work/costs" >"$work/difference"; then pass; else fail "experiments/costs.txt differs (to renew it, copy $work/costs there): $(cat "$work/difference")"; fi
+if diff "$source_dir/experiments/costs.txt" "$work/costs" >"$work/difference"; then pass
+else fail "experiments/costs.txt differs (to renew it, copy $work/costs there): $(cat "$work/difference")"; fi
 
 # ---- a small tree for what follows (info_test.sh has the dry runs) ----
 "$program" data synth "$work/world" --places-train 10 --places-test 4 --distractors 1 --views 1 --street 1 --size 64 --quiet
@@ -103,8 +105,10 @@ files = $work/table/$2.ini
 epochs = 1
 INI
     echo '{"step": 6, "epoch": 0}' >"$1/metrics.jsonl"
-    printf '[{"flip": false, "direction": "drone2satellite", "protocol": "full", "r1": 9, "ap": 9}, {"flip": true, "direction": "drone2satellite", "protocol": "full", "r1": %s, "ap": %s},
-        {"flip": true, "direction": "drone2satellite", "protocol": "no-distractors", "r1": 1, "ap": 1}, {"flip": true, "direction": "satellite2drone", "protocol": "full", "r1": %s, "ap": %s}]\n' \
+    printf '[{"flip": false, "direction": "drone2satellite", "protocol": "full", "r1": 9, "ap": 9},
+        {"flip": true, "direction": "drone2satellite", "protocol": "full", "r1": %s, "ap": %s},
+        {"flip": true, "direction": "drone2satellite", "protocol": "no-distractors", "r1": 1, "ap": 1},
+        {"flip": true, "direction": "satellite2drone", "protocol": "full", "r1": %s, "ap": %s}]\n' \
         "$3" "$(($3 + 1))" "$(($3 + 2))" "$(($3 + 3))" >"$1/eval/step-000000007.json"
 }
 made "$work/runs/a/seed-1" a 40

@@ -19,7 +19,8 @@ fails_with 4 'fusion = auto' "$program" info "$paper" --totals --set data.root=n
 run "$program" info "$paper" --totals --set "data.root=$world"
 expect_code 0; expect_out 'classes            12'
 
-"$program" data synth "$work/ground" --places-train 12 --places-test 6 --distractors 2 --views 2 --street 1 --size 64 --quiet >"$work/.out" 2>&1 || fail 'no world with street images'
+"$program" data synth "$work/ground" --places-train 12 --places-test 6 --distractors 2 --views 2 --street 1 --size 64 --quiet \
+    >"$work/.out" 2>&1 || fail 'no world with street images'
 found=0
 while read -r experiment; do
     found=$((found + 1))

@@ -67,13 +67,17 @@ fi
 looked() {
     local file=$1 width=$2
     shift 2
-    sed 's|<head>|<head><script>var errors=0;addEventListener("error",function(){errors++},true)</script>|; s|</main>|</main><script>addEventListener("load",function(){var d=document.documentElement;document.title="found "+Math.max(0,d.scrollWidth-innerWidth)+" "+[].filter.call(document.images,function(i){return !i.naturalWidth}).length+" "+errors})</script>|' \
-        "$file" >"$work/looked.html"
-    HOME=$work timeout 90 "$chromium" --headless --no-sandbox --disable-gpu --window-size="$width,1000" "$@" --dump-dom "file://$work/looked.html" 2>/dev/null | grep -o '<title>found [^<]*'
+    local count='var errors=0;addEventListener("error",function(){errors++},true)'
+    local broken='[].filter.call(document.images,function(i){return !i.naturalWidth}).length'
+    local say='addEventListener("load",function(){var d=document.documentElement;document.title="found "+Math.max(0,d.scrollWidth-innerWidth)+" "+'$broken'+" "+errors})'
+    sed "s|<head>|<head><script>$count</script>|; s|</main>|</main><script>$say</script>|" "$file" >"$work/looked.html"
+    HOME=$work timeout 90 "$chromium" --headless --no-sandbox --disable-gpu --window-size="$width,1000" "$@" --dump-dom "file://$work/looked.html" 2>/dev/null |
+        grep -o '<title>found [^<]*'
 }
 for file in "$work/both.html" "$work/other/report.html" "$work/page.html"; do
     for width in 500 1400; do # Chromium's window is not narrower than 500
-        if [ "$(looked "$file" $width)" = '<title>found 0 0 0' ]; then pass; else fail "$file at $width: '$(looked "$file" $width)', should be 'found 0 0 0' (overflow, broken images, errors)"; fi
+        if [ "$(looked "$file" $width)" = '<title>found 0 0 0' ]; then pass
+        else fail "$file at $width: '$(looked "$file" $width)', should be 'found 0 0 0' (overflow, broken images, errors)"; fi
     done
 done
 world_done

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The examples of experiments/locate against an installed library: C through pkg-config, Python through ctypes on a shared library linked from the installed one; both say what skygem locate says.
+# The examples of experiments/locate against an installed library: C through pkg-config, Python through ctypes on a shared library linked from the installed
+# one; both say what skygem locate says.
 source "$(dirname "$0")/../check.sh"
 source "$(dirname "$0")/../world.sh"
 tiny run

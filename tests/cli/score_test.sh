@@ -30,7 +30,8 @@ with
 
 run "$program" score "${files[@]}" --protocol full --json
 expect_code 0
-expect_out '{"direction": "query2gallery", "protocol": "full", "queries": 2, "gallery": 5, "distractors": 1, "junk": 0, "queries_without_match": 0, "tied_queries": 0, "r1": 0, "r5": 100, "r10": 100, "r1pct": 0, "ap": 25.62'
+expect_out '{"direction": "query2gallery", "protocol": "full", "queries": 2, "gallery": 5, "distractors": 1, "junk": 0, "queries_without_match": 0, "tied_queries": 0, '\
+'"r1": 0, "r5": 100, "r10": 100, "r1pct": 0, "ap": 25.62'
 run "$program" score "${files[@]}" --json
 expect_code 0
 expect_out '[{"direction": "query2gallery", "protocol": "full"'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Experiments with street and google images: one to four views through the whole program, from the data's check to the scores, resumed to the same bits; and what each command says where
-# views are missing.
+# Experiments with street and google images: one to four views through the whole program, from the data's check to the scores, resumed to the same bits; and
+# what each command says where views are missing.
 source "$(dirname "$0")/../check.sh"
 source "$(dirname "$0")/../world.sh"
 cd "$work" || exit 1
@@ -86,7 +86,8 @@ expect_code 0
 tiny packed "${four[@]}" --set data.pack=ground.pack
 expect_code 0
 expect same_tensors whole/checkpoints/step-000000006.safetensors packed/checkpoints/step-000000006.safetensors
-run "$program" train tiny.ini -o three --quiet --set data.root=ground --set data.views=satellite,drone,street --set data.sampler=unpaired --set loss.kl=0 --set model.share_views=no \
+run "$program" train tiny.ini -o three --quiet --set data.root=ground --set data.views=satellite,drone,street --set data.sampler=unpaired \
+    --set loss.kl=0 --set model.share_views=no \
     --set eval.direction=all --set train.ema=0.5 --set train.accumulate=2 --set train.batch_size=2
 expect_code 0
 run "$program" weights show three/best.safetensors
@@ -124,7 +125,8 @@ expect_code 0
 ! grep -q 'never drawn' <<<"$err" && pass || fail 'unpaired epochs draw every place that a view has'
 
 # ---- what is missing is said ----
-fails_with 2 'data.views = satellite, drone, street (satellite, drone, street, google)' "$program" train tiny.ini -o part --resume "${four[@]}" --set data.views=satellite,drone,street
+fails_with 2 'data.views = satellite, drone, street (satellite, drone, street, google)' \
+    "$program" train tiny.ini -o part --resume "${four[@]}" --set data.views=satellite,drone,street
 fails_with 3 'train/street' "$program" train tiny.ini -o no --set data.views=satellite,drone,street # of the world without
 tiny plain
 expect_code 0

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# One rank that goes the ways of several ([debug] exchange): gradients in buckets, statistics over all ranks; where there is a device, through NCCL and within the recorded step. The bits are those
-# of a run that goes none of them, whoever starts it. That gradients do travel shows where they travel as bf16: they are rounded.
+# One rank that goes the ways of several ([debug] exchange): gradients in buckets, statistics over all ranks; where there is a device, through NCCL and within
+# the recorded step. The bits are those of a run that goes none of them, whoever starts it. That gradients do travel shows where they travel as bf16: they are
+# rounded.
 source "$(dirname "$0")/../check.sh"
 source "$(dirname "$0")/../world.sh"
 source "$(dirname "$0")/ranks.sh"

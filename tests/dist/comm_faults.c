@@ -1,6 +1,7 @@
 /*
- * A rank that goes through the phases of a run and, when it is told to, ends badly in one of them (or just waits for two seconds). Faults are put in here, by arguments, and nowhere in the product.
- * Usage: comm_faults FAULT WHERE RANK TIMEOUT [PROGRAM]; FAULT none|killed|exits|aborts|stalls|leaves|fails|waits, WHERE start-up|all-reduce|checkpoint|evaluation. RANK -1: every rank.
+ * A rank that goes through the phases of a run and, when it is told to, ends badly in one of them (or just waits for two seconds). Faults are put in here, by
+ * arguments, and nowhere in the product. Usage: comm_faults FAULT WHERE RANK TIMEOUT [PROGRAM]; FAULT none|killed|exits|aborts|stalls|leaves|fails|waits, WHERE
+ * start-up|all-reduce|checkpoint|evaluation. RANK -1: every rank.
  */
 #include "cli/console.h"
 #include "cli/place.h"
@@ -52,7 +53,8 @@ static sky_status train(struct fault *fault, struct sky_comm *comm, float *data)
         }
         SKY_TRY(sky_comm_reduce_wait(comm));
         for (int i = 0; i < BUCKETS * EACH; i++)
-            if (!(data[i] == (float)(size * (i % 1000) + size * (size - 1) / 2))) return sky_fail(SKY_INTERNAL, "gradients", "element %d is %g on rank %d", i, (double)data[i], rank);
+            if (!(data[i] == (float)(size * (i % 1000) + size * (size - 1) / 2)))
+                return sky_fail(SKY_INTERNAL, "gradients", "element %d is %g on rank %d", i, (double)data[i], rank);
         if (step != CHECKPOINT_AT) continue;
         sky_comm_at(comm, "checkpoint", step);
         SKY_TRY(strike(fault, rank, "checkpoint"));

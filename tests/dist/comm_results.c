@@ -1,6 +1,6 @@
 /*
- * A rank that checks every collective's results against what it can compute by itself: types, sums, odd and empty counts, several pieces, sums under way beside each other. Prints the
- * checksum of all it got, which must be the same under every launcher. Usage: comm_results
+ * A rank that checks every collective's results against what it can compute by itself: types, sums, odd and empty counts, several pieces, sums under way beside
+ * each other. Prints the checksum of all it got, which must be the same under every launcher. Usage: comm_results
  */
 #include "cli/console.h"
 #include "cli/place.h"
@@ -33,7 +33,8 @@ static sky_status check_floats(const float *got, int64_t count, int64_t first, e
 {
     for (int64_t i = 0; i < count; i++) {
         const float want = expected(sum, size, first + i);
-        if (memcmp(&want, &got[i], sizeof want)) return sky_fail(SKY_INTERNAL, "sums", "element %lld of %lld is %.9g, should be %.9g", (long long)i, (long long)count, (double)got[i], (double)want);
+        if (memcmp(&want, &got[i], sizeof want))
+            return sky_fail(SKY_INTERNAL, "sums", "element %lld of %lld is %.9g, should be %.9g", (long long)i, (long long)count, (double)got[i], (double)want);
     }
     *crc = sky_crc32c(*crc, got, (size_t)count * sizeof *got);
     return SKY_OK;

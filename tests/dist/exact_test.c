@@ -1,6 +1,6 @@
 /*
- * Several ranks are one: a small network without batch norm on small whole numbers, whose every sum is exact in single precision, gives the same bits after two updates as one rank with the whole
- * batch; with accumulated micro-batches, with buckets of any size. And the plan of buckets itself, on the paper's model.
+ * Several ranks are one: a small network without batch norm on small whole numbers, whose every sum is exact in single precision, gives the same bits after two
+ * updates as one rank with the whole batch; with accumulated micro-batches, with buckets of any size. And the plan of buckets itself, on the paper's model.
  */
 #define _GNU_SOURCE
 #include "ranks.h"
@@ -41,7 +41,8 @@ static void build(struct network *network)
     x = sky_graph_out(graph, sky_graph_node(graph, SKY_OP_CONV, SKY_PHASE_FORWARD, "b", &narrow, (const sky_value[]){x, add_filter(network, 1, TO, 1, MIDDLE)}, 2), 0);
     const struct sky_seed seed = {x, network->gradient};
     CHECK_OK(sky_graph_backward(graph, &seed, 1, NULL, 0, NULL));
-    const sky_value params = sky_graph_whole_arena(graph, SKY_ARENA_PARAMS), grads = sky_graph_whole_arena(graph, SKY_ARENA_GRADS), momentum = sky_graph_whole_arena(graph, SKY_ARENA_MOMENTUM);
+    const sky_value params = sky_graph_whole_arena(graph, SKY_ARENA_PARAMS), grads = sky_graph_whole_arena(graph, SKY_ARENA_GRADS),
+                    momentum = sky_graph_whole_arena(graph, SKY_ARENA_MOMENTUM);
     const int64_t squares = sky_graph_node(graph, SKY_OP_SUM_SQUARES, SKY_PHASE_UPDATE, "norm", NULL, &grads, 1);
     const union sky_attributes sgd = {.update = {.momentum = 0.5, .segments = network->segments, .segment_count = FILTERS}};
     const sky_value in[5] = {params, grads, momentum, sky_graph_out(graph, squares, 0), graph->scalars};

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A rank is killed, exits, aborts, stalls, leaves or fails, at start-up, in an all-reduce, at a checkpoint's barrier, in an evaluation's gather, under skygem launch and mpirun, among 2 to 4 ranks:
-# every process is gone within 10 s of it (a stall: within the timeout and 10 s), the exit code says why, and the message names the rank, the step and the collective.
+# A rank is killed, exits, aborts, stalls, leaves or fails, at start-up, in an all-reduce, at a checkpoint's barrier, in an evaluation's gather, under skygem
+# launch and mpirun, among 2 to 4 ranks: every process is gone within 10 s of it (a stall: within the timeout and 10 s), the exit code says why, and the message
+# names the rank, the step and the collective.
 source "$(dirname "$0")/../check.sh"
 source "$(dirname "$0")/ranks.sh"
 timeout_s=3 faulty=1
@@ -20,7 +21,8 @@ one() {
 }
 
 # The message of whoever waits, and the starter's or the rank's own, by where it was.
-declare -A waits=([start-up]='start-up, meeting: rank 1' [all-reduce]='train, step 2, gradients: rank 1' [checkpoint]='checkpoint, step 3, saved: rank 1' [evaluation]='evaluation, step 6, features: rank 1')
+declare -A waits=([start-up]='start-up, meeting: rank 1' [all-reduce]='train, step 2, gradients: rank 1'
+    [checkpoint]='checkpoint, step 3, saved: rank 1' [evaluation]='evaluation, step 6, features: rank 1')
 
 # judge NAME LAUNCHER FAULT WHERE
 judge() {
@@ -31,7 +33,8 @@ judge() {
     [ "$3" = fails ] && wanted=3                          # its own reason, which it has told
     [ "$3-$4" = exits-start-up ] && wanted=3              # before it belongs to the ranks, its exit code is its own
     if [ "$code" -eq $wanted ]; then pass; else fail "$1: exit code $code, should be $wanted: ${text:0:1500}"; fi
-    if awk -v a="$struck" -v b="$gone" -v l=$limit 'BEGIN { exit !(a != "" && b - a <= l) }'; then pass; else fail "$1: struck at '$struck', all gone at $gone, more than $limit s"; fi
+    if awk -v a="$struck" -v b="$gone" -v l=$limit 'BEGIN { exit !(a != "" && b - a <= l) }'; then pass
+    else fail "$1: struck at '$struck', all gone at $gone, more than $limit s"; fi
     case $2-$3-$4 in
     mpirun-*-start-up | mpirun-killed-* | mpirun-exits-* | mpirun-aborts-*) # mpirun ends the others before they can say: the watcher has
         if [[ $3 == fails || $3-$4 == exits-start-up ]]; then pass

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Two machines: network namespaces with a cable between them, mpirun starting ranks on both through a remote shell that enters the namespace. The sums have the bits of one machine; a rank that
-# dies on the other machine, hangs there, or is cut off with its cable ends the run as it does on one. Needs root; says so where it cannot be.
+# Two machines: network namespaces with a cable between them, mpirun starting ranks on both through a remote shell that enters the namespace. The sums have the
+# bits of one machine; a rank that dies on the other machine, hangs there, or is cut off with its cable ends the run as it does on one. Needs root; says so
+# where it cannot be.
 source "$(dirname "$0")/../check.sh"
 source "$(dirname "$0")/ranks.sh"
 a=skygem-a-$$ b=skygem-b-$$ net=10.213.$((RANDOM % 250))

@@ -1,6 +1,6 @@
 /*
- * Runs a function as several ranks: one forked process each, over the shared memory that `skygem launch` gives its ranks. Results come back through memory that parent and children share. The
- * parent itself never computes: OpenMP does not survive a fork.
+ * Runs a function as several ranks: one forked process each, over the shared memory that `skygem launch` gives its ranks. Results come back through memory that
+ * parent and children share. The parent itself never computes: OpenMP does not survive a fork.
  */
 #ifndef SKY_TESTS_RANKS_H
 #define SKY_TESTS_RANKS_H
@@ -32,7 +32,8 @@ static inline void *ranks_shared(size_t bytes)
 
 static inline int ranks_child(int rank, int size, struct sky_board *board, ranks_body body, void *shared)
 {
-    const struct sky_comm_place place = {.kind = SKY_COMM_LOCAL, .rank = rank, .size = size, .local_rank = rank, .local_size = size, .threads = 1, .board = board, .timeout_seconds = 60};
+    const struct sky_comm_place place = {
+        .kind = SKY_COMM_LOCAL, .rank = rank, .size = size, .local_rank = rank, .local_size = size, .threads = 1, .board = board, .timeout_seconds = 60};
     struct sky_comm *comm = NULL;
     check_passed = check_failed = check_skipped = 0;
     if (!CHECK_OK(sky_comm_open(&comm, &place))) return 1;

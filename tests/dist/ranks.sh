@@ -1,5 +1,6 @@
 # What the tests of several ranks share. Source it after check.sh. Every run is marked with a word of its own in its arguments, by which its processes are found.
-# SKY_MPIRUN: another mpirun than the first in PATH, of the MPI that the program is built with (mpirun.mpich). SKY_FULL=1: every fault among 2, 3 and 4 ranks, where one of these sizes stands for all.
+# SKY_MPIRUN: another mpirun than the first in PATH, of the MPI that the program is built with (mpirun.mpich). SKY_FULL=1: every fault among 2, 3 and 4 ranks,
+# where one of these sizes stands for all.
 mpirun=${SKY_MPIRUN:-mpirun}
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 unset SKYGEM_RANK SKYGEM_SIZE SKYGEM_CHANNEL

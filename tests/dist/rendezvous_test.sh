@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Ranks that do not find each other, each with a message of its own: one missing, two programs for one rank, two versions, contradicting variables, launchers within launchers, MPI missing in the
-# program or not the launcher's. And the launcher: signals, its own death, output, exit codes.
+# Ranks that do not find each other, each with a message of its own: one missing, two programs for one rank, two versions, contradicting variables, launchers
+# within launchers, MPI missing in the program or not the launcher's. And the launcher: signals, its own death, output, exit codes.
 source "$(dirname "$0")/../check.sh"
 source "$(dirname "$0")/ranks.sh"
 ranks=$build/comm_faults

@@ -1,6 +1,6 @@
 /*
- * Shares of an epoch for data sets of every size from nothing to three steps of all ranks: every rank makes the same number of steps, shares are disjoint, and together they are, row by row, what
- * one rank with the whole batch gets. Too small a set is an error on every rank alike, which says what is missing.
+ * Shares of an epoch for data sets of every size from nothing to three steps of all ranks: every rank makes the same number of steps, shares are disjoint, and
+ * together they are, row by row, what one rank with the whole batch gets. Too small a set is an error on every rank alike, which says what is missing.
  */
 #include "check.h"
 

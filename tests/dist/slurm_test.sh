@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Ranks under SLURM: a cluster of one node, made here for the test with daemons of its own, where SLURM is installed (apt install slurm-wlm munge; root). srun's ranks give the bits of skygem launch,
-# a rank that is killed ends the step, a signal stops all behind a checkpoint, and experiments/cluster/train.sbatch runs as it is.
+# Ranks under SLURM: a cluster of one node, made here for the test with daemons of its own, where SLURM is installed (apt install slurm-wlm munge; root). srun's
+# ranks give the bits of skygem launch, a rank that is killed ends the step, a signal stops all behind a checkpoint, and experiments/cluster/train.sbatch runs
+# as it is.
 source "$(dirname "$0")/../check.sh"
 source "$(dirname "$0")/../world.sh"
 source "$(dirname "$0")/ranks.sh"
@@ -49,7 +50,8 @@ end_cluster() {
 trap end_cluster EXIT
 head -c 1024 /dev/urandom >"$cluster/munge/key"
 chmod 600 "$cluster/munge/key"
-munged --force --key-file="$cluster/munge/key" --socket="$cluster/munge/socket" --pid-file="$cluster/munge/pid" --log-file="$cluster/munge/log" --seed-file="$cluster/munge/seed" >/dev/null 2>&1
+munged --force --key-file="$cluster/munge/key" --socket="$cluster/munge/socket" --pid-file="$cluster/munge/pid" \
+    --log-file="$cluster/munge/log" --seed-file="$cluster/munge/seed" >/dev/null 2>&1
 slurmctld >/dev/null 2>&1 && slurmd -f "$SLURM_CONF" >/dev/null 2>&1
 for ((i = 0; i < 300; i++)); do sinfo -h -o %T 2>/dev/null | grep -q idle && break; sleep 0.1; done
 if ! timeout 60 srun -n 2 true 2>"$work/.err"; then
@@ -110,7 +112,8 @@ mkdir "$work/bin" "$work/submitted"
 ln -s "$program" "$work/bin/skygem"
 PATH=$work/bin:$PATH
 cd "$work/submitted" || exit 1
-run timeout 120 sbatch --wait --nodes=1 --ntasks-per-node=4 --cpus-per-task=1 --gpus-per-node=0 --time=5 "$source_dir/experiments/cluster/train.sbatch" "$work/tiny.ini" "$world" "${settings[@]}" --set train.epochs=10
+run timeout 120 sbatch --wait --nodes=1 --ntasks-per-node=4 --cpus-per-task=1 --gpus-per-node=0 --time=5 \
+    "$source_dir/experiments/cluster/train.sbatch" "$work/tiny.ini" "$world" "${settings[@]}" --set train.epochs=10
 expect_code 0
 cp -r runs/* "$work/from-batch"
 expect same_tensors "$(newest launched)" "$(newest from-batch)" # the settings in its metadata tell where each came from

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A run of several ranks is asked to stop: all finish the same step, rank 0 writes a checkpoint, the exit code is 75, and a resume ends with the bits of a run that was not stopped. Under mpirun
-# SIGUSR1 asks; under skygem launch any of them does.
+# A run of several ranks is asked to stop: all finish the same step, rank 0 writes a checkpoint, the exit code is 75, and a resume ends with the bits of a run
+# that was not stopped. Under mpirun SIGUSR1 asks; under skygem launch any of them does.
 source "$(dirname "$0")/../check.sh"
 source "$(dirname "$0")/../world.sh"
 source "$(dirname "$0")/ranks.sh"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The real training by several ranks, in trouble: a rank is killed or stalls, one rank meets a broken image, the disk is full, signals come to one or to all; under skygem launch and mpirun. All
-# processes are gone in time, the exit code and the message say why, the last checkpoint loads, and a resume gives the bits of a run that nothing happened to.
+# The real training by several ranks, in trouble: a rank is killed or stalls, one rank meets a broken image, the disk is full, signals come to one or to all;
+# under skygem launch and mpirun. All processes are gone in time, the exit code and the message say why, the last checkpoint loads, and a resume gives the bits
+# of a run that nothing happened to.
 source "$(dirname "$0")/../check.sh"
 source "$(dirname "$0")/../world.sh"
 source "$(dirname "$0")/ranks.sh"
@@ -123,7 +124,8 @@ expect_code 3; expect_err 'no image of this place in this view can be read' # it
 tiny limited --set train.epochs=1
 size=$(stat -c %s "$(newest limited)")
 rm -r "$work/limited"
-run "$program" launch -n 2 bash -c "trap '' XFSZ; ulimit -f $((size / 1024 / 2)); exec \"\$@\"" - "$program" train "$work/tiny.ini" -o "$work/limited" --no-eval "${settings[@]}" --set train.epochs=3
+run "$program" launch -n 2 bash -c "trap '' XFSZ; ulimit -f $((size / 1024 / 2)); exec \"\$@\"" - \
+    "$program" train "$work/tiny.ini" -o "$work/limited" --no-eval "${settings[@]}" --set train.epochs=3
 expect_code 1
 expect_err 'training goes on without a checkpoint'; expect_err 'File too large'
 expect [ "$(lines_of limited)" -eq 9 ]

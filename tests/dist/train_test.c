@@ -1,6 +1,7 @@
 /*
- * Training by several ranks against one, through the trainer: with batch norm over all ranks the first step's gradients are those of one rank with the whole batch; with each rank's own, those of
- * one rank that accumulates the ranks' batches. All ranks stay the same bits; a run goes on to the same bits with as many ranks, and goes on with others; what differs between ranks is found.
+ * Training by several ranks against one, through the trainer: with batch norm over all ranks the first step's gradients are those of one rank with the whole
+ * batch; with each rank's own, those of one rank that accumulates the ranks' batches. All ranks stay the same bits; a run goes on to the same bits with as many
+ * ranks, and goes on with others; what differs between ranks is found.
  */
 #define _GNU_SOURCE
 #include "ranks.h"
@@ -37,7 +38,8 @@ struct course {
     const char *says;
     /* results, by rank */
     int64_t gradient_count, value_count, buffer_count, next_step, step_count, per_epoch;
-    float gradients[RANKS_MOST][MOST_VALUES], values[RANKS_MOST][MOST_VALUES], momentum[RANKS_MOST][MOST_VALUES], squares[RANKS_MOST][MOST_VALUES], buffers[RANKS_MOST][MOST_VALUES];
+    float gradients[RANKS_MOST][MOST_VALUES], values[RANKS_MOST][MOST_VALUES], momentum[RANKS_MOST][MOST_VALUES], squares[RANKS_MOST][MOST_VALUES],
+        buffers[RANKS_MOST][MOST_VALUES];
     struct sky_step_report report[RANKS_MOST]; /* of the last step */
 };
 
@@ -152,13 +154,14 @@ static double compare_with_one(int size, int seed, const char *losses)
 }
 
 /*
- * The gradients of the whole batch, to rounding. A ReLU or a maximum whose inputs are within rounding of each other may fall to the other side, and then moves the gradient by more than rounding does:
- * that is no fault, but rare, so it may happen for some seeds and not for all.
+ * The gradients of the whole batch, to rounding. A ReLU or a maximum whose inputs are within rounding of each other may fall to the other side, and then moves
+ * the gradient by more than rounding does: that is no fault, but rare, so it may happen for some seeds and not for all.
  */
 static void test_whole_batch(void)
 {
     enum { SEEDS = 4 };
-    struct course *plain = run_course(1, 1, "train.batch_size=8"), *alone = run_course(1, 1, "train.batch_size=8 distributed.bn_sync=yes"), *own = run_course(2, 1, "train.batch_size=4");
+    struct course *plain = run_course(1, 1, "train.batch_size=8"), *alone = run_course(1, 1, "train.batch_size=8 distributed.bn_sync=yes"),
+                  *own = run_course(2, 1, "train.batch_size=4");
     CHECK(memcmp(alone->values[0], plain->values[0], sizeof plain->values[0]) == 0); /* alone the key changes nothing */
     CHECK(relative_difference(own->gradients[0], plain->gradients[0], plain->gradient_count) > 1e-2); /* the test would see statistics of each rank by itself */
     free_course(plain);
@@ -201,7 +204,8 @@ static void test_own_statistics(void)
     for (int size = 2; size <= RANKS_MOST; size *= 2) {
         char more[128];
         snprintf(more, sizeof more, "train.batch_size=2 train.accumulate=%d", size);
-        struct course *one = run_course(1, 1, more), *many = run_course(size, 1, "train.batch_size=2"), *rounded = run_course(size, 1, "train.batch_size=2 distributed.gradients=bf16");
+        struct course *one = run_course(1, 1, more), *many = run_course(size, 1, "train.batch_size=2"),
+                      *rounded = run_course(size, 1, "train.batch_size=2 distributed.gradients=bf16");
         check_same_everywhere(many, size);
         check_same_everywhere(rounded, size);
         for (int64_t i = 0; i < one->gradient_count; i++) one->gradients[0][i] /= (float)size; /* a sum over the parts: the update divides it */

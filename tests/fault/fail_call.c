@@ -1,6 +1,6 @@
 /*
- * For failing_io_test.sh: loaded before the C library, it lets one call of one function on paths that contain FAIL_PATH fail with FAIL_ERRNO: the FAIL_AT-th. With FAIL_AT = 0 it only
- * counts; the number of calls is written to FAIL_COUNT at the end. A failing write has written half of its bytes before.
+ * For failing_io_test.sh: loaded before the C library, it lets one call of one function on paths that contain FAIL_PATH fail with FAIL_ERRNO: the FAIL_AT-th.
+ * With FAIL_AT = 0 it only counts; the number of calls is written to FAIL_COUNT at the end. A failing write has written half of its bytes before.
  */
 #define _GNU_SOURCE /* RTLD_NEXT */
 #include <dlfcn.h>

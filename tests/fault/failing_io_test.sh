@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Calls that write a checkpoint fail, one at a time: open, write (after half of its bytes), fsync of the file and of its folder, rename, unlink, mkdir. Training goes on, nothing half
-# written stays, the other checkpoints are whole; when the failing one was the last the run ends with 1, and a resume gives the bits of a run that never failed.
+# Calls that write a checkpoint fail, one at a time: open, write (after half of its bytes), fsync of the file and of its folder, rename, unlink, mkdir. Training
+# goes on, nothing half written stays, the other checkpoints are whole; when the failing one was the last the run ends with 1, and a resume gives the bits of a
+# run that never failed.
 source "$(dirname "$0")/../check.sh"
 source "$(dirname "$0")/../world.sh"
 cc=$(sed -n 's/^CMAKE_C_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt")

@@ -36,7 +36,8 @@ check_resumes limited
 
 # A line that finds no room is left out whole, and said once: here the limit lies just above run.ini, below the lines of 60 steps.
 limit=$(($(stat -c %s "$work/whole/run.ini") / 1024 + 1))
-run bash -c "trap '' XFSZ; ulimit -f $limit; exec \"\$@\"" - "$program" train "$work/tiny.ini" -o "$work/lines" --no-eval --quiet --set train.epochs=1 --set data.samples_per_class=20
+run bash -c "trap '' XFSZ; ulimit -f $limit; exec \"\$@\"" - \
+    "$program" train "$work/tiny.ini" -o "$work/lines" --no-eval --quiet --set train.epochs=1 --set data.samples_per_class=20
 expect_code 1
 expect_err 'warning: training goes on without this line of metrics.jsonl, and others until there is room'
 expect [ "$(grep -c 'this line of metrics' "$work/.err")" -eq 1 ]

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# kill -9 at 50 random moments of a run that does little else than write checkpoints: each time --resume goes on from the newest checkpoint that was there, and takes none that is half written.
+# kill -9 at 50 random moments of a run that does little else than write checkpoints: each time --resume goes on from the newest checkpoint that was there, and
+# takes none that is half written.
 source "$(dirname "$0")/../check.sh"
 source "$(dirname "$0")/../world.sh"
 kills=50 halves=0

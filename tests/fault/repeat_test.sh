@@ -3,7 +3,8 @@
 # digits again and again, whatever the number of arithmetic threads and the batch.
 source "$(dirname "$0")/../check.sh"
 source "$(dirname "$0")/../world.sh"
-random=(--set model.dropout=0.5 --set augment.satellite_rotation=180 --set augment.drone_rotation=20 --set augment.erasing=0.5 --set augment.contrast=0.3 --set data.samples_per_class=2)
+random=(--set model.dropout=0.5 --set augment.satellite_rotation=180 --set augment.drone_rotation=20 --set augment.erasing=0.5
+    --set augment.contrast=0.3 --set data.samples_per_class=2)
 
 tiny first "${random[@]}"
 expect_code 0

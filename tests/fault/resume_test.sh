@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# N steps are the same as k steps, an end by a signal, and the rest after --resume: the last checkpoint's bytes, every loss and the scores, wherever the run was stopped and however often.
+# N steps are the same as k steps, an end by a signal, and the rest after --resume: the last checkpoint's bytes, every loss and the scores, wherever the run was
+# stopped and however often.
 source "$(dirname "$0")/../check.sh"
 source "$(dirname "$0")/../world.sh"
 steps_an_epoch=12 epochs=3 inside=0

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A run's event files as TensorBoard reads them: every step once, also after a resume from an earlier checkpoint, with the numbers of metrics.jsonl. Skipped where TensorBoard is not installed.
+# A run's event files as TensorBoard reads them: every step once, also after a resume from an earlier checkpoint, with the numbers of metrics.jsonl. Skipped
+# where TensorBoard is not installed.
 source "$(dirname "$0")/../check.sh"
 source "$(dirname "$0")/../world.sh"
 tiny run

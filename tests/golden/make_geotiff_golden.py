@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Makes tests/golden/geotiff: small GeoTIFFs in several coordinate systems, and golden.tsv with their middles as pyproj sees them, with the ground size of a pixel (geodesics on WGS 84),
-and many points of every system. geotiff_golden_test.c asks for the same.
+"""Makes tests/golden/geotiff: small GeoTIFFs in several coordinate systems, and golden.tsv with their middles as pyproj sees them, with the ground size of a
+pixel (geodesics on WGS 84), and many points of every system. geotiff_golden_test.c asks for the same.
 
 Debian 12: apt-get install python3-pil python3-pyproj; then run this file.
 """

@@ -40,7 +40,8 @@ sky_status ops_bench_open(struct ops_bench *bench, const struct sky_backend *bac
     memset(bench, 0, sizeof *bench);
     bench->subject = subject;
     bench->device.backend = backend;
-    bench->device.options = (struct sky_device_options){.threads = threads, .winograd = subject->winograd, .deterministic = true, .constant_parameters = subject->constant, .tf32 = subject->tf32};
+    bench->device.options = (struct sky_device_options){
+        .threads = threads, .winograd = subject->winograd, .deterministic = true, .constant_parameters = subject->constant, .tf32 = subject->tf32};
     SKY_TRY_DONE(backend->open(&bench->device));
     bench->opened = true;
     SKY_TRY_DONE(sky_alloc(&bench->kernels, (size_t)graph->node_count, sizeof *bench->kernels, "kernels"));

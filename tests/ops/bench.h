@@ -1,6 +1,6 @@
 /*
- * One subject on one opened back end: every node prepared, every tensor in its own place between guard bytes, nodes run one by one with chosen pointers. No planner and no executor here,
- * so that an operation is judged by itself. Guards are 0xFF: written over, they show; read, they are NaN.
+ * One subject on one opened back end: every node prepared, every tensor in its own place between guard bytes, nodes run one by one with chosen pointers. No
+ * planner and no executor here, so that an operation is judged by itself. Guards are 0xFF: written over, they show; read, they are NaN.
  */
 #ifndef SKY_TESTS_OPS_BENCH_H
 #define SKY_TESTS_OPS_BENCH_H

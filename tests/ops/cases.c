@@ -206,9 +206,11 @@ static void gather_rows(struct ops_subject *s)
 
 static union sky_attributes loss_attributes(struct ops_subject *s)
 {
-    return (union sky_attributes){.loss = {.groups = (int)ops_int(s, "groups", 2), .satellite = (int)ops_int(s, "satellite", 0), .drone = (int)ops_int(s, "drone", 1), .direction = ops_word(s, "direction", direction_words, 3, SKY_KL_DRONE_SATELLITE),
-                                           .mean = ops_int(s, "mean", 0), .detach = ops_int(s, "detach", 0), .weight = ops_number(s, "weight", 1),
-                                           .smoothing = ops_number(s, "smoothing", 0), .temperature = ops_number(s, "temperature", 1)}};
+    return (union sky_attributes){.loss = {.groups = (int)ops_int(s, "groups", 2), .satellite = (int)ops_int(s, "satellite", 0),
+                                           .drone = (int)ops_int(s, "drone", 1), .mean = ops_int(s, "mean", 0), .detach = ops_int(s, "detach", 0),
+                                           .direction = ops_word(s, "direction", direction_words, 3, SKY_KL_DRONE_SATELLITE),
+                                           .weight = ops_number(s, "weight", 1), .smoothing = ops_number(s, "smoothing", 0),
+                                           .temperature = ops_number(s, "temperature", 1)}};
 }
 
 static void loss(struct ops_subject *s, enum sky_op op)

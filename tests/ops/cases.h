@@ -1,6 +1,7 @@
 /*
  * The case table of all operations: each line of cases.def names a subject (an operation, or a small chain of them) and gives its sizes and options as text.
- * ops_subject_build turns a line into a graph, in f32 (with f32, bf16 or f16 maps) or f64, with the gradient nodes appended where the subject has a gradient. Nothing here runs anything.
+ * ops_subject_build turns a line into a graph, in f32 (with f32, bf16 or f16 maps) or f64, with the gradient nodes appended where the subject has a gradient.
+ * Nothing here runs anything.
  */
 #ifndef SKY_TESTS_OPS_CASES_H
 #define SKY_TESTS_OPS_CASES_H
@@ -83,7 +84,8 @@ int64_t ops_int(struct ops_subject *subject, const char *name, int64_t otherwise
 double ops_number(struct ops_subject *subject, const char *name, double otherwise);
 int ops_word(struct ops_subject *subject, const char *name, const char *const *words, int count, int otherwise);
 
-/* New tensors, those of rank 4 in the maps' type: a plain input, an input whose gradient is wanted, a parameter, a buffer (of the graph's type), an input of another type. Dimensions end with 0. */
+/* New tensors, those of rank 4 in the maps' type: a plain input, an input whose gradient is wanted, a parameter, a buffer (of the graph's type), an input of
+ * another type. Dimensions end with 0. */
 sky_value ops_input(struct ops_subject *subject, const char *name, enum ops_fill fill, double a, double b, const int64_t *dim);
 sky_value ops_wanted(struct ops_subject *subject, const char *name, enum ops_fill fill, double a, double b, const int64_t *dim);
 sky_value ops_parameter(struct ops_subject *subject, const char *name, enum ops_fill fill, double a, double b, const int64_t *dim);

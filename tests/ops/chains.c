@@ -28,8 +28,9 @@ const struct sky_part_table *ops_part_table(struct ops_subject *s, int64_t heigh
         area[r] = (box[2] - box[0]) * (box[3] - box[1]);
     }
     table->ring_count = rings;
-    for (int r = 0; r < rings; r++)
-        for (int extra = 0; extra < (parts == MSBA && r == 2 ? 3 : parts == GAPS && r % (rings - 1) == 0 ? 0 : 1); extra++) { /* MSBA: behind ring 3 the squares of rings 1-2 and 1-3 */
+    for (int r = 0; r < rings; r++) {
+        const int more = parts == MSBA && r == 2 ? 3 : parts == GAPS && r % (rings - 1) == 0 ? 0 : 1; /* MSBA: behind ring 3 the squares of rings 1-2 and 1-3 */
+        for (int extra = 0; extra < more; extra++) {
             const int first = extra ? 0 : r, last = extra ? extra : r;
             const int64_t hole = first > 0 ? area[first - 1] : 0;
             const int at = table->part_count++;
@@ -37,6 +38,7 @@ const struct sky_part_table *ops_part_table(struct ops_subject *s, int64_t heigh
             table->part[at].holes = ring_norm ? 0 : (int32_t)hole;
             table->part[at].denominator = (int32_t)(ring_norm ? area[last] - hole : area[last]);
         }
+    }
     return table;
 }
 

@@ -396,7 +396,8 @@ static void support_of(const struct ops_options *options, const struct sky_backe
     }
     for (int op = 0; op < SKY_OP_COUNT; op++) {
         const struct ops_case row = {sky_op_name((enum sky_op)op), "", false};
-        if (options->verbose || reason[op]) printf("%-6s %-20s runs %d of %d nodes%s%s\n", backend->name, row.name, runs[op], nodes[op], reason[op] ? ": " : "", reason[op] ? reason[op] : "");
+        if (options->verbose || reason[op])
+            printf("%-6s %-20s runs %d of %d nodes%s%s\n", backend->name, row.name, runs[op], nodes[op], reason[op] ? ": " : "", reason[op] ? reason[op] : "");
         if (nodes[op]) ops_pass();
         else ops_fail(NULL, &row, "support", "no case has this operation");
     }

@@ -1,7 +1,8 @@
 /*
- * Steps started before the last one's results are read: the same reports, errors and bits as one after another, with steps that are left out (under both policies, alone, in a row, around an
- * epoch's end), a moving loss scale, accumulation, a stop in the middle and a resume from there. The device is the CPU with a staging that does everything as late as it may: batches arrive when
- * they are taken, results when they are waited for, and until then there is rubbish in their place.
+ * Steps started before the last one's results are read: the same reports, errors and bits as one after another, with steps that are left out (under both
+ * policies, alone, in a row, around an epoch's end), a moving loss scale, accumulation, a stop in the middle and a resume from there. The device is the CPU
+ * with a staging that does everything as late as it may: batches arrive when they are taken, results when they are waited for, and until then there is rubbish
+ * in their place.
  */
 #include "data_tree.h"
 
@@ -172,9 +173,9 @@ struct course {
 static void read_config(struct sky_config *config, const struct plan *plan)
 {
     char root[512], policy[64], accumulate[64];
-    const char *overrides[] = {"data.image_size=32", "data.workers=2",     "augment.pad=2",    "model.backbone=resnet18", "model.width=0.125", "model.partition=none", "model.embedding=8",
-                               "train.batch_size=2", "device.threads=1",   "optimizer.lr=0.01", "model.dropout=0.5",      "train.epochs=3",    "train.ema=0.9",        root,
-                               policy,               accumulate,             plan->more};
+    const char *overrides[] = {"data.image_size=32", "data.workers=2",   "augment.pad=2",     "model.backbone=resnet18", "model.width=0.125", "model.partition=none",
+                               "model.embedding=8", "train.batch_size=2", "device.threads=1", "optimizer.lr=0.01", "model.dropout=0.5", "train.epochs=3",
+                               "train.ema=0.9",      root,               policy,              accumulate,                plan->more};
     snprintf(root, sizeof root, "data.root=%s", in_folder("tree"));
     snprintf(policy, sizeof policy, "train.on_nonfinite=%s", plan->policy);
     snprintf(accumulate, sizeof accumulate, "train.accumulate=%lld", (long long)plan->accumulate);
@@ -184,7 +185,8 @@ static void read_config(struct sky_config *config, const struct plan *plan)
 static void collect_state(struct sky_trainer *trainer, struct course *course)
 {
     static const enum sky_arena arenas[] = {SKY_ARENA_PARAMS, SKY_ARENA_MOMENTUM, SKY_ARENA_EMA, SKY_ARENA_SQUARES};
-    for (int a = 0; a < 3 + (trainer->executor.arena[SKY_ARENA_SQUARES] != NULL); a++) CHECK_OK(sky_parameters_collect(&trainer->model, &trainer->executor, arenas[a], "", &course->state[a]));
+    for (int a = 0; a < 3 + (trainer->executor.arena[SKY_ARENA_SQUARES] != NULL); a++)
+        CHECK_OK(sky_parameters_collect(&trainer->model, &trainer->executor, arenas[a], "", &course->state[a]));
 }
 
 /* Steps to the end, or to a stop after some of them, where a checkpoint is written. */
@@ -258,7 +260,8 @@ static void test_plan(const struct plan *plan, int64_t steps, int64_t skipped, s
     int64_t different = 0;
     for (int64_t i = 0; i < plain.reports && i < ahead.reports; i++) different += !same_numbers(&plain.report[i], &ahead.report[i]);
     if (!same || different)
-        printf("%s: %lld and %lld reports, %lld differ, \"%s\" and \"%s\"\n", plan->name, (long long)plain.reports, (long long)ahead.reports, (long long)different, plain.what, ahead.what);
+        printf("%s: %lld and %lld reports, %lld differ, \"%s\" and \"%s\"\n", plan->name, (long long)plain.reports, (long long)ahead.reports,
+               (long long)different, plain.what, ahead.what);
     CHECK(same && different == 0);
     CHECK(same_state(&plain, &ahead));
     CHECK(plain.reports == steps && plain.status == end && (steps == 0 || plain.report[steps - 1].skipped_updates == skipped));

@@ -1,6 +1,6 @@
 /*
- * Collectives between ranks that are threads of this program, each with its own comm on one board: results bit by bit, odd and empty counts, the order of calls, overlap, and what a rank is told
- * when another one is late, ends, fails, dies or goes its own way. Processes and MPI: tests/dist.
+ * Collectives between ranks that are threads of this program, each with its own comm on one board: results bit by bit, odd and empty counts, the order of
+ * calls, overlap, and what a rank is told when another one is late, ends, fails, dies or goes its own way. Processes and MPI: tests/dist.
  */
 #include "check.h"
 
@@ -54,7 +54,8 @@ static void run_ranks(struct rank ranks[MOST], int size, int present, double tim
     if (!CHECK_OK(sky_board_create(&board, size, sky_local_box_bytes(size), &descriptor))) return;
     memset(ranks, 0, MOST * sizeof *ranks);
     for (int r = 0; r < present; r++) {
-        ranks[r].place = (struct sky_comm_place){.kind = size > 1 ? SKY_COMM_LOCAL : SKY_COMM_SELF, .rank = r, .size = size, .board = board, .timeout_seconds = timeout, .program = "test"};
+        ranks[r].place = (struct sky_comm_place){
+            .kind = size > 1 ? SKY_COMM_LOCAL : SKY_COMM_SELF, .rank = r, .size = size, .board = board, .timeout_seconds = timeout, .program = "test"};
         ranks[r].body = body, ranks[r].argument = argument;
         pthread_create(&ranks[r].thread, NULL, rank_main, &ranks[r]);
     }

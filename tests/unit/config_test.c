@@ -1,6 +1,6 @@
 /*
- * The keys of experiment files: every key read, printed and read back; every key wrong in six and more ways, each with file, line, key and what is allowed; rules between keys, the hash,
- * the help.
+ * The keys of experiment files: every key read, printed and read back; every key wrong in six and more ways, each with file, line, key and what is allowed;
+ * rules between keys, the hash, the help.
  */
 #include "config_text.h"
 
@@ -224,8 +224,10 @@ static void test_views(void)
         {"[data]\nviews = drone,\n", 2, "data.views", "is none of them"},
         {"[data]\nviews = satellite, street\n", 2, "loss.kl", "between drone and satellite, but data.views = satellite, street; set kl = 0"},
         {"[data]\nviews = drone, street\n[loss]\nkl = 0\ntriplet = 1\n", 2, "data.views", "leaves loss.triplet nothing to compare"},
-        {"[data]\nviews = street, google\n[loss]\nkl = 0\n", 2, "eval.direction", "= both scores drone images, which no trunk sees with data.views = street, google"},
-        {"[data]\nviews = satellite\n[loss]\nkl = 0\n[model]\nshare_views = no\n", 2, "eval.direction", "scores drone images, which no trunk sees with data.views = satellite and model.share_views = no"},
+        {"[data]\nviews = street, google\n[loss]\nkl = 0\n", 2, "eval.direction",
+         "= both scores drone images, which no trunk sees with data.views = street, google"},
+        {"[data]\nviews = satellite\n[loss]\nkl = 0\n[model]\nshare_views = no\n", 2, "eval.direction",
+         "scores drone images, which no trunk sees with data.views = satellite and model.share_views = no"},
         {"[eval]\ndirection = all\n", 2, "eval.direction", "= all scores street images, which no trunk sees with data.views = satellite, drone"},
         {"[eval]\ndirection = satellite2streets\n", 2, "eval.direction", "did you mean satellite2street?"},
     };
@@ -267,7 +269,8 @@ static void test_hash(void)
 {
     static const char *const same[] = {"experiment.name=x",        "data.root=/x",   "data.workers=3",  "device.threads=1", "log.every=5",
                                        "train.checkpoint_every=1", "train.epochs=3", "debug.record=/x", "eval.flip=no",     "optimizer.lr=1e-3",
-                                       "device.backend=ref", "optimizer.kind=sgd", "optimizer.beta1=0.8" /* not SGD's */, "data.on_bad_image=skip", "train.on_nonfinite=skip"}; /* the last two: a run that was stopped may go on without what stopped it */
+                                       "device.backend=ref", "optimizer.kind=sgd", "optimizer.beta1=0.8" /* not SGD's */,
+                                       /* a run that was stopped may go on without what stopped it: */ "data.on_bad_image=skip", "train.on_nonfinite=skip"};
     static const char *const different[] = {"experiment.seed=2",   "optimizer.lr=0.0011",   "model.width=0.5", "train.batch_size=9", "augment.flip=0",
                                             "device.winograd=yes", "model.weights=/a/w.st", "data.exif=apply", "loss.kl_detach=yes", "schedule.kind=cosine",
                                             "data.views=satellite,drone,street", "optimizer.kind=adamw"};

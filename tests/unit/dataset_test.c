@@ -257,7 +257,8 @@ static void test_views(void)
     CHECK_OK(sky_sampler_create(&sampler, &set, SKY_SAMPLER_PAIRED, 1, 2, 11));
     CHECK_OK(sky_sampler_step(sampler, 0, 0, picks));
     for (int row = 0; row < 2; row++)
-        CHECK((!strcmp(set.class_names[picks[row].label], "0001") || !strcmp(set.class_names[picks[row].label], "0007")) && set.views[SKY_VIEW_GOOGLE].labels[picks[2 + row].image] == picks[row].label &&
+        CHECK((!strcmp(set.class_names[picks[row].label], "0001") || !strcmp(set.class_names[picks[row].label], "0007")) &&
+              set.views[SKY_VIEW_GOOGLE].labels[picks[2 + row].image] == picks[row].label &&
               set.views[SKY_VIEW_DRONE].labels[picks[row].image] == picks[row].label);
     sky_sampler_destroy(sampler);
     sky_train_set_close(&set);

@@ -1,5 +1,6 @@
 /*
- * TensorBoard event files: framing and checksums by an own reader, field by field; the masked checksum of a known record. tests/golden/event_file_test.sh reads a run's files with TensorBoard.
+ * TensorBoard event files: framing and checksums by an own reader, field by field; the masked checksum of a known record. tests/golden/event_file_test.sh reads
+ * a run's files with TensorBoard.
  */
 #include "check.h"
 #include "folder.h"

@@ -1,7 +1,7 @@
 /*
- * Recordings: a back end that can record replays exactly the nodes of the phases asked for, from the third run on; a failure while recording is reported and the next run tries again.
- * And what ranks exchange: each bucket once its node has run, all before the update, nothing while more is to be added to the gradients.
- * The back end is the reference with a recorder around its operations: what is recorded does not run until it is replayed, as on a GPU.
+ * Recordings: a back end that can record replays exactly the nodes of the phases asked for, from the third run on; a failure while recording is reported and
+ * the next run tries again. And what ranks exchange: each bucket once its node has run, all before the update, nothing while more is to be added to the
+ * gradients. The back end is the reference with a recorder around its operations: what is recorded does not run until it is replayed, as on a GPU.
  */
 #include "backend/executor.h"
 #include "check.h"
@@ -107,7 +107,8 @@ static char asked[64];
 static sky_status note_start(void *context, const struct sky_bucket *bucket)
 {
     const struct sky_executor *executor = context;
-    snprintf(asked + strlen(asked), sizeof asked - strlen(asked), "start %d (c is %g) ", (int)bucket->first, (double)*(float *)sky_executor_pointer(executor, executor->graph->nodes[1].out[0]));
+    snprintf(asked + strlen(asked), sizeof asked - strlen(asked), "start %d (c is %g) ", (int)bucket->first,
+             (double)*(float *)sky_executor_pointer(executor, executor->graph->nodes[1].out[0]));
     return SKY_OK;
 }
 

@@ -270,7 +270,8 @@ static void test_lacking_device(void)
     static struct sky_operation operations[SKY_OP_COUNT];
     struct sky_backend lacking = sky_backend_ref;
     const struct sky_device_options options = {.threads = 1};
-    const char *overrides[] = {"device.fusion=auto", "train.precision=fp16", "train.batch_size=64", "model.backbone=resnet18", "data.image_size=64", "model.width=0.25", "model.embedding=8"};
+    const char *overrides[] = {"device.fusion=auto", "train.precision=fp16", "train.batch_size=64", "model.backbone=resnet18",
+                               "data.image_size=64", "model.width=0.25",     "model.embedding=8"};
     for (int op = 0; op < SKY_OP_COUNT; op++) operations[op] = sky_backend_ref.operations[op];
     operations[SKY_OP_BN_CONV].supports = operations[SKY_OP_BN_CONV_DGRAD].supports = refuse;
     lacking.operations = operations;

@@ -209,7 +209,8 @@ static void test_views(void)
     CHECK(sky_model_parameter_count(&model, "backbone_ground.") == 26039024 && sky_model_parameter_count(&model, "backbone") == 3 * 26039024 && model.loss_kl != SKY_NONE);
     sky_model_free(&model);
     for (int view = 0; view < SKY_VIEW_COUNT; view++) {
-        static const char *const names[SKY_VIEW_COUNT] = {"backbone_satellite.conv1.weight", "backbone_drone.conv1.weight", "backbone_ground.conv1.weight", "backbone_ground.conv1.weight"};
+        static const char *const names[SKY_VIEW_COUNT] = {"backbone_satellite.conv1.weight", "backbone_drone.conv1.weight", "backbone_ground.conv1.weight",
+                                                          "backbone_ground.conv1.weight"};
         CHECK_OK(sky_model_build(&model, &config, SKY_MODEL_INFER, 2, 0, view, SKY_F32, NULL));
         CHECK(model.rows == 2 && model.trunks == 1 && find_slice(&model, names[view]).name != NULL);
         sky_model_free(&model);

@@ -1,6 +1,6 @@
 /*
- * Progress lines as a terminal shows them: a pseudo terminal of each width is played by a small screen, on which no line may wrap, and of which nothing is left beside what is said after it.
- * And what is written where no terminal is.
+ * Progress lines as a terminal shows them: a pseudo terminal of each width is played by a small screen, on which no line may wrap, and of which nothing is left
+ * beside what is said after it. And what is written where no terminal is.
  */
 #include "check.h"
 

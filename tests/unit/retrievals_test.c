@@ -58,9 +58,13 @@ static void test_json(void)
     struct sky_text text = {0};
     struct sky_json_writer w = {.out = &text};
     sky_retrievals_json(&w, "drone2satellite", &r, &queries, &items);
-    check_that(text.text && !strcmp(text.text, "{\"direction\": \"drone2satellite\", \"samples\": [{\"query\": \"q1\", \"place\": 7, \"right\": null, \"right_distance\": null, \"found\": "
-                                               "[{\"path\": \"g1\", \"place\": 1, \"distance\": 0.5}, {\"path\": \"g0\", \"place\": 0, \"distance\": 2}]}], \"failures\": []}"),
-               "the JSON", __FILE__, __LINE__, text.text);
+    check_that(
+        text.text &&
+            !strcmp(
+                text.text,
+                "{\"direction\": \"drone2satellite\", \"samples\": [{\"query\": \"q1\", \"place\": 7, \"right\": null, \"right_distance\": null, \"found\": "
+                "[{\"path\": \"g1\", \"place\": 1, \"distance\": 0.5}, {\"path\": \"g0\", \"place\": 0, \"distance\": 2}]}], \"failures\": []}"),
+        "the JSON", __FILE__, __LINE__, text.text);
     sky_text_free(&text);
 }
 

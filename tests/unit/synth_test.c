@@ -68,7 +68,8 @@ static void test_street(void)
     CHECK(!strcmp(train.views[SKY_VIEW_GOOGLE].paths[1], "train/google/0005/google-02.jpg"));
     sky_train_set_close(&train);
     sky_test_set_close(&test);
-    CHECK(tree_same(in_folder("one/train/drone"), in_folder("street/train/drone"), &files) && tree_same(in_folder("one/test/gallery_drone"), in_folder("street/test/gallery_drone"), &files));
+    CHECK(tree_same(in_folder("one/train/drone"), in_folder("street/train/drone"), &files) &&
+          tree_same(in_folder("one/test/gallery_drone"), in_folder("street/test/gallery_drone"), &files));
     options.street_views = 100;
     CHECK_FAILS(sky_synth_make(in_folder("bad"), &options, NULL, NULL), SKY_USAGE, "street");
 }

@@ -90,7 +90,8 @@ static void test_cuts(void)
         for (size_t kept = 4; kept < count - 400 && kept < 1200; kept += 3) {
             uint8_t *exact = malloc(kept); /* a sanitizer sees a byte read too many */
             memcpy(exact, bytes, kept);
-            if (!CHECK(sky_image_decode(exact, kept, "cut.tif", &defaults, &out) == SKY_DATA && strstr(sky_error_last()->what, "TIFF"))) printf("  %s cut at %zu\n", names[n], kept);
+            if (!CHECK(sky_image_decode(exact, kept, "cut.tif", &defaults, &out) == SKY_DATA && strstr(sky_error_last()->what, "TIFF")))
+                printf("  %s cut at %zu\n", names[n], kept);
             free(exact);
         }
         sky_image_free(&out);

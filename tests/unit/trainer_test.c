@@ -1,6 +1,6 @@
 /*
- * What a step does to a trainer's state beyond the gradients: where the moving average starts, what is left alone when numbers are not finite and what is blamed, and that a checkpoint
- * puts every tensor and counter back. Whole runs are tested in tests/fault.
+ * What a step does to a trainer's state beyond the gradients: where the moving average starts, what is left alone when numbers are not finite and what is
+ * blamed, and that a checkpoint puts every tensor and counter back. Whole runs are tested in tests/fault.
  */
 #include "data_tree.h"
 
@@ -95,7 +95,8 @@ static void test_average(void)
         const float *old = before.tensors[i].data, *new = after.tensors[i].data, *mean = average.tensors[a].data;
         double worst = 0;
         CHECK(!strcmp(before.tensors[i].name, average.tensors[a].name));
-        for (size_t k = 0; k < sky_file_tensor_bytes(&before.tensors[i]) / sizeof *old; k++) worst = fmax(worst, fabs((double)mean[k] - (0.75 * (double)old[k] + 0.25 * (double)new[k])));
+        for (size_t k = 0; k < sky_file_tensor_bytes(&before.tensors[i]) / sizeof *old; k++)
+            worst = fmax(worst, fabs((double)mean[k] - (0.75 * (double)old[k] + 0.25 * (double)new[k])));
         CHECK_NEAR(worst, 0, 1e-6);
         a++;
     }

@@ -148,7 +148,8 @@ static void test_attention(void)
     if (ready(&run)) {
         memcpy(values(&run, x), in, sizeof in);
         CHECK_OK(sky_executor_run(&run.executor, SKY_PHASE_FORWARD, false));
-        check_all("attention", values(&run, sky_graph_out(&run.graph, attention, 0)), (const double[]){.19678408, .11539156, .07058519, .19678408, .19678408, .04948737}, 6, 5.1e-9);
+        check_all("attention", values(&run, sky_graph_out(&run.graph, attention, 0)),
+                  (const double[]){.19678408, .11539156, .07058519, .19678408, .19678408, .04948737}, 6, 5.1e-9);
     }
     end(&run);
 }

@@ -17,7 +17,8 @@ void sky_product_nn(const float *g, const float *w, int64_t rows, int64_t column
 /* dw [outputs,columns] = or += g^T x, x [rows,columns]; the outputs' columns of g lie side by side in rows of ldg. */
 void sky_product_tn(const float *g, int64_t ldg, const float *x, int64_t rows, int64_t outputs, int64_t columns, bool accumulate, float *dw);
 
-/* out[first .. first + columns - 1] = or += the sums of those columns over the rows, each in double and in row order: the gradient of a bias. rows [count,width]; out may be NULL. */
+/* out[first .. first + columns - 1] = or += the sums of those columns over the rows, each in double and in row order: the gradient of a bias. rows
+ * [count,width]; out may be NULL. */
 void sky_column_sums(const float *rows, int64_t count, int64_t width, int64_t first, int64_t columns, bool accumulate, float *out);
 
 #endif

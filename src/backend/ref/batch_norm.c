@@ -33,7 +33,8 @@ sky_status ref_BN_STATS(const struct sky_kernel *kernel, const struct sky_run *r
 
 sky_status ref_BN_APPLY(const struct sky_kernel *kernel, const struct sky_run *run)
 {
-    const struct ref_tensor z = ref_in(kernel, run, 0), mean = ref_in(kernel, run, 1), invstd = ref_in(kernel, run, 2), gamma = ref_in(kernel, run, 3), beta = ref_in(kernel, run, 4);
+    const struct ref_tensor z = ref_in(kernel, run, 0), mean = ref_in(kernel, run, 1), invstd = ref_in(kernel, run, 2), gamma = ref_in(kernel, run, 3),
+                            beta = ref_in(kernel, run, 4);
     const struct ref_tensor y = ref_out(kernel, run, 0);
     const int64_t channels = z.dim[3], group_count = z.count / kernel->node->attr.bn.groups;
     for (int64_t i = 0; i < z.count; i++) {

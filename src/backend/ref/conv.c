@@ -1,6 +1,6 @@
 /*
- * Reference convolutions, plain and fused with batch norm: direct sums. The operand read most is copied to doubles in the run's scratch (x; or the filters), and the innermost loop runs over neighbouring
- * channels, so that a test of a whole network stays bearable.
+ * Reference convolutions, plain and fused with batch norm: direct sums. The operand read most is copied to doubles in the run's scratch (x; or the filters),
+ * and the innermost loop runs over neighbouring channels, so that a test of a whole network stays bearable.
  */
 #include "ref.h"
 
@@ -131,7 +131,8 @@ sky_status ref_CONV_DGRAD(const struct sky_kernel *kernel, const struct sky_run 
 /* The plain gradient, then mask and sums a channel. */
 sky_status ref_BN_CONV_DGRAD(const struct sky_kernel *kernel, const struct sky_run *run)
 {
-    const struct ref_tensor z = ref_in(kernel, run, 2), mean = ref_in(kernel, run, 3), invstd = ref_in(kernel, run, 4), gamma = ref_in(kernel, run, 5), beta = ref_in(kernel, run, 6);
+    const struct ref_tensor z = ref_in(kernel, run, 2), mean = ref_in(kernel, run, 3), invstd = ref_in(kernel, run, 4), gamma = ref_in(kernel, run, 5),
+                            beta = ref_in(kernel, run, 6);
     const struct ref_tensor g = ref_out(kernel, run, 0), sum_g = ref_out(kernel, run, 1), sum_gz = ref_out(kernel, run, 2);
     const int64_t channels = z.dim[3], positions = z.count / channels / mean.dim[0];
     SKY_TRY(ref_CONV_DGRAD(kernel, run));

@@ -66,7 +66,8 @@ sky_status ref_LOSS_KL(const struct sky_kernel *kernel, const struct sky_run *ru
         total += share * (drone_target * from_drone + satellite_target * from_satellite);
         for (int64_t k = 0; dlogits.data && k < classes; k++) {
             const double log_s = ref_get(&logits, satellite + k) / temperature - satellite_whole, log_d = ref_get(&logits, drone + k) / temperature - drone_whole;
-            const double as_s = satellite_target * attached * exp(log_s) * (log_s - log_d - from_satellite), as_d = drone_target * attached * exp(log_d) * (log_d - log_s - from_drone);
+            const double as_s = satellite_target * attached * exp(log_s) * (log_s - log_d - from_satellite),
+                         as_d = drone_target * attached * exp(log_d) * (log_d - log_s - from_drone);
             const double factor = weight * share / temperature, difference = exp(log_s) - exp(log_d);
             ref_set(&dlogits, satellite + k, factor * (drone_target * difference + as_s));
             ref_set(&dlogits, drone + k, factor * (as_d - satellite_target * difference));

@@ -1,8 +1,9 @@
 /*
- * What the reference kernels share: a view of one tensor that reads and writes doubles whatever the stored type, so that every kernel is written once and runs in f64, f32 and with bf16 or f16 maps.
+ * What the reference kernels share: a view of one tensor that reads and writes doubles whatever the stored type, so that every kernel is written once and runs
+ * in f64, f32 and with bf16 or f16 maps.
  *
- * All arithmetic is double; a result is rounded once, when it is stored. One thread, no vector code, no private layouts: these files are the specification that the other back
- * ends are judged by. Views own nothing.
+ * All arithmetic is double; a result is rounded once, when it is stored. One thread, no vector code, no private layouts: these files are the specification that
+ * the other back ends are judged by. Views own nothing.
  */
 #ifndef SKY_BACKEND_REF_REF_H
 #define SKY_BACKEND_REF_REF_H

@@ -58,7 +58,8 @@ sky_status ref_SE_GATE_GRAD(const struct sky_kernel *kernel, const struct sky_ru
 {
     const struct ref_tensor sum_g = ref_in(kernel, run, 0), sum_gz = ref_in(kernel, run, 1), squeeze = ref_in(kernel, run, 2), hidden = ref_in(kernel, run, 3),
                             gate = ref_in(kernel, run, 4), w1 = ref_in(kernel, run, 5), w2 = ref_in(kernel, run, 6), gamma = ref_in(kernel, run, 7), beta = ref_in(kernel, run, 8);
-    const struct ref_tensor dsqueeze = ref_out(kernel, run, 0), dw1 = ref_out(kernel, run, 1), db1 = ref_out(kernel, run, 2), dw2 = ref_out(kernel, run, 3), db2 = ref_out(kernel, run, 4);
+    const struct ref_tensor dsqueeze = ref_out(kernel, run, 0), dw1 = ref_out(kernel, run, 1), db1 = ref_out(kernel, run, 2), dw2 = ref_out(kernel, run, 3),
+                            db2 = ref_out(kernel, run, 4);
     const int64_t images = squeeze.dim[0], channels = squeeze.dim[1], reduced = hidden.dim[1];
     double *da = run->work, *dh = da + squeeze.count;
     for (int64_t i = 0; i < gate.count; i++) {
