@@ -95,7 +95,8 @@ struct sky_operation {
     /* Fills state, work_bytes and implementation. May be NULL: nothing to prepare. */
     sky_status (*prepare)(struct sky_kernel *kernel);
     sky_status (*run)(const struct sky_kernel *kernel, const struct sky_run *run);
-    /* Of nodes with a sky_node_shared_count: the first half, what this rank has to say of statistics or rows that are taken from all ranks. The same device order as run. NULL: cannot. */
+    /* Of nodes with a sky_node_shared_count: the first half, what this rank has to say of statistics or rows that are taken from all ranks. The same device
+     * order as run. NULL: cannot. */
     sky_status (*share)(const struct sky_kernel *kernel, const struct sky_run *run);
     void (*destroy)(struct sky_kernel *kernel); /* may be NULL */
 };

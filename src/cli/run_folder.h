@@ -15,8 +15,8 @@ struct sky_run_folder {
 /* Makes and locks the folder (chosen, or runs/NAME) and refuses one that already holds checkpoints unless `resume`. Zero-initialise. */
 sky_status sky_run_folder_open(struct sky_run_folder *folder, const struct sky_config *config, const char *chosen, bool resume);
 /*
- * Writes run.ini (unless it was read from there: its notes on where each value came from are worth keeping; or says the same) and env.json. Only once the run is sure to start: a resume refused for its
- * settings must not replace the run's own.
+ * Writes run.ini (unless it was read from there: its notes on where each value came from are worth keeping; or says the same) and env.json. Only once the run
+ * is sure to start: a resume refused for its settings must not replace the run's own.
  */
 sky_status sky_run_folder_describe(const struct sky_run_folder *folder, const struct sky_config *config, bool from_its_own_ini);
 /* report.html, which is written last, is no older than run.ini: some training of these settings came to its end, scores and all. */

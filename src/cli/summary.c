@@ -167,9 +167,9 @@ sky_status sky_summary_log(const struct sky_config *config, const struct sky_tra
     sky_summary_warn_winograd(executor);
     const int64_t places = config->train.batch_size * config->train.accumulate;
     if (executor->exchange)
-        sky_log(SKY_LOG_INFO, "%d rank%s of %lld places, gradients in %lld buckets%s%s, batch norm over %s", trainer->ranks.size, trainer->ranks.size == 1 ? "" : "s", (long long)places,
-                (long long)trainer->ranks.bucket_count, trainer->ranks.low ? " as bf16" : "", trainer->ranks.device_comm ? " through NCCL" : "",
-                config->distributed.bn_sync ? "all ranks" : "each rank's images");
+        sky_log(SKY_LOG_INFO, "%d rank%s of %lld places, gradients in %lld buckets%s%s, batch norm over %s", trainer->ranks.size,
+                trainer->ranks.size == 1 ? "" : "s", (long long)places, (long long)trainer->ranks.bucket_count, trainer->ranks.low ? " as bf16" : "",
+                trainer->ranks.device_comm ? " through NCCL" : "", config->distributed.bn_sync ? "all ranks" : "each rank's images");
     warn_pairs(config, trainer->ranks.size);
     sky_log(SKY_LOG_INFO, "%lld epochs of %lld steps, %lld places a step, from step %lld", (long long)config->train.epochs, (long long)sky_trainer_steps_per_epoch(trainer),
             (long long)(places * trainer->ranks.size), (long long)sky_trainer_next_step(trainer));

@@ -1,6 +1,6 @@
 /*
- * What ranks exchange, as the plan has it: the ranges of gradients that are summed while the backward pass goes on, and the statistics and rows that are taken from all ranks. Reads the plan only; the
- * table of buckets belongs to the caller.
+ * What ranks exchange, as the plan has it: the ranges of gradients that are summed while the backward pass goes on, and the statistics and rows that are taken
+ * from all ranks. Reads the plan only; the table of buckets belongs to the caller.
  */
 #include "graph.h"
 

@@ -68,13 +68,16 @@
  * HEAD_BN_GRAD     dy, x, mean, invstd, gamma -> dx, dgamma GRADS, dbeta GRADS
  * HEAD_BN_INFER    x, gamma, beta, running_mean, running_var -> y
  * DROPOUT          x [P,N,D], scalars -> y. Element e of the whole batch is kept when its number u >= rate and scaled by 1/(1-rate): u = word e%4 of Philox(seed, DROPOUT, step,
- *                  attr.dropout.layer, e/4) * 2^-32. The whole batch [P,G,ranks*N/G,D] has scalars.rank's rows of a view behind those of lower ranks: element i of x is its element
- *                  i + (i/V * other_ranks + rank) V, V = N/G*D elements a view and head. Alone e = i.
- * GATHER_ROWS      x [P,N,D], labels i32 [N] -> y [P,R N,D], all_labels i32 [R N].  R = attr.gather.ranks; each view has the rows of rank 0, then those of rank 1, ... Runs in two halves with an
- *                  exchange between them, as attr.bn.across has it; alone every rank's rows are this one's.
- * GATHER_ROWS_GRAD dy [P,R N,D], scalars -> dx [P,N,D] = R times the rows of scalars.rank: the rest is the other ranks' to give, and gradients of parameters are means over the ranks
- * LOSS_CE          logits [P,N,K], labels i32 [N], [scalars] -> loss [1], dlogits [P,N,K].  loss = sum_P sum_G mean over the group's rows of CE; label smoothing e: (1-e) CE + e mean_k(-log p_k).
- *                  attr.loss.mean: sum_P becomes mean_P. dlogits = weight * d loss, times scalars.loss_scale where scalars is given; the reported loss is before both. A label outside 0 .. K-1 fails the run (SKY_DATA).
+ *                  attr.dropout.layer, e/4) * 2^-32. The whole batch [P,G,ranks*N/G,D] has scalars.rank's rows of a view behind those of lower ranks:
+ *                  element i of x is its element i + (i/V * other_ranks + rank) V, V = N/G*D elements a view and head. Alone e = i.
+ * GATHER_ROWS      x [P,N,D], labels i32 [N] -> y [P,R N,D], all_labels i32 [R N].  R = attr.gather.ranks; each view has the rows of rank 0, then those of rank 1, ...
+ *                  Runs in two halves with an exchange between them, as attr.bn.across has it; alone every rank's rows are this one's.
+ * GATHER_ROWS_GRAD dy [P,R N,D], scalars -> dx [P,N,D] = R times the rows of scalars.rank:
+ *                  the rest is the other ranks' to give, and gradients of parameters are means over the ranks
+ * LOSS_CE          logits [P,N,K], labels i32 [N], [scalars] -> loss [1], dlogits [P,N,K].  loss = sum_P sum_G mean over the group's rows of CE;
+ *                  label smoothing e: (1-e) CE + e mean_k(-log p_k). attr.loss.mean: sum_P becomes mean_P.
+ *                  dlogits = weight * d loss, times scalars.loss_scale where scalars is given; the reported loss is before both.
+ *                  A label outside 0 .. K-1 fails the run (SKY_DATA).
  * LOSS_KL          logits [P,N,K], [scalars] -> loss [1], dlogits.  Between groups attr.loss.satellite and attr.loss.drone, of M = N/G rows; the others' gradient is 0. Per head:
  *                  T^2/M sum_n sum_k p (ln p - ln q), p = softmax(logits of the target view / T), q of the other; then as LOSS_CE over heads.
  *                  attr.loss.direction (enum sky_kl_direction: target drone, target satellite, both summed), detach: no gradient into p.

@@ -93,7 +93,8 @@ static sky_status attach_shared(struct sky_ranks *ranks)
         const struct sky_node *node = &executor->graph->nodes[n];
         const int64_t count = sky_node_shared_count(executor->graph, node);
         if (count && !executor->device.backend->operations[node->op].share) {
-            sky_fail(SKY_UNSUPPORTED, "ranks", "the %s back end does not exchange what %s (%s) takes from all ranks", executor->device.backend->name, node->name, sky_op_name(node->op));
+            sky_fail(SKY_UNSUPPORTED, "ranks", "the %s back end does not exchange what %s (%s) takes from all ranks", executor->device.backend->name,
+                     node->name, sky_op_name(node->op));
             return sky_hint("train on one rank, or (where it is batch norm's statistics) set [distributed] bn_sync = no");
         }
         if (count > most) most = count;

@@ -34,7 +34,8 @@ sky_status sky_ranks_synchronize(struct sky_ranks *ranks);
 /* What of the last step (on the host: since the last call) was waiting for the sums of gradients. After sky_ranks_synchronize. */
 double sky_ranks_exposed_seconds(struct sky_ranks *ranks);
 
-/* The configuration with the number of ranks, this rank's device (rank by rank on a machine, from [device] index on) and its share of the processors. Texts are borrowed from `config`. */
+/* The configuration with the number of ranks, this rank's device (rank by rank on a machine, from [device] index on) and its share of the processors. Texts are
+ * borrowed from `config`. */
 struct sky_config sky_ranks_config(const struct sky_config *config, const struct sky_comm *comm);
 
 /* Rank 0's arena becomes everyone's. Nothing to do for an arena that is not there. */

@@ -150,14 +150,16 @@ start() { run "$program" train "$work/tiny.ini" --no-eval --set train.epochs=1 "
 start -o "$work/run" --set model.weights="$golden/torchvision_resnet18.pth" --set model.backbone=resnet18
 expect_code 0
 expect_err "100 tensors taken from $golden/torchvision_resnet18.pth (layout torchvision)"
-expect_err "57 tensors keep their initial values: gem.p (absent, model [64]), classifier0.add_block.0.weight (absent, model [16, 64]), classifier1.add_block.0.weight (absent, model [16, 64]), and 54 more"
+expect_err "57 tensors keep their initial values: gem.p (absent, model [64]), "\
+"classifier0.add_block.0.weight (absent, model [16, 64]), classifier1.add_block.0.weight (absent, model [16, 64]), and 54 more"
 start -o "$work/run-two" --set model.weights="$work/torchvision_resnet18.safetensors" --set model.backbone=resnet18 --set model.share_views=no
 expect_code 0
 expect_err "200 tensors taken from" # one trunk for both views
 fails_with 1 "of the trunk's" "$program" train "$work/tiny.ini" -o "$work/run-no" --set model.weights="$golden/torchvision_resnet18.pth"
 fails_with 1 "of the legacy kind" "$program" train "$work/tiny.ini" -o "$work/run-no" --set model.backbone=se_resnet50 \
     --set model.weights="$work/legacy_se_resnet50_older.safetensors"
-fails_with 1 "tensors of its trunk have no place in the model's; the first: backbone.layer1.0.se.fc1.weight" "$program" train "$work/tiny.ini" -o "$work/run-no" --set model.backbone=resnet50 \
+fails_with 1 "tensors of its trunk have no place in the model's; the first: backbone.layer1.0.se.fc1.weight" \
+    "$program" train "$work/tiny.ini" -o "$work/run-no" --set model.backbone=resnet50 \
     --set model.weights="$work/legacy_se_resnet50_older.safetensors" # all of resnet50's tensors are there
 start -o "$work/run-fewer" --set model.weights="$(ls "$work"/run/checkpoints/*.safetensors)" --set model.backbone=resnet18 --set model.partition=none
 expect_code 0

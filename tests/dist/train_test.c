@@ -46,8 +46,9 @@ struct course {
 static void read_config(struct sky_config *config, const struct course *course)
 {
     char root[512];
-    const char *overrides[FIXED + MOST_MORE] = {"data.image_size=64", "data.workers=1",   "augment.pad=2",     "model.backbone=se_resnet18", "model.se_layout=timm", "model.width=0.125",
-                                 "model.embedding=8",  "device.threads=1", "optimizer.lr=0.01", "model.dropout=0",            "train.epochs=3",       root};
+    const char *overrides[FIXED + MOST_MORE] = {"data.image_size=64",   "data.workers=1",    "augment.pad=2",     "model.backbone=se_resnet18",
+                                                "model.se_layout=timm", "model.width=0.125", "model.embedding=8", "device.threads=1",
+                                                "optimizer.lr=0.01",    "model.dropout=0",   "train.epochs=3",    root};
     snprintf(root, sizeof root, "data.root=%s", in_folder("tree"));
     for (int i = 0; i < course->more_count; i++) overrides[FIXED + i] = course->more[i];
     CHECK_OK(sky_config_read(config, NULL, overrides, FIXED + course->more_count));
@@ -131,13 +132,15 @@ static void check_same_everywhere(const struct course *course, int size)
 }
 
 /*
- * One seed and some losses: N ranks of B against one of N*B, with dropout, whose blocks of random numbers do not end with a row. Returns how far the gradients of `size` ranks are from those of one. The running
- * statistics, which every rank moves by all ranks' images, are one rank's to rounding.
+ * One seed and some losses: N ranks of B against one of N*B, with dropout, whose blocks of random numbers do not end with a row. Returns how far the gradients
+ * of `size` ranks are from those of one. The running statistics, which every rank moves by all ranks' images, are one rank's to rounding.
  */
 static double compare_with_one(int size, int seed, const char *losses)
 {
     char more[320], alone[240];
-    snprintf(more, sizeof more, "model.embedding=9 model.dropout=0.5 train.batch_size=%d experiment.seed=%d distributed.bn_sync=yes distributed.bucket_mib=0.01%s", 8 / size, seed, losses);
+    snprintf(more, sizeof more,
+             "model.embedding=9 model.dropout=0.5 train.batch_size=%d experiment.seed=%d distributed.bn_sync=yes distributed.bucket_mib=0.01%s", 8 / size, seed,
+             losses);
     snprintf(alone, sizeof alone, "model.embedding=9 model.dropout=0.5 train.batch_size=8 experiment.seed=%d%s", seed, losses);
     struct course *one = run_course(1, 1, alone), *many = run_course(size, 1, more);
     const double difference = relative_difference(many->gradients[0], one->gradients[0], one->gradient_count);
@@ -252,7 +255,9 @@ static void test_refused(void)
     static const struct {
         const char *more, *says;
         sky_status want;
-    } cases[] = {{"train.batch_size=2 device.backend=ref distributed.bn_sync=yes", "ranks", SKY_UNSUPPORTED}, {"train.batch_size=2 device.backend=ref loss.triplet=1", "ranks", SKY_UNSUPPORTED}, {"train.batch_size=9", "tree", SKY_DATA},
+    } cases[] = {{"train.batch_size=2 device.backend=ref distributed.bn_sync=yes", "ranks", SKY_UNSUPPORTED},
+                 {"train.batch_size=2 device.backend=ref loss.triplet=1", "ranks", SKY_UNSUPPORTED},
+                 {"train.batch_size=9", "tree", SKY_DATA},
                  {"train.batch_size=2 debug.record=recorded", "debug.record", SKY_CONFIG}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct course *course = new_course(0, cases[i].more);
