@@ -1,7 +1,8 @@
 /*
- * The CUDA kernels' plain C face: one launcher an operation (or a pass of one). Each enqueues its kernels on `stream` and returns a cudaError_t as int, 0 when all is well; none
- * allocates, waits or prints. Pointers are device memory; tensors are NHWC and dense. Contracts: src/ops/ops.h, whose letters are used here. `map` is the element type of maps (f32, bf16,
- * f16); everything else is f32 unless said. Results do not depend on the number of multiprocessors: sums have a fixed order and no float is added atomically.
+ * The CUDA kernels' plain C face: one launcher an operation (or a pass of one). Each enqueues its kernels on `stream` and returns a cudaError_t as int, 0 when
+ * all is well; none allocates, waits or prints. Pointers are device memory; tensors are NHWC and dense. Contracts: src/ops/ops.h, whose letters are used here.
+ * `map` is the element type of maps (f32, bf16, f16); everything else is f32 unless said. Results do not depend on the number of multiprocessors: sums have a
+ * fixed order and no float is added atomically.
  *
  * The same sources are compiled by nvcc and, for tests, by the host's compiler (launch.cuh).
  */
@@ -35,8 +36,9 @@ struct sky_cuda_norm {
 };
 
 /*
- * Statistics over several ranks (ops.h, attr.bn.across), in two launches of one launcher: `mine` set, it writes what this rank says of each statistic, [..,G,2,C], and gradients of gamma and beta;
- * `all` set, it does the rest with what all ranks have said, [ranks][..,G,2,C], both in device memory. Both NULL, ranks 1: alone, everything in one launch.
+ * Statistics over several ranks (ops.h, attr.bn.across), in two launches of one launcher: `mine` set, it writes what this rank says of each statistic,
+ * [..,G,2,C], and gradients of gamma and beta; `all` set, it does the rest with what all ranks have said, [ranks][..,G,2,C], both in device memory. Both NULL,
+ * ranks 1: alone, everything in one launch.
  */
 struct sky_cuda_share {
     double *mine;
@@ -50,26 +52,28 @@ int sky_cuda_bn_stats(sky_stream stream, enum sky_dtype map, const struct sky_cu
                       float *running_var, double momentum, double epsilon, bool update, const struct sky_cuda_share *share, float *scratch);
 int sky_cuda_bn_apply(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *z, const struct sky_cuda_norm *norm, bool rectify, void *y);
 int64_t sky_cuda_bn_grad_floats(const struct sky_cuda_map *shape);
-int sky_cuda_bn_grad(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *dy, const void *z, const struct sky_cuda_norm *norm, bool rectify, void *dz,
-                     float *dgamma, float *dbeta, bool accumulate, const struct sky_cuda_share *share, float *scratch); /* dz, dgamma, dbeta may be NULL; dz may be dy */
+int sky_cuda_bn_grad(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *dy, const void *z, const struct sky_cuda_norm *norm,
+                     bool rectify, void *dz, float *dgamma, float *dbeta, bool accumulate, const struct sky_cuda_share *share,
+                     float *scratch); /* dz, dgamma, dbeta may be NULL; dz may be dy */
 /* With sums [G,C] that a convolution gathered: gamma, beta, scale and shift (map's type) all or none; dz, dgamma, dbeta may be NULL; dz may be g. */
-int sky_cuda_bn_from_sums(sky_stream stream, enum sky_dtype map, int groups, int64_t channels, int64_t positions, const float *sum, const float *square_sum, const float *gamma,
-                          const float *beta, float *running_mean, float *running_var, double momentum, double epsilon, bool update, float *mean, float *invstd, void *scale, void *shift);
+int sky_cuda_bn_from_sums(sky_stream stream, enum sky_dtype map, int groups, int64_t channels, int64_t positions, const float *sum, const float *square_sum,
+                          const float *gamma, const float *beta, float *running_mean, float *running_var, double momentum, double epsilon, bool update,
+                          float *mean, float *invstd, void *scale, void *shift);
 int sky_cuda_bn_grad_from_sums(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *g, const void *z, const float *mean, const float *invstd,
                                const float *gamma, const float *sum_g, const float *sum_gz, void *dz, float *dgamma, float *dbeta, bool accumulate);
-int sky_cuda_bn_fold(sky_stream stream, enum sky_dtype map, int64_t filters, int64_t taps, const float *w, const float *gamma, const float *beta, const float *mean, const float *var,
-                     double epsilon, void *folded, float *bias);
+int sky_cuda_bn_fold(sky_stream stream, enum sky_dtype map, int64_t filters, int64_t taps, const float *w, const float *gamma, const float *beta,
+                     const float *mean, const float *var, double epsilon, void *folded, float *bias);
 
 /* block_tail.cu. A norm whose mean is NULL is none; gate, dout2, dsqueeze may be NULL. */
-int sky_cuda_block_tail(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *z, const struct sky_cuda_norm *norm, const float *gate, const void *shortcut,
-                        const struct sky_cuda_norm *side, void *out);
+int sky_cuda_block_tail(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *z, const struct sky_cuda_norm *norm,
+                        const float *gate, const void *shortcut, const struct sky_cuda_norm *side, void *out);
 int64_t sky_cuda_block_tail_reduce_floats(const struct sky_cuda_map *shape);
 int sky_cuda_block_tail_reduce(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *dout, const void *dout2, const void *out, const void *z,
                                const float *mean, const float *invstd, void *g, float *sum_g, float *sum_gz, float *scratch); /* g may be dout */
 int64_t sky_cuda_block_tail_grad_floats(const struct sky_cuda_map *shape);
-int sky_cuda_block_tail_grad(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *g, const void *z, const float *mean, const float *invstd,
-                             const float *gamma, const float *image_mean, const float *sum_g, const float *sum_gz, const float *gate, const float *dsqueeze, void *dz, float *dgamma,
-                             float *dbeta, bool accumulate, const struct sky_cuda_share *share, float *scratch);
+int sky_cuda_block_tail_grad(sky_stream stream, enum sky_dtype map, const struct sky_cuda_map *shape, const void *g, const void *z, const float *mean,
+                             const float *invstd, const float *gamma, const float *image_mean, const float *sum_g, const float *sum_gz, const float *gate,
+                             const float *dsqueeze, void *dz, float *dgamma, float *dbeta, bool accumulate, const struct sky_cuda_share *share, float *scratch);
 
 /* squeeze.cu */
 int sky_cuda_bn_squeeze(sky_stream stream, int64_t images, int64_t channels, int groups, const float *image_mean, const struct sky_cuda_norm *norm, float *squeeze);
@@ -90,12 +94,13 @@ struct sky_cuda_heads {
     int64_t heads, rows, features;
     int groups;
 };
-int sky_cuda_head_bn(sky_stream stream, const struct sky_cuda_heads *heads, const float *x, const float *gamma, const float *beta, float *running_mean, float *running_var, float *y,
-                     float *mean, float *invstd, double momentum, double epsilon, bool update, const struct sky_cuda_share *share);
-int sky_cuda_head_bn_grad(sky_stream stream, const struct sky_cuda_heads *heads, const float *dy, const float *x, const float *mean, const float *invstd, const float *gamma, float *dx,
-                          float *dgamma, float *dbeta, bool accumulate, const struct sky_cuda_share *share);
-int sky_cuda_head_bn_infer(sky_stream stream, const struct sky_cuda_heads *heads, const float *x, const float *gamma, const float *beta, const float *mean, const float *var, float *y,
-                           double epsilon);
+int sky_cuda_head_bn(sky_stream stream, const struct sky_cuda_heads *heads, const float *x, const float *gamma, const float *beta, float *running_mean,
+                     float *running_var, float *y, float *mean, float *invstd, double momentum, double epsilon, bool update,
+                     const struct sky_cuda_share *share);
+int sky_cuda_head_bn_grad(sky_stream stream, const struct sky_cuda_heads *heads, const float *dy, const float *x, const float *mean, const float *invstd,
+                          const float *gamma, float *dx, float *dgamma, float *dbeta, bool accumulate, const struct sky_cuda_share *share);
+int sky_cuda_head_bn_infer(sky_stream stream, const struct sky_cuda_heads *heads, const float *x, const float *gamma, const float *beta, const float *mean,
+                           const float *var, float *y, double epsilon);
 int sky_cuda_dropout(sky_stream stream, const struct sky_cuda_heads *heads, const float *x, float *y, const struct sky_scalars *scalars, uint32_t layer, double rate);
 
 /* gather_rows.cu: of each of `ranks`, x [P,N,D] and labels [N] with rows in `groups` views. `all`: what every rank has shared, NULL: alone */
@@ -128,8 +133,8 @@ struct sky_cuda_views {
     bool joint;
 };
 int sky_cuda_similarity(sky_stream stream, const struct sky_cuda_views *views, const float *x, const float *t, float *y, float *inverse_norm); /* t may be NULL */
-int sky_cuda_similarity_grad(sky_stream stream, const struct sky_cuda_views *views, const float *dy, const float *x, const float *inverse_norm, const float *y, const float *t, float *dx,
-                             float *dt, bool accumulate); /* dt may be NULL */
+int sky_cuda_similarity_grad(sky_stream stream, const struct sky_cuda_views *views, const float *dy, const float *x, const float *inverse_norm, const float *y,
+                             const float *t, float *dx, float *dt, bool accumulate); /* dt may be NULL */
 
 /* loss_pairs.cu: losses on cosines [P,M,M]. */
 struct sky_cuda_pairs {
@@ -213,8 +218,8 @@ int sky_cuda_repeat_rows(sky_stream stream, const float *row, float *y, int64_t 
 int sky_cuda_sum_rows(sky_stream stream, const float *x, float *sum, int64_t heads, int64_t rows, int64_t columns, bool accumulate); /* sum [P,K] over N of x [P,N,K] */
 
 /* image_prep.cu: x map [N,H,W,3]; erased i32 [N,4] or NULL */
-int sky_cuda_image_prep(sky_stream stream, enum sky_dtype map, const uint8_t *images, const int32_t *erased, const struct sky_scalars *scalars, const float mean[3], const float std[3], void *x,
-                        int64_t count, int64_t height, int64_t width);
+int sky_cuda_image_prep(sky_stream stream, enum sky_dtype map, const uint8_t *images, const int32_t *erased, const struct sky_scalars *scalars,
+                        const float mean[3], const float std[3], void *x, int64_t count, int64_t height, int64_t width);
 
 /* pool.cu, upsample.cu: x [N,height,width,C] <-> y [N,out_height,out_width,C]; window, stride and pad of max pooling alone */
 struct sky_cuda_window {

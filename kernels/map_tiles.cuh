@@ -1,7 +1,8 @@
 /*
- * How kernels over maps [N,H,W,C] share out the work. A tile is one image, a span of its positions and a span of channels; a block of 256 threads works on one: threads along x hold
- * neighbouring channels (W each, 16 bytes where C allows), threads along y take positions in turn, SPAN_ROWS each. Spans depend on the shape alone, so sums do not depend on the device.
- * Sums over positions leave a block as rows of a scratch tensor [N, spans, K, C] that a second, small kernel adds up in order.
+ * How kernels over maps [N,H,W,C] share out the work. A tile is one image, a span of its positions and a span of channels; a block of 256 threads works on one:
+ * threads along x hold neighbouring channels (W each, 16 bytes where C allows), threads along y take positions in turn, SPAN_ROWS each. Spans depend on the
+ * shape alone, so sums do not depend on the device. Sums over positions leave a block as rows of a scratch tensor [N, spans, K, C] that a second, small kernel
+ * adds up in order.
  */
 #pragma once
 
@@ -64,8 +65,8 @@ template <int W> struct tile_thread {
 };
 
 /*
- * Visits this thread's positions, U at a time while that many are left: all U loads are on their way before the first is used. load(i, offset) and use(i, offset) work on slot i of the
- * caller's arrays. `offset` counts elements of the map.
+ * Visits this thread's positions, U at a time while that many are left: all U loads are on their way before the first is used. load(i, offset) and use(i,
+ * offset) work on slot i of the caller's arrays. `offset` counts elements of the map.
  */
 template <int U, int W, class Load, class Use> __device__ inline void visit(const tile_thread<W> &at, Load load, Use use)
 {

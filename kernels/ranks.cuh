@@ -1,6 +1,6 @@
 /*
- * Batch norm over all ranks' images, in two halves (sky_cuda_share): what a rank says of a statistic is two rows [2,width] of doubles, mean and centred squares, or two sums. Everyone merges all
- * ranks' rows in rank order, so all get the same bits; with one rank the numbers are those of a run alone.
+ * Batch norm over all ranks' images, in two halves (sky_cuda_share): what a rank says of a statistic is two rows [2,width] of doubles, mean and centred
+ * squares, or two sums. Everyone merges all ranks' rows in rank order, so all get the same bits; with one rank the numbers are those of a run alone.
  */
 #pragma once
 

@@ -1,6 +1,7 @@
 /*
- * NCCL behind device_comm.h. The library is loaded when it is first wanted: it is 200 MB, and a machine without it can still train on one device. Everything NCCL does is asked not to block: its
- * calls return at once and are polled, together with the other ranks, so that one that is gone ends the wait. Owns the communicator, a stream and four events.
+ * NCCL behind device_comm.h. The library is loaded when it is first wanted: it is 200 MB, and a machine without it can still train on one device. Everything
+ * NCCL does is asked not to block: its calls return at once and are polled, together with the other ranks, so that one that is gone ends the wait. Owns the
+ * communicator, a stream and four events.
  */
 #include "device_comm.h"
 
@@ -89,7 +90,8 @@ static sky_status fail_nccl(struct sky_device_comm *comm, ncclResult_t result, c
 {
     SKY_TRY(sky_comm_check(comm->host));
     const char *last = comm->nccl.last_error(comm->comm);
-    sky_fail(result == ncclRemoteError || result == ncclSystemError ? SKY_PEER : SKY_DEVICE, what, "NCCL: %s%s%.500s", comm->nccl.error_string(result), last && *last ? ": " : "", last ? last : "");
+    sky_fail(result == ncclRemoteError || result == ncclSystemError ? SKY_PEER : SKY_DEVICE, what, "NCCL: %s%s%.500s", comm->nccl.error_string(result),
+             last && *last ? ": " : "", last ? last : "");
     return sky_hint("NCCL_DEBUG=WARN lets NCCL say more; in a container /dev/shm may be too small (docker run --shm-size=1g)");
 }
 
@@ -308,7 +310,8 @@ static sky_status lead(struct sky_device_comm *comm, cudaStream_t compute, const
     return check_cuda(cudaStreamWaitEvent(compute, comm->done, 0), what);
 }
 
-sky_status sky_device_comm_start(struct sky_device_comm *comm, void *data, int64_t count, enum sky_dtype dtype, enum sky_comm_sum sum, const char *what, struct CUstream_st *compute)
+sky_status sky_device_comm_start(struct sky_device_comm *comm, void *data, int64_t count, enum sky_dtype dtype, enum sky_comm_sum sum, const char *what,
+                                 struct CUstream_st *compute)
 {
     ncclDataType_t type = ncclFloat32;
     ncclRedOp_t op = ncclSum;

@@ -1,6 +1,6 @@
 /*
- * NCCL with one rank, on a device: sums in buckets, eager and recorded, leave exactly what they were given, behind and before the compute stream's own work; two ranks on one device are an error
- * that names both. Without a device there is nothing to test but the library's version.
+ * NCCL with one rank, on a device: sums in buckets, eager and recorded, leave exactly what they were given, behind and before the compute stream's own work;
+ * two ranks on one device are an error that names both. Without a device there is nothing to test but the library's version.
  */
 #include "check.h"
 

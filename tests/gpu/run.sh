@@ -53,7 +53,8 @@ say 'packages and build'
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || stop 'no GPU answers' /dev/null
 for package in tests/gpu/packages/*.deb; do [ -e "$package" ] && dpkg -x "$package" "$deps"; done
 library=$(echo "$deps"/usr/lib/*-linux-gnu)
-[ -d "$library" ] && export LD_LIBRARY_PATH=$library${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} LIBRARY_PATH=$library CMAKE_PREFIX_PATH=$deps/usr CPATH=$deps/usr/include:$(echo "$deps"/usr/include/*-linux-gnu)
+[ -d "$library" ] && export LD_LIBRARY_PATH=$library${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} LIBRARY_PATH=$library \
+    CMAKE_PREFIX_PATH=$deps/usr CPATH=$deps/usr/include:$(echo "$deps"/usr/include/*-linux-gnu)
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSKY_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES="${SKY_GPU_ARCHITECTURES:-native}" >"$logs/configure.log" 2>&1 \
     || stop 'configuring fails' "$logs/configure.log"
 sed -n '/skygem [0-9.]*:/,/Configuring done/p' "$logs/configure.log"
@@ -105,34 +106,40 @@ limited 60 "$skygem" data synth "$world" --places-train 64 --places-test 20 --di
 trajectory() { # PRECISION SEED; timeout itself, not limited: a signal to it reaches the training
     local left=$((deadline - SECONDS))
     [ "$left" -gt 1 ] || return
-    timeout "$((left < 45 ? left : 45))" "$skygem" train experiments/demo/demo.ini --set data.root="$world" --set train.epochs=1000 --set train.precision="$1" --set experiment.seed="$2" --set log.every=100000 -o "$build/loss-$1-$2" \
+    timeout "$((left < 45 ? left : 45))" "$skygem" train experiments/demo/demo.ini --set data.root="$world" --set train.epochs=1000 \
+        --set train.precision="$1" --set experiment.seed="$2" --set log.every=100000 -o "$build/loss-$1-$2" \
         --no-eval --quiet >"$logs/loss-$1-$2.log" 2>&1 &
     local pid=$!
     while kill -0 $pid 2>/dev/null && { [ ! -f "$build/loss-$1-$2/metrics.jsonl" ] || [ "$(wc -l <"$build/loss-$1-$2/metrics.jsonl")" -lt 300 ]; }; do sleep 0.1; done
     kill -TERM $pid 2>/dev/null
     wait $pid
-    [ -s "$build/loss-$1-$2/metrics.jsonl" ] && head -n 300 "$build/loss-$1-$2/metrics.jsonl" | tail -n 50 | sed -E 's/.*"loss": ([0-9.eE+-]+).*/\1/' | awk '{s += $1} END {printf "%.3f", s / NR}'
+    [ -s "$build/loss-$1-$2/metrics.jsonl" ] && head -n 300 "$build/loss-$1-$2/metrics.jsonl" | tail -n 50 | sed -E 's/.*"loss": ([0-9.eE+-]+).*/\1/' |
+        awk '{s += $1} END {printf "%.3f", s / NR}'
 }
 rm -rf "$build"/loss-*
 seeds=$(for seed in 1 2 3; do trajectory fp32 $seed; echo; done)
 low=$(sort -n <<<"$seeds" | head -n 1) high=$(sort -n <<<"$seeds" | tail -n 1)
 for precision in tf32 bf16 fp16; do
     loss=$(trajectory $precision 1)
-    if awk -v l="$loss" -v a="$low" -v b="$high" 'BEGIN {m = (b - a) + 0.02 * b; exit !(l >= a - m && l <= b + m)}'; then passed=$((passed + 1)); verdict='within the seeds'; else failed=$((failed + 1)); verdict='OUTSIDE'; fi
+    if awk -v l="$loss" -v a="$low" -v b="$high" 'BEGIN {m = (b - a) + 0.02 * b; exit !(l >= a - m && l <= b + m)}'; then
+        passed=$((passed + 1)); verdict='within the seeds'
+    else failed=$((failed + 1)); verdict='OUTSIDE'; fi
     row "loss after 300 steps, $precision" "$loss ($verdict: fp32 $low .. $high)"
 done
 
 say 'demo'
 begin=$SECONDS
 rm -rf "$build/demo"
-if limited 60 "$skygem" train experiments/demo/demo.ini --set data.root="$world" --set train.epochs=12 -o "$build/demo" >"$logs/demo.log" 2>&1; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+if limited 60 "$skygem" train experiments/demo/demo.ini --set data.root="$world" --set train.epochs=12 -o "$build/demo" >"$logs/demo.log" 2>&1
+then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 row 'small demo (12 epochs)' "$(grep -E '^drone2satellite  full +yes' "$logs/demo.log" | awk '{print "R@1 " $6}') in $((SECONDS - begin)) s"
 
 say 'speed'
 bench() { # PIXELS PLACES PRECISION [KEY=VALUE]
     local line
     line=$(limited 40 "$skygem" bench step --runs 20 --json --set data.image_size="$1" --set train.batch_size="$2" --set train.precision="$3" ${4:+--set "$4"} 2>"$logs/bench.err" |
-        python3 -c 'import json,sys; r = json.load(sys.stdin)[0]; print("%7.0f img/s %8.2f ms, conv %.2f other %.2f, floor %.2f" % (r["img_per_s"], r["median_ms"], r["conv_ms"], r["other_ms"], r["floor_ms"]))' 2>/dev/null) \
+        python3 -c 'import json,sys; r = json.load(sys.stdin)[0]
+print("%7.0f img/s %8.2f ms, conv %.2f other %.2f, floor %.2f" % (r["img_per_s"], r["median_ms"], r["conv_ms"], r["other_ms"], r["floor_ms"]))' 2>/dev/null) \
         || line="failed, or no time left: $(tail -n 1 "$logs/bench.err")"
     row "train $1 px, $2 places, $3${4:+ $4}" "$line"
     printf '%s\n' "${rows[-1]}"
@@ -147,7 +154,8 @@ if python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
     for mode in eager compile graph; do
         for places in 8 32 64; do
             line=$(limited 60 python3 experiments/speed/pytorch_step.py train --device cuda --precision bf16 --mode $mode --images $((2 * places)) --seconds 3 2>"$logs/torch.err" |
-                python3 -c 'import json,sys; r = json.loads(sys.stdin.readlines()[-1]); print("%7.0f img/s %8.2f ms" % (r["img_per_s"], r["median_ms"]))' 2>/dev/null) || line="failed, or no time left: $(tail -n 1 "$logs/torch.err")"
+                python3 -c 'import json,sys; r = json.loads(sys.stdin.readlines()[-1]); print("%7.0f img/s %8.2f ms" % (r["img_per_s"], r["median_ms"]))' 2>/dev/null) ||
+                line="failed, or no time left: $(tail -n 1 "$logs/torch.err")"
             row "PyTorch bf16 $mode, $places places" "$line"
             printf '%s\n' "${rows[-1]}"
         done

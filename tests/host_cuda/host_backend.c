@@ -1,6 +1,7 @@
 /*
  * The CUDA back end's own operations with their kernels run on the host: the same bindings, the same kernel sources. Convolutions, which cuDNN computes, are
- * taken from the reference; matrix products, which cuBLAS computes, are plain loops. Memory is the host's. Every device that is opened runs a block's threads in another order, so that a missing barrier shows as other bits.
+ * taken from the reference; matrix products, which cuBLAS computes, are plain loops. Memory is the host's. Every device that is opened runs a block's threads
+ * in another order, so that a missing barrier shows as other bits.
  */
 #include "host_backend.h"
 

@@ -1,6 +1,7 @@
 /*
- * src/comm/nccl.c without a device, on a stand-in for CUDA and NCCL (fake.h), with ranks as threads: sums wait for the compute stream and it for them, calls that do not block are polled, and every
- * way in which it can go wrong ends with the message and within the time that was promised. What a real device does: tests/gpu/device_comm_test.c.
+ * src/comm/nccl.c without a device, on a stand-in for CUDA and NCCL (fake.h), with ranks as threads: sums wait for the compute stream and it for them, calls
+ * that do not block are polled, and every way in which it can go wrong ends with the message and within the time that was promised. What a real device does:
+ * tests/gpu/device_comm_test.c.
  */
 #include "check.h"
 #include "fake.h"
@@ -122,8 +123,8 @@ static void run_ranks(struct rank ranks[MOST], int size, double timeout, int sta
     if (!CHECK_OK(sky_board_create(&board, size, sky_local_box_bytes(size), &descriptor))) return;
     memset(ranks, 0, MOST * sizeof *ranks);
     for (int r = 0; r < size; r++) {
-        ranks[r].place = (struct sky_comm_place){
-            .kind = size > 1 ? SKY_COMM_LOCAL : SKY_COMM_SELF, .rank = r, .size = size, .local_rank = r, .local_size = size, .board = board, .timeout_seconds = timeout, .program = "test"};
+        ranks[r].place = (struct sky_comm_place){.kind = size > 1 ? SKY_COMM_LOCAL : SKY_COMM_SELF, .rank = r, .size = size, .local_rank = r, .local_size = size,
+                                                 .board = board, .timeout_seconds = timeout, .program = "test"};
         ranks[r].stalls_at = r == 1 ? stalls_at : -1, ranks[r].gone = gone;
         pthread_create(&ranks[r].thread, NULL, rank_main, &ranks[r]);
     }
@@ -135,7 +136,8 @@ static void expect(const struct rank *rank, sky_status status, const char *text)
 {
     char all[4096];
     snprintf(all, sizeof all, "%s: %s", rank->error.where, rank->error.what);
-    if (!CHECK(rank->status == status && strstr(all, text))) printf("rank %d: %s: %s, should be %s with: %s\n", rank->place.rank, sky_status_name(rank->status), all, sky_status_name(status), text);
+    if (!CHECK(rank->status == status && strstr(all, text)))
+        printf("rank %d: %s: %s, should be %s with: %s\n", rank->place.rank, sky_status_name(rank->status), all, sky_status_name(status), text);
 }
 
 static void test_sums(void)

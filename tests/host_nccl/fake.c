@@ -1,6 +1,6 @@
 /*
- * The stand-in behind fake.h. One lock guards everything; stream threads sleep on one condition. Streams are never joined: a sum that waits for a rank that does not come would keep them. A stream that
- * is destroyed ends behind its last op.
+ * The stand-in behind fake.h. One lock guards everything; stream threads sleep on one condition. Streams are never joined: a sum that waits for a rank that
+ * does not come would keep them. A stream that is destroyed ends behind its last op.
  */
 #include "fake.h"
 
@@ -109,7 +109,8 @@ static void meet(const struct op *op)
     group.op[op->comm->rank] = op;
     if (++group.arrived == group.size) {
         for (int r = 1; r < group.size; r++)
-            if (group.op[r]->kind != op->kind || group.op[r]->count != op->count || group.op[r]->type != op->type) fprintf(stderr, "ranks meet in different collectives\n"), abort();
+            if (group.op[r]->kind != op->kind || group.op[r]->count != op->count || group.op[r]->type != op->type)
+                fprintf(stderr, "ranks meet in different collectives\n"), abort();
         if (op->kind == REDUCE) reduce_all();
         else gather_all();
         group.arrived = 0;

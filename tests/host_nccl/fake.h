@@ -1,7 +1,8 @@
 /*
- * A stand-in for the CUDA run time and for NCCL, so that src/comm/nccl.c runs without a device: streams are threads that work off a queue, events order them, and ranks are threads of one process
- * whose sums meet in memory. It does what the real ones do as far as nccl.c can see, and what they do when something is wrong, on request. A stream can be recorded, with those that join it by an
- * event, and replayed; a mean is taken as NCCL takes it: each rank's share is divided first, and each partial sum rounded to the type.
+ * A stand-in for the CUDA run time and for NCCL, so that src/comm/nccl.c runs without a device: streams are threads that work off a queue, events order them,
+ * and ranks are threads of one process whose sums meet in memory. It does what the real ones do as far as nccl.c can see, and what they do when something is
+ * wrong, on request. A stream can be recorded, with those that join it by an event, and replayed; a mean is taken as NCCL takes it: each rank's share is
+ * divided first, and each partial sum rounded to the type.
  */
 #ifndef SKY_TESTS_HOST_NCCL_FAKE_H
 #define SKY_TESTS_HOST_NCCL_FAKE_H
@@ -25,7 +26,8 @@ extern _Thread_local int fake_rank; /* each thread that is a rank says which */
 void fake_launch(cudaStream_t stream, void (*call)(void *), void *argument);
 void fake_synchronize(cudaStream_t stream); /* all that is in the stream has been done */
 
-/* Capture: what comes into `stream`, and into streams that wait for an event recorded there, is kept and not done. End is NULL when a stream that joined was not waited for at last. */
+/* Capture: what comes into `stream`, and into streams that wait for an event recorded there, is kept and not done. End is NULL when a stream that joined was
+ * not waited for at last. */
 struct fake_recording;
 void fake_record_begin(cudaStream_t stream);
 struct fake_recording *fake_record_end(cudaStream_t stream);

@@ -1,5 +1,6 @@
 /*
- * See stream_backend.h. Kernels of all ranks take turns: their executor runs one launch at a time. What is enqueued is kept until the device is closed, since a recording may ask for it again.
+ * See stream_backend.h. Kernels of all ranks take turns: their executor runs one launch at a time. What is enqueued is kept until the device is closed, since a
+ * recording may ask for it again.
  */
 #include "stream_backend.h"
 

@@ -1,7 +1,7 @@
 /*
- * Whole training steps of ranks with devices, without one (stream_backend.h): gradients in buckets through NCCL's stand-in beside the backward pass, rounded to bf16 on the way, batch norm over all
- * ranks' images, step by step and from a recording. One rank through all that is one rank alone, bit for bit; several are what one rank makes of their batches, to rounding; and the time that
- * the sums hold the step up is told. What a device adds: NCCL itself (tests/gpu/run.sh).
+ * Whole training steps of ranks with devices, without one (stream_backend.h): gradients in buckets through NCCL's stand-in beside the backward pass, rounded to
+ * bf16 on the way, batch norm over all ranks' images, step by step and from a recording. One rank through all that is one rank alone, bit for bit; several are
+ * what one rank makes of their batches, to rounding; and the time that the sums hold the step up is told. What a device adds: NCCL itself (tests/gpu/run.sh).
  */
 #include "check.h"
 #include "data_tree.h"
@@ -46,8 +46,9 @@ static sky_status read_config(struct sky_config *config, const char *more)
 {
     enum { FIXED = 13, MOST_MORE = 8 };
     char root[512], texts[MOST_MORE][64];
-    const char *overrides[FIXED + MOST_MORE] = {"data.image_size=64", "data.workers=1",    "augment.pad=2",     "model.backbone=se_resnet18", "model.se_layout=timm",       "model.width=0.125", "model.embedding=8",
-                                                "device.threads=1",   "optimizer.lr=0.01", "model.dropout=0.5", "train.epochs=9",             "device.backend=cuda", root};
+    const char *overrides[FIXED + MOST_MORE] = {"data.image_size=64", "data.workers=1",    "augment.pad=2",     "model.backbone=se_resnet18",
+                                                "model.se_layout=timm", "model.width=0.125", "model.embedding=8", "device.threads=1",
+                                                "optimizer.lr=0.01",  "model.dropout=0.5", "train.epochs=9",    "device.backend=cuda", root};
     int count = FIXED;
     snprintf(root, sizeof root, "data.root=%s", in_folder("tree"));
     for (const char *at = more; *at; at += strcspn(at, " "), at += *at == ' ') {
@@ -106,8 +107,8 @@ static struct rank *run_ranks(int size, int steps, const char *more)
     int descriptor = -1;
     if (!ranks || !CHECK_OK(sky_board_create(&board, size, sky_local_box_bytes(size), &descriptor))) exit(1);
     for (int r = 0; r < size; r++) {
-        ranks[r].place = (struct sky_comm_place){.kind = size > 1 ? SKY_COMM_LOCAL : SKY_COMM_SELF, .rank = r, .size = size, .local_rank = r, .local_size = size, .threads = 1, .board = board,
-                                                 .timeout_seconds = 60, .program = "test"};
+        ranks[r].place = (struct sky_comm_place){.kind = size > 1 ? SKY_COMM_LOCAL : SKY_COMM_SELF, .rank = r, .size = size, .local_rank = r, .local_size = size,
+                                                 .threads = 1, .board = board, .timeout_seconds = 60, .program = "test"};
         ranks[r].more = more, ranks[r].steps = steps;
         pthread_create(&ranks[r].thread, NULL, rank_main, &ranks[r]);
     }
@@ -187,7 +188,8 @@ static void test_pairs(void)
     free(two);
 }
 
-/* Two ranks of two places with batch norm over both are one rank of four. A ReLU within rounding of zero may fall to the other side, so not for every seed (tests/dist/train_test.c). */
+/* Two ranks of two places with batch norm over both are one rank of four. A ReLU within rounding of zero may fall to the other side, so not for every seed
+ * (tests/dist/train_test.c). */
 static void test_whole_batch(void)
 {
     enum { SEEDS = 3 };
@@ -217,8 +219,10 @@ static void test_whole_batch(void)
 /* A recorded step is the step, with everything that is exchanged in it; in low precision batch norm over all ranks stays outside of the convolutions. */
 static void test_recordings(void)
 {
-    static const char *const ways[] = {"train.batch_size=2", "train.batch_size=2 distributed.bn_sync=yes distributed.gradients=bf16 distributed.bucket_mib=0.01",
-                                       "train.batch_size=2 train.accumulate=2 distributed.bn_sync=yes", "train.batch_size=2 loss.info_nce=1 loss.info_nce_learn=yes", "train.batch_size=2 train.precision=fp16 distributed.bn_sync=yes"};
+    static const char *const ways[] = {
+        "train.batch_size=2", "train.batch_size=2 distributed.bn_sync=yes distributed.gradients=bf16 distributed.bucket_mib=0.01",
+        "train.batch_size=2 train.accumulate=2 distributed.bn_sync=yes", "train.batch_size=2 loss.info_nce=1 loss.info_nce_learn=yes",
+        "train.batch_size=2 train.precision=fp16 distributed.bn_sync=yes"};
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         char eager[160];
         const int before = stream_backend_replays();

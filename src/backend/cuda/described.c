@@ -20,7 +20,8 @@ static void described_close(struct sky_device *device)
     device->state = NULL;
 }
 
-/* cuDNN loads the driver's library for plans that it compiles, and says there are none where it cannot. The toolkit's stub, loaded before, goes by the same name; it is never unloaded, since cuDNN keeps it. */
+/* cuDNN loads the driver's library for plans that it compiles, and says there are none where it cannot. The toolkit's stub, loaded before, goes by the same
+ * name; it is never unloaded, since cuDNN keeps it. */
 static void load_driver(void)
 {
     if (!dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL)) dlopen(SKY_CUDA_STUB, RTLD_NOW | RTLD_GLOBAL); /* without a stub its name is empty: nothing more is loaded */

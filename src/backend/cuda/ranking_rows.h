@@ -6,7 +6,14 @@
 
 #include "cuda.h"
 
-enum { SKY_RANKING_QUERIES, SKY_RANKING_ITEMS, SKY_RANKING_PRODUCTS, SKY_RANKING_HALF_NORMS, SKY_RANKING_OWN /* the first of the caller's own */, SKY_RANKING_MOST = SKY_RANKING_OWN + 8 };
+enum {
+    SKY_RANKING_QUERIES,
+    SKY_RANKING_ITEMS,
+    SKY_RANKING_PRODUCTS,
+    SKY_RANKING_HALF_NORMS,
+    SKY_RANKING_OWN /* the first of the caller's own */,
+    SKY_RANKING_MOST = SKY_RANKING_OWN + 8
+};
 
 /* Zero-initialise, set the first group; free with sky_ranking_rows_free. Owns its device memory. */
 struct sky_ranking_rows {
