@@ -18,7 +18,9 @@ static const struct sky_option options[] = {
     SKY_WEIGHTS_OPTION,
     {"output", 'o', "INDEX", NULL, "the file to make", false},
     {"geo", 0, "WHERE", "auto",
-     "a CSV of path,lat,lon[,metres_per_pixel], paths from DIR on; xyz or tms: from names ZOOM/X/Y.jpg; geotiff: from the tiles' own tags; none; auto: xyz where every name fits, else geotiff", false},
+     "a CSV of path,lat,lon[,metres_per_pixel], paths from DIR on; xyz or tms: from names ZOOM/X/Y.jpg; geotiff: from the tiles' own tags; none; auto: xyz "
+     "where every name fits, else geotiff",
+     false},
     {"store", 0, "TYPE", "float32", "how features are kept: float32, fp16 (half the memory) or int8 (a quarter)", false},
     {"sketch", 0, "N", "0", "also keep N numbers a tile, for locate --candidates: 256 or so where a search through all features takes too long", false},
     {"place-radius", 0, "METRES", "0", "tiles no farther from each other are one place (overlapping tiles, several seasons)", false},

@@ -16,7 +16,8 @@
 sky_status sky_evaluate_trainer(const struct sky_config *config, struct sky_trainer *trainer, const char *run_folder, double *best);
 
 /*
- * What an evaluation of the experiment needs, before anything is trained for it: test trees, geo-tags, the frames that conditions take. A line about each tree to `out` (may be NULL). A data set without test folders passes.
+ * What an evaluation of the experiment needs, before anything is trained for it: test trees, geo-tags, the frames that conditions take. A line about each tree
+ * to `out` (may be NULL). A data set without test folders passes.
  */
 sky_status sky_evaluation_check(const struct sky_config *config, struct sky_text *out);
 
