@@ -4,8 +4,8 @@
 #   bash experiments/table3/small.sh [OUTPUT_DIR] [--seeds "1 2 3"]
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
-out=${1:-$root/runs/table3-small}
-[ $# -eq 0 ] || shift
+out=$root/runs/table3-small
+[ $# -eq 0 ] || [[ $1 == -* ]] || { out=$1; shift; }
 if [ ! -x "$root/build/skygem" ]; then
     bash "$root/third_party/install.sh"
     cmake -S "$root" -B "$root/build" -DCMAKE_BUILD_TYPE=Release >&2

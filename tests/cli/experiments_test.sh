@@ -84,6 +84,12 @@ expect_err "$work/rows/first/seed-1: trained and scored already"
 expect_err "scores written to $work/rows/second/seed-1/"
 expect [ "$(grep -c 'scores written to' <<<"$err")" = 1 ]
 
+mkdir -p "$kit/experiments/table3" "$kit/runs/table3-small/world"
+cp "$experiments"/table3/* "$kit/experiments/table3"
+run bash "$kit/experiments/table3/small.sh" --seeds x # options alone: no folder of that name
+expect_code 2
+expect_err "--seeds: 'x' is not a whole number"
+
 # ---- skygem table on runs made up from numbers ----
 mkdir -p "$work/table"
 cp "$experiments/table3/resnet50-avg.ini" "$work/table/a.ini"
