@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Table 3's ablation at small scale: the four rows with trunks a quarter as wide, from random weights, on a synthetic world, three seeds each. It shows that the whole kit runs and how far such an
-# ablation can be seen at this scale; its numbers say nothing about University-1652. Under an hour on 2 cores.
+# Table 3's ablation at small scale: the four rows with trunks a quarter as wide, from random weights, on a synthetic world, three seeds each. It shows that the whole kit runs and
+# how far such an ablation can be seen at this scale; its numbers say nothing about University-1652. Under an hour on 2 cores.
 #   bash experiments/table3/small.sh [OUTPUT_DIR] [--seeds "1 2 3"]
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
