@@ -258,6 +258,9 @@ int sky_cuda_part_max_grad(sky_stream stream, enum sky_dtype map, const struct s
 int sky_cuda_part_attention(sky_stream stream, const float *x, float *y, int64_t parts, int64_t stride);
 int sky_cuda_part_attention_grad(sky_stream stream, const float *dy, const float *x, float *dx, int64_t parts, int64_t stride);
 
+/* clock.cu: in device memory; differences are nanoseconds */
+int sky_cuda_note_time(sky_stream stream, uint64_t *nanoseconds);
+
 /* concat.cu: rows of a, then b <-> rows of y; any type of even size */
 int sky_cuda_concat(sky_stream stream, const void *a, const void *b, void *y, int64_t rows, int64_t a_bytes, int64_t b_bytes);
 int sky_cuda_split(sky_stream stream, const void *y, void *a, void *b, int64_t rows, int64_t a_bytes, int64_t b_bytes);

@@ -107,6 +107,9 @@ struct sky_operation {
  *
  * And results on their way back, behind the device's work, in two slots likewise: read .. read_end, and read_wait for the host to wait until they are there.
  */
+struct CUstream_st; /* cudaStream_t */
+struct CUevent_st;  /* cudaEvent_t */
+
 struct sky_staging {
     sky_status (*pin)(struct sky_device *device, void *host, size_t bytes); /* memory that copies can be made from without a detour */
     void (*unpin)(struct sky_device *device, void *host);
@@ -118,9 +121,8 @@ struct sky_staging {
     sky_status (*read)(struct sky_device *device, void *to_host, const void *from, size_t bytes); /* to pinned memory, which is not to be looked at before read_wait */
     sky_status (*read_end)(struct sky_device *device, int slot);
     sky_status (*read_wait)(struct sky_device *device, int slot);
+    struct CUevent_st *(*read_event)(const struct sky_device *device, int slot); /* of the last read_end, to wait for it otherwise */
 };
-
-struct CUstream_st; /* cudaStream_t */
 
 struct sky_backend {
     const char *name, *description;

@@ -30,7 +30,7 @@ static sky_status sum_once(struct bench *b, int64_t count)
 {
     if (!b->device_comm) return sky_comm_reduce(b->comm, b->memory, count, SKY_F32, SKY_COMM_SUM, "a benchmark");
     SKY_TRY(sky_device_comm_start(b->device_comm, b->memory, count, SKY_F32, SKY_COMM_SUM, "a benchmark", NULL));
-    SKY_TRY(sky_device_comm_wait(b->device_comm, NULL));
+    SKY_TRY(sky_device_comm_wait(b->device_comm, NULL, NULL));
     return sky_device_comm_synchronize(b->device_comm, NULL, "a benchmark");
 }
 

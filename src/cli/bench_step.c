@@ -131,7 +131,7 @@ static sky_status time_runs(struct subject *s, int runs, double *seconds)
         const double start = sky_now();
         SKY_TRY(run_once(s));
         seconds[i] = sky_now() - start;
-        s->exchange_ms += 1e3 * sky_ranks_exposed_seconds(&s->ranks) / runs;
+        s->exchange_ms += 1e3 * sky_ranks_exposed_now(&s->ranks) / runs;
     }
     return sky_comm_reduce(s->comm, seconds, runs, SKY_F64, SKY_COMM_MAX, "the slowest rank's times");
 }
@@ -181,7 +181,7 @@ static sky_status time_steps(struct subject *s)
     SKY_TRY(time_alone(s));
     for (int i = 0; i < WARM_UP; i++) SKY_TRY(run_once(s));
     if (!device->backend->mark) SKY_TRY(sky_executor_time_nodes(&s->executor, true));
-    sky_ranks_exposed_seconds(&s->ranks); /* from here on */
+    sky_ranks_exposed_now(&s->ranks); /* from here on */
     SKY_TRY(time_runs(s, s->runs, s->seconds));
     if (!device->backend->mark) return SKY_OK;
     SKY_TRY(sky_executor_time_nodes(&s->executor, true)); /* node by node the step is slower: operations are timed in runs of their own */

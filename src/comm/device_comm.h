@@ -9,6 +9,7 @@
 #include "comm.h"
 
 struct CUstream_st; /* cudaStream_t */
+struct CUevent_st;  /* cudaEvent_t */
 struct sky_device_comm;
 
 /*
@@ -23,11 +24,11 @@ sky_status sky_device_comm_open(struct sky_device_comm **out, struct sky_comm *h
  */
 sky_status sky_device_comm_start(struct sky_device_comm *comm, void *data, int64_t count, enum sky_dtype dtype, enum sky_comm_sum sum, const char *what,
                                  struct CUstream_st *compute);
-/* What is enqueued on the compute stream from now on comes after all sums started. */
-sky_status sky_device_comm_wait(struct sky_device_comm *comm, struct CUstream_st *compute);
-/* How long the compute stream stood still in the last wait that it has come to, by the device's clock: the exposed time of metrics.jsonl. 0 when it is not
- * known (yet). Does not wait. */
-double sky_device_comm_exposed_seconds(const struct sky_device_comm *comm);
+/*
+ * What is enqueued on the compute stream from now on comes after all sums started. times [2], in device memory, may be NULL: when that stream comes to the wait
+ * and when it goes on, in nanoseconds of the device's clock, written anew each time that a recorded wait is replayed.
+ */
+sky_status sky_device_comm_wait(struct sky_device_comm *comm, struct CUstream_st *compute, uint64_t *times);
 
 /*
  * Enqueues a gather: mine [bytes] of each rank, in rank order, to all [ranks][bytes] on every rank, between what the compute stream holds so far and what comes
@@ -40,6 +41,8 @@ sky_status sky_device_comm_gather(struct sky_device_comm *comm, const void *mine
  * host comm's timeout, naming the ranks that are behind as far as is known. Not within a recording.
  */
 sky_status sky_device_comm_synchronize(struct sky_device_comm *comm, struct CUstream_st *compute, const char *what);
+/* The same for what came before an event on that stream. */
+sky_status sky_device_comm_await(struct sky_device_comm *comm, struct CUevent_st *event, const char *what);
 
 /* After a run that went well, on all ranks, before the host comm is closed and after the recordings that hold sums are freed. NULL is fine. */
 void sky_device_comm_close(struct sky_device_comm *comm);

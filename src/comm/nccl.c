@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "board.h"
+#include "kernels.h"
 
 #include <cuda_runtime.h>
 #include <dlfcn.h>
@@ -45,7 +46,6 @@ struct sky_device_comm {
     ncclComm_t comm;
     cudaStream_t stream;
     cudaEvent_t ready, done; /* compute to us, us to compute */
-    cudaEvent_t stopped_at, resumed_at; /* the compute stream's last wait, timed */
     _Atomic bool stopped;    /* the abort has come back */
 };
 
@@ -152,16 +152,32 @@ static sky_status finish_call(struct sky_device_comm *comm, ncclResult_t result,
     return SKY_OK;
 }
 
-sky_status sky_device_comm_synchronize(struct sky_device_comm *comm, struct CUstream_st *compute, const char *what)
+/* A stream or an event that the host waits for. */
+struct awaited {
+    cudaStream_t stream;
+    cudaEvent_t event; /* NULL: all of the stream */
+};
+
+static sky_status await(struct sky_device_comm *comm, const struct awaited *awaited, const char *what)
 {
     const double begin = sky_now();
     for (int polls = 0;; polls++) {
         bool busy = false;
-        const cudaError_t state = cudaStreamQuery(compute);
+        const cudaError_t state = awaited->event ? cudaEventQuery(awaited->event) : cudaStreamQuery(awaited->stream);
         if (state != cudaErrorNotReady) return check_cuda(state, what);
         if (polls % 64 == 63) SKY_TRY(look_around(comm, begin, what, &busy)); /* about each 5 ms */
         nap();
     }
+}
+
+sky_status sky_device_comm_synchronize(struct sky_device_comm *comm, struct CUstream_st *compute, const char *what)
+{
+    return await(comm, &(struct awaited){.stream = compute}, what);
+}
+
+sky_status sky_device_comm_await(struct sky_device_comm *comm, struct CUevent_st *event, const char *what)
+{
+    return await(comm, &(struct awaited){.event = event}, what);
 }
 
 /* ---- opening ---- */
@@ -246,8 +262,6 @@ static sky_status prepare(struct sky_device_comm *comm, int device, struct card 
     SKY_TRY(check_cuda(cudaStreamCreateWithFlags(&comm->stream, cudaStreamNonBlocking), "a stream"));
     SKY_TRY(check_cuda(cudaEventCreateWithFlags(&comm->ready, cudaEventDisableTiming), "an event"));
     SKY_TRY(check_cuda(cudaEventCreateWithFlags(&comm->done, cudaEventDisableTiming), "an event"));
-    SKY_TRY(check_cuda(cudaEventCreateWithFlags(&comm->stopped_at, cudaEventDefault), "an event"));
-    SKY_TRY(check_cuda(cudaEventCreateWithFlags(&comm->resumed_at, cudaEventDefault), "an event"));
     return describe_device(comm, device, card);
 }
 
@@ -255,8 +269,6 @@ static void free_comm(struct sky_device_comm *comm)
 {
     if (comm->ready) cudaEventDestroy(comm->ready);
     if (comm->done) cudaEventDestroy(comm->done);
-    if (comm->stopped_at) cudaEventDestroy(comm->stopped_at);
-    if (comm->resumed_at) cudaEventDestroy(comm->resumed_at);
     if (comm->stream) cudaStreamDestroy(comm->stream);
     free(comm);
 }
@@ -328,28 +340,12 @@ sky_status sky_device_comm_gather(struct sky_device_comm *comm, const void *mine
     return lead(comm, compute, what);
 }
 
-/* Notes when the stream gets here. In a recording that is a node of its own, so that each replay notes its own time. */
-static sky_status note_time(cudaEvent_t event, cudaStream_t stream)
+sky_status sky_device_comm_wait(struct sky_device_comm *comm, struct CUstream_st *compute, uint64_t *times)
 {
-    enum cudaStreamCaptureStatus recording = cudaStreamCaptureStatusNone;
-    SKY_TRY(check_cuda(cudaStreamIsCapturing(stream, &recording), "the time of a wait"));
-    const unsigned flags = recording == cudaStreamCaptureStatusActive ? cudaEventRecordExternal : cudaEventRecordDefault;
-    return check_cuda(cudaEventRecordWithFlags(event, stream, flags), "the time of a wait");
-}
-
-sky_status sky_device_comm_wait(struct sky_device_comm *comm, struct CUstream_st *compute)
-{
-    SKY_TRY(note_time(comm->stopped_at, compute));
+    static const char what[] = "the time of a wait";
+    if (times) SKY_TRY(check_cuda((cudaError_t)sky_cuda_note_time(compute, times), what));
     SKY_TRY(lead(comm, compute, "the devices' sums"));
-    return note_time(comm->resumed_at, compute);
-}
-
-double sky_device_comm_exposed_seconds(const struct sky_device_comm *comm)
-{
-    float ms = 0;
-    if (cudaEventElapsedTime(&ms, comm->stopped_at, comm->resumed_at) == cudaSuccess) return 1e-3 * (double)ms;
-    cudaGetLastError(); /* no wait yet, or not over: nobody else is to find that */
-    return 0;
+    return times ? check_cuda((cudaError_t)sky_cuda_note_time(compute, times + 1), what) : SKY_OK;
 }
 
 /* ---- the end ---- */

@@ -17,16 +17,10 @@ sky_status sky_device_comm_start(struct sky_device_comm *comm, void *data, int64
     return sky_fail(SKY_INTERNAL, what, "there is no NCCL");
 }
 
-sky_status sky_device_comm_wait(struct sky_device_comm *comm, struct CUstream_st *compute)
+sky_status sky_device_comm_wait(struct sky_device_comm *comm, struct CUstream_st *compute, uint64_t *times)
 {
-    (void)comm, (void)compute;
+    (void)comm, (void)compute, (void)times;
     return sky_fail(SKY_INTERNAL, "NCCL", "there is none");
-}
-
-double sky_device_comm_exposed_seconds(const struct sky_device_comm *comm)
-{
-    (void)comm;
-    return 0;
 }
 
 sky_status sky_device_comm_gather(struct sky_device_comm *comm, const void *mine, size_t bytes, void *all, const char *what, struct CUstream_st *compute)
@@ -38,6 +32,12 @@ sky_status sky_device_comm_gather(struct sky_device_comm *comm, const void *mine
 sky_status sky_device_comm_synchronize(struct sky_device_comm *comm, struct CUstream_st *compute, const char *what)
 {
     (void)comm, (void)compute;
+    return sky_fail(SKY_INTERNAL, what, "there is no NCCL");
+}
+
+sky_status sky_device_comm_await(struct sky_device_comm *comm, struct CUevent_st *event, const char *what)
+{
+    (void)comm, (void)event;
     return sky_fail(SKY_INTERNAL, what, "there is no NCCL");
 }
 

@@ -53,7 +53,7 @@ static sky_status finish(void *context)
     struct sky_ranks *ranks = context;
     struct sky_device *device = &ranks->executor->device;
     const struct sky_bucket *last = &ranks->buckets[ranks->bucket_count - 1];
-    SKY_TRY(ranks->device_comm ? sky_device_comm_wait(ranks->device_comm, stream_of(ranks)) : sky_comm_reduce_wait(ranks->comm));
+    SKY_TRY(ranks->device_comm ? sky_device_comm_wait(ranks->device_comm, stream_of(ranks), ranks->times) : sky_comm_reduce_wait(ranks->comm));
     return ranks->low ? device->backend->from_bf16(device, ranks->executor->arena[SKY_ARENA_GRADS], ranks->low, last->first + last->count) : SKY_OK;
 }
 
@@ -78,9 +78,33 @@ void sky_ranks_abort(struct sky_ranks *ranks)
     ranks->device_comm = NULL;
 }
 
-double sky_ranks_exposed_seconds(struct sky_ranks *ranks)
+sky_status sky_ranks_await_results(struct sky_ranks *ranks, int slot)
 {
-    return ranks->device_comm ? sky_device_comm_exposed_seconds(ranks->device_comm) : sky_comm_exposed_seconds(ranks->comm);
+    struct sky_device *device = &ranks->executor->device;
+    const struct sky_staging *staging = device->backend->staging;
+    if (!ranks->device_comm || !staging) return sky_ranks_synchronize(ranks);
+    return sky_device_comm_await(ranks->device_comm, staging->read_event(device, slot), "gradients");
+}
+
+sky_status sky_ranks_all(struct sky_ranks *ranks, bool mine, bool *all)
+{
+    int64_t count = mine;
+    if (ranks->size > 1) SKY_TRY(sky_comm_reduce(ranks->comm, &count, 1, SKY_I64, SKY_COMM_SUM, "the next batch"));
+    *all = count == ranks->size;
+    return SKY_OK;
+}
+
+double sky_ranks_exposed_seconds(struct sky_ranks *ranks, const uint64_t times[2])
+{
+    return ranks->device_comm ? 1e-9 * (double)(times[1] - times[0]) : sky_comm_exposed_seconds(ranks->comm);
+}
+
+double sky_ranks_exposed_now(struct sky_ranks *ranks)
+{
+    struct sky_device *device = &ranks->executor->device;
+    uint64_t times[2] = {0};
+    if (ranks->device_comm && device->backend->copy_out(device, times, ranks->times, sizeof times) != SKY_OK) return 0;
+    return sky_ranks_exposed_seconds(ranks, times);
 }
 
 /* Room for the largest node's numbers, when there are any. */
@@ -120,7 +144,12 @@ sky_status sky_ranks_attach(struct sky_ranks *ranks, struct sky_comm *comm, cons
         SKY_TRY(sky_executor_reserve(executor, (size_t)executor->graph->param_elements * sizeof *ranks->low, "gradients in bf16", &low));
     ranks->low = low;
     SKY_TRY(attach_shared(ranks));
-    if (executor->device.backend->stream) SKY_TRY(sky_device_comm_open(&ranks->device_comm, comm, executor->device.options.index));
+    if (executor->device.backend->stream) {
+        void *times = NULL;
+        SKY_TRY(sky_executor_reserve(executor, 2 * sizeof *ranks->times, "the times of a wait", &times));
+        ranks->times = times;
+        SKY_TRY(sky_device_comm_open(&ranks->device_comm, comm, executor->device.options.index));
+    }
     executor->exchange = &ranks->exchange;
     return SKY_OK;
 }

@@ -20,6 +20,7 @@ struct sky_ranks {
     struct sky_bucket *buckets;
     int64_t bucket_count;
     uint16_t *low; /* [all gradients] as they travel, in bf16, on the device; NULL: they travel as they are */
+    uint64_t *times; /* [2] on the device: when the last step came to wait for the sums and when it went on, in nanoseconds; NULL: the host measures that */
     struct sky_exchange exchange;
 };
 
@@ -30,9 +31,16 @@ void sky_ranks_abort(struct sky_ranks *ranks);  /* after a failure, before sky_c
 
 /* Waits for the device, but not for ever for a sum that another rank does not come to. */
 sky_status sky_ranks_synchronize(struct sky_ranks *ranks);
+/* Likewise for the results in a slot of the staging alone: a later step may be under way. */
+sky_status sky_ranks_await_results(struct sky_ranks *ranks, int slot);
 
-/* What of the last step (on the host: since the last call) was waiting for the sums of gradients. After sky_ranks_synchronize. */
-double sky_ranks_exposed_seconds(struct sky_ranks *ranks);
+/* True on every rank when it is on all; without asking the devices. */
+sky_status sky_ranks_all(struct sky_ranks *ranks, bool mine, bool *all);
+
+/* What of the last step (on the host: since the last call) was waiting for the sums of gradients: for devices from their noted times, else as the host has measured it. */
+double sky_ranks_exposed_seconds(struct sky_ranks *ranks, const uint64_t times[2]);
+/* The same when the device has nothing left to do; 0 when it cannot be told. */
+double sky_ranks_exposed_now(struct sky_ranks *ranks);
 
 /* The configuration with the number of ranks, this rank's device (rank by rank on a machine, from [device] index on) and its share of the processors. Texts are
  * borrowed from `config`. */

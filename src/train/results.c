@@ -7,19 +7,19 @@
 
 #include <string.h>
 
-enum { UPDATE_BYTES = 4 * sizeof(double) };
+enum { UPDATE_BYTES = 4 * sizeof(double), TIMES_BYTES = 2 * sizeof(uint64_t) };
 
 static const struct sky_staging *staging_of(const struct sky_results *results) { return results->executor->device.backend->staging; }
 
-sky_status sky_results_open(struct sky_results *results, struct sky_executor *executor, const struct sky_model *model, int64_t parts)
+sky_status sky_results_open(struct sky_results *results, struct sky_executor *executor, const struct sky_model *model, int64_t parts, const uint64_t *times)
 {
-    const size_t slot_bytes = UPDATE_BYTES + (size_t)(SKY_RESULTS_LOSSES * parts) * sizeof(float);
+    const size_t slot_bytes = UPDATE_BYTES + TIMES_BYTES + (size_t)(SKY_RESULTS_LOSSES * parts) * sizeof(float);
     memset(results, 0, sizeof *results);
-    results->executor = executor, results->model = model, results->parts = parts, results->bytes = 2 * slot_bytes;
+    results->executor = executor, results->model = model, results->parts = parts, results->times = times, results->bytes = 2 * slot_bytes;
     SKY_TRY(sky_block_alloc(&results->block, results->bytes, "results of steps"));
     for (int slot = 0; slot < 2; slot++) {
         char *at = (char *)results->block + (size_t)slot * slot_bytes;
-        results->slot[slot] = (struct sky_results_slot){(double *)(void *)at, (float *)(void *)(at + UPDATE_BYTES)};
+        results->slot[slot] = (struct sky_results_slot){(double *)(void *)at, (uint64_t *)(void *)(at + UPDATE_BYTES), (float *)(void *)(at + UPDATE_BYTES + TIMES_BYTES)};
     }
     if (!staging_of(results)) return SKY_OK;
     SKY_TRY(staging_of(results)->pin(&executor->device, results->block, results->bytes));
@@ -51,8 +51,16 @@ sky_status sky_results_read_losses(struct sky_results *results, int slot, int64_
     return SKY_OK;
 }
 
+static sky_status read_times(struct sky_results *results, uint64_t *to)
+{
+    struct sky_device *device = &results->executor->device;
+    if (!results->times) return SKY_OK;
+    return staging_of(results) ? staging_of(results)->read(device, to, results->times, TIMES_BYTES) : device->backend->copy_out(device, to, results->times, TIMES_BYTES);
+}
+
 sky_status sky_results_read_update(struct sky_results *results, int slot)
 {
+    SKY_TRY(read_times(results, results->slot[slot].times));
     SKY_TRY(read_value(results, results->model->report, results->slot[slot].update));
     return staging_of(results) ? staging_of(results)->read_end(&results->executor->device, slot) : SKY_OK;
 }

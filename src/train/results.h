@@ -11,7 +11,8 @@
 enum { SKY_RESULTS_LOSSES = 2 + SKY_PAIR_LOSS_COUNT };
 
 struct sky_results_slot {
-    double *update; /* [4] the update's report: gradient norm, left out, clamped, 0 */
+    double *update;  /* [4] the update's report: gradient norm, left out, clamped, 0 */
+    uint64_t *times; /* [2] nanoseconds: when the update came to wait for other ranks' gradients, and when it went on; 0 without times */
     float *losses;  /* [parts][SKY_RESULTS_LOSSES] cross entropy, divergence and the losses on pairs of each part; 0 for one that the model has not */
 };
 
@@ -19,13 +20,14 @@ struct sky_results {
     struct sky_executor *executor;
     const struct sky_model *model;
     int64_t parts;
+    const uint64_t *times; /* in the device's memory (ranks.h); NULL: there are none */
     void *block;
     size_t bytes;
     bool pinned;
     struct sky_results_slot slot[2];
 };
 
-sky_status sky_results_open(struct sky_results *results, struct sky_executor *executor, const struct sky_model *model, int64_t parts);
+sky_status sky_results_open(struct sky_results *results, struct sky_executor *executor, const struct sky_model *model, int64_t parts, const uint64_t *times);
 void sky_results_close(struct sky_results *results); /* when the device is through; zero is fine */
 
 /* Behind the work enqueued so far: the losses of part `part`; the rest, after which the slot is complete. */

@@ -50,7 +50,7 @@ static sky_status open_loader(struct sky_trainer *trainer)
     }
     options.augment[SKY_VIEW_SATELLITE].rotation = config->augment.satellite_rotation;
     options.augment[SKY_VIEW_DRONE].rotation = config->augment.drone_rotation;
-    SKY_TRY(sky_results_open(&trainer->results, &trainer->executor, &trainer->model, config->train.accumulate));
+    SKY_TRY(sky_results_open(&trainer->results, &trainer->executor, &trainer->model, config->train.accumulate, trainer->ranks.times));
     SKY_TRY(sky_loader_create(&trainer->loader, &options));
     return sky_feed_open(&trainer->feed, &trainer->executor.device, trainer->loader, trainer->model.views.count * options.batch_size,
                          (size_t)config->data.image_size * (size_t)config->data.image_size * 3);
@@ -245,12 +245,22 @@ sky_status sky_trainer_run_again(struct sky_trainer *trainer)
     return sky_trainer_restore_buffers(trainer);
 }
 
-/* Not across an epoch's end, where checkpoints and evaluations look at the parameters; nor where records look at the maps, or ranks agree on each step. */
-static bool may_look_ahead(const struct sky_trainer *trainer)
+static bool is_comparison_due(const struct sky_trainer *trainer, int64_t next_step)
+{
+    const int64_t every = trainer->config->distributed.check_every;
+    return every > 0 && next_step % every == 0;
+}
+
+/*
+ * Not across an epoch's end, where checkpoints and evaluations look at the parameters, or ranks compare them; nor where records look at the maps. Ranks start a
+ * step together or not at all: what one of them fails to fetch is told when it is wanted.
+ */
+static sky_status may_look_ahead(struct sky_trainer *trainer, bool *may)
 {
     const int64_t next = trainer->step + 1;
-    return trainer->look_ahead && !trainer->executor.exchange && !trainer->config->debug.record && next < trainer->step_count &&
-           next % trainer->steps_per_epoch != 0 && sky_feed_is_ahead(&trainer->feed);
+    *may = trainer->look_ahead && trainer->executor.device.backend->staging && !trainer->config->debug.record && next < trainer->step_count &&
+           next % trainer->steps_per_epoch != 0 && !(trainer->ranks.size > 1 && is_comparison_due(trainer, sky_trainer_next_step(trainer) + 1));
+    return *may ? sky_ranks_all(&trainer->ranks, sky_feed_is_ahead(&trainer->feed), may) : SKY_OK;
 }
 
 static sky_status start_next_step(struct sky_trainer *trainer)
@@ -269,13 +279,16 @@ static sky_status start_next_step(struct sky_trainer *trainer)
 /* The next batch is fetched while the device works. Waiting for it counts as waiting for data when the device had nothing left to do by then. */
 static sky_status fetch_ahead(struct sky_trainer *trainer, struct sky_step_report *report)
 {
+    const int slot = (int)(trainer->step % 2);
     const double start = sky_now();
+    bool may = false;
     if (trainer->step + 1 < trainer->step_count) sky_feed_ahead(&trainer->feed);
     const double fetched = sky_now();
-    if (may_look_ahead(trainer)) SKY_TRY(start_next_step(trainer));
+    SKY_TRY(may_look_ahead(trainer, &may));
+    if (may) SKY_TRY(start_next_step(trainer));
     const double before = sky_now();
-    if (trainer->ranks.device_comm) SKY_TRY(sky_ranks_synchronize(&trainer->ranks)); /* a plain wait would not end when a rank is gone */
-    SKY_TRY(sky_results_wait(&trainer->results, (int)(trainer->step % 2)));
+    if (trainer->ranks.device_comm) SKY_TRY(sky_ranks_await_results(&trainer->ranks, slot)); /* a plain wait would not end when a rank is gone */
+    SKY_TRY(sky_results_wait(&trainer->results, slot));
     if (sky_now() - before < 0.05 * (fetched - start)) report->data_seconds += fetched - start;
     return SKY_OK;
 }
@@ -303,7 +316,7 @@ static sky_status run_step(struct sky_trainer *trainer, struct sky_step_report *
     trainer->started = trainer->overwritten = false;
     if (!started) SKY_TRY(start_step(trainer, false));
     SKY_TRY(fetch_ahead(trainer, report));
-    report->exchange_seconds = sky_ranks_exposed_seconds(&trainer->ranks);
+    report->exchange_seconds = sky_ranks_exposed_seconds(&trainer->ranks, trainer->results.slot[trainer->step % 2].times);
     fill_report(trainer, report);
     if (!report->update_skipped) return SKY_OK;
     trainer->overwritten = trainer->started; /* the next step did nothing: it is started again, when it is wanted, with what this one leaves behind */
@@ -337,12 +350,6 @@ static sky_status sum_up(struct sky_trainer *trainer, const struct sky_batch *ba
     return SKY_OK;
 }
 
-static bool is_comparison_due(const struct sky_trainer *trainer)
-{
-    const int64_t every = trainer->config->distributed.check_every;
-    return every > 0 && sky_trainer_next_step(trainer) % every == 0;
-}
-
 sky_status sky_trainer_step(struct sky_trainer *trainer, struct sky_step_report *report)
 {
     const struct sky_batch *batch = NULL;
@@ -365,7 +372,7 @@ sky_status sky_trainer_step(struct sky_trainer *trainer, struct sky_step_report 
     const sky_status released = sky_feed_release(&trainer->feed);
     if (status == SKY_OK) status = released;
     if (status == SKY_OK) trainer->step++;
-    if (status == SKY_OK && is_comparison_due(trainer)) status = sky_ranks_compare(&trainer->ranks);
+    if (status == SKY_OK && is_comparison_due(trainer, sky_trainer_next_step(trainer))) status = sky_ranks_compare(&trainer->ranks);
     report->step_seconds = sky_now() - start;
     return status;
 }

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/dtype.h"
+#include "kernels.h"
 
 #include <dlfcn.h>
 #include <nccl.h>
@@ -36,8 +37,6 @@ struct op {
 };
 struct CUevent_st {
     int64_t recorded, passed;
-    double seconds; /* when it was passed */
-    bool timed, hidden; /* hidden: a recording's own, without a time */
     struct CUstream_st *stream; /* where it was recorded last, and as which op of a recording */
     int64_t at;
 };
@@ -128,7 +127,7 @@ static void *stream_main(void *argument)
         while (stream->taken == stream->put && !stream->destroyed) pthread_cond_wait(&moved, &lock);
         if (stream->taken == stream->put) break;
         const struct op op = stream->ops[stream->taken++ % QUEUE];
-        if (op.kind == RECORD) op.event->passed = op.ticket, op.event->seconds = sky_now();
+        if (op.kind == RECORD) op.event->passed = op.ticket;
         while (op.kind == WAIT && op.event->passed < op.ticket) pthread_cond_wait(&moved, &lock);
         if (op.kind == REDUCE || op.kind == GATHER) meet(&op);
         if (op.kind == CALL) {
@@ -250,8 +249,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags)
 {
     *out = calloc(1, sizeof **out);
-    (*out)->timed = flags == cudaEventDefault;
-    return flags == cudaEventDisableTiming || flags == cudaEventDefault ? cudaSuccess : cudaErrorInvalidValue;
+    return flags == cudaEventDisableTiming ? cudaSuccess : cudaErrorInvalidValue;
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event)
@@ -262,36 +260,24 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
-    event->hidden = stream->recording != NULL;
     put(stream, (struct op){.kind = RECORD, .event = event});
     return cudaSuccess;
 }
 
-/* External: a recording's event that has a time after each replay. */
-cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags)
+cudaError_t cudaEventQuery(cudaEvent_t event)
 {
-    if (flags == cudaEventRecordDefault) return cudaEventRecord(event, stream);
-    if (flags != cudaEventRecordExternal || !stream->recording) return cudaErrorInvalidValue;
-    event->hidden = false;
-    put(stream, (struct op){.kind = RECORD, .event = event});
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureStatus *out)
-{
-    *out = stream->recording ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to)
-{
-    cudaError_t result = cudaSuccess;
     pthread_mutex_lock(&lock);
-    if (!from->timed || !to->timed || from->hidden || to->hidden || !from->recorded || !to->recorded) result = cudaErrorInvalidResourceHandle;
-    else if (from->passed < from->recorded || to->passed < to->recorded) result = cudaErrorNotReady;
-    else *ms = (float)(1e3 * (to->seconds - from->seconds));
+    const bool busy = event->passed < event->recorded;
     pthread_mutex_unlock(&lock);
-    return result;
+    return busy ? cudaErrorNotReady : cudaSuccess;
+}
+
+static void note_time(void *nanoseconds) { *(uint64_t *)nanoseconds = (uint64_t)(1e9 * sky_now()); }
+
+int sky_cuda_note_time(sky_stream stream, uint64_t *nanoseconds)
+{
+    fake_launch(stream, note_time, nanoseconds);
+    return 0;
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags)

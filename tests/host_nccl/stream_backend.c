@@ -12,6 +12,7 @@
 #include "backend/with_cuda.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +32,7 @@ struct task {
 };
 
 struct stream_device {
-    struct sky_cuda cuda; /* first: what bindings see */
+    struct sky_cuda cuda; /* first: what bindings see. Also its second stream and its events */
     struct task *tasks;
 };
 
@@ -52,15 +53,17 @@ static void perform(void *argument)
     fprintf(stderr, "in a stream: %s: %s\n", sky_error_last()->where, sky_error_last()->what);
 }
 
-static sky_status enqueue(struct sky_device *device, struct task task)
+static sky_status enqueue_on(struct sky_device *device, cudaStream_t stream, struct task task)
 {
     struct stream_device *own = device->state;
     struct task *kept = malloc(sizeof *kept);
     if (!kept) return sky_fail(SKY_NOMEM, "test", "no memory");
     *kept = task, kept->next = own->tasks, own->tasks = kept;
-    fake_launch(own->cuda.stream, perform, kept);
+    fake_launch(stream, perform, kept);
     return SKY_OK;
 }
+
+static sky_status enqueue(struct sky_device *device, struct task task) { return enqueue_on(device, ((struct stream_device *)device->state)->cuda.stream, task); }
 
 static sky_status run_later(const struct sky_kernel *kernel, const struct sky_run *run)
 {
@@ -99,6 +102,51 @@ static sky_status synchronize(struct sky_device *device)
     return SKY_OK;
 }
 
+/* ---- staging: batches on the second stream, results behind the step ---- */
+
+static struct sky_cuda *cuda_of(const struct sky_device *device) { return &((struct stream_device *)device->state)->cuda; }
+
+static sky_status checked(cudaError_t error) { return error == cudaSuccess ? SKY_OK : sky_fail(SKY_DEVICE, "test", "error %d", (int)error); }
+
+static sky_status pin(struct sky_device *device, void *host, size_t bytes) { return (void)device, (void)host, (void)bytes, SKY_OK; }
+static void unpin(struct sky_device *device, void *host) { (void)device, (void)host; }
+static sky_status stage_begin(struct sky_device *device, int slot) { return checked(cudaStreamWaitEvent(cuda_of(device)->copies, cuda_of(device)->used[slot], 0)); }
+static sky_status stage_end(struct sky_device *device, int slot) { return checked(cudaEventRecord(cuda_of(device)->filled[slot], cuda_of(device)->copies)); }
+static sky_status stage_take(struct sky_device *device, int slot) { return checked(cudaStreamWaitEvent(cuda_of(device)->stream, cuda_of(device)->filled[slot], 0)); }
+static sky_status stage_read_end(struct sky_device *device, int slot) { return checked(cudaEventRecord(cuda_of(device)->reported[slot], cuda_of(device)->stream)); }
+static struct CUevent_st *stage_read_event(const struct sky_device *device, int slot) { return cuda_of(device)->reported[slot]; }
+
+static sky_status wait_for(cudaEvent_t event)
+{
+    while (cudaEventQuery(event) == cudaErrorNotReady) sched_yield();
+    return SKY_OK;
+}
+
+static sky_status stage_copy(struct sky_device *device, void *to, const void *from, size_t bytes)
+{
+    return enqueue_on(device, cuda_of(device)->copies, (struct task){.move = copy, .device = device, .to = to, .from = from, .count = (int64_t)bytes});
+}
+
+static sky_status stage_release(struct sky_device *device, int slot)
+{
+    SKY_TRY(checked(cudaEventRecord(cuda_of(device)->used[slot], cuda_of(device)->stream)));
+    return wait_for(cuda_of(device)->filled[slot]);
+}
+
+static sky_status stage_read_wait(struct sky_device *device, int slot) { return wait_for(cuda_of(device)->reported[slot]); }
+
+static const struct sky_staging staging = {.pin = pin,
+                                           .unpin = unpin,
+                                           .begin = stage_begin,
+                                           .copy = stage_copy,
+                                           .end = stage_end,
+                                           .take = stage_take,
+                                           .release = stage_release,
+                                           .read = copy_later,
+                                           .read_end = stage_read_end,
+                                           .read_wait = stage_read_wait,
+                                           .read_event = stage_read_event};
+
 static sky_status copy_now(struct sky_device *device, void *to, const void *from, size_t bytes)
 {
     synchronize(device);
@@ -111,7 +159,14 @@ static sky_status open_device(struct sky_device *device)
     if (!own) return sky_fail(SKY_NOMEM, "test", "no memory");
     own->cuda = (struct sky_cuda){.workspace_cap = (size_t)1 << 30};
     device->state = own;
-    return cudaStreamCreateWithFlags(&own->cuda.stream, cudaStreamNonBlocking) == cudaSuccess ? SKY_OK : sky_fail(SKY_DEVICE, "test", "no stream");
+    for (int slot = 0; slot < 2; slot++) {
+        cudaEventCreateWithFlags(&own->cuda.filled[slot], cudaEventDisableTiming);
+        cudaEventCreateWithFlags(&own->cuda.used[slot], cudaEventDisableTiming);
+        cudaEventCreateWithFlags(&own->cuda.reported[slot], cudaEventDisableTiming);
+    }
+    const bool made = cudaStreamCreateWithFlags(&own->cuda.stream, cudaStreamNonBlocking) == cudaSuccess &&
+                      cudaStreamCreateWithFlags(&own->cuda.copies, cudaStreamNonBlocking) == cudaSuccess;
+    return made ? SKY_OK : sky_fail(SKY_DEVICE, "test", "no stream");
 }
 
 static void close_device(struct sky_device *device)
@@ -119,6 +174,7 @@ static void close_device(struct sky_device *device)
     struct stream_device *own = device->state;
     synchronize(device);
     cudaStreamDestroy(own->cuda.stream);
+    cudaStreamDestroy(own->cuda.copies);
     for (struct task *task = own->tasks, *next; task; task = next) {
         next = task->next;
         free(task);
@@ -194,6 +250,7 @@ const struct sky_backend *sky_cuda_backend(void)
         .to_bf16 = to_bf16_later,
         .from_bf16 = from_bf16_later,
         .synchronize = synchronize,
+        .staging = &staging,
         .stream = stream_of,
         .record_begin = record_begin,
         .record_end = record_end,

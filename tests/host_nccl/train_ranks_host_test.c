@@ -8,6 +8,7 @@
 #include "fake.h"
 #include "stream_backend.h"
 
+#include "base/clock.h"
 #include "comm/board.h"
 #include "train/parameters.h"
 #include "train/trainer_state.h"
@@ -15,19 +16,22 @@
 #include <math.h>
 #include <pthread.h>
 
-enum { PLACES = 8, MOST = 2, MOST_VALUES = 1 << 18 };
+enum { PLACES = 16, MOST = 2, MOST_VALUES = 1 << 18 };
 
 /* What one rank is to do, and what came of it. */
 struct rank {
     struct sky_comm_place place;
     const char *more; /* settings, separated by spaces */
     int steps;
+    bool ahead; /* a step is started before the last one's results are read */
+    int leaves; /* fails after so many steps; 0: never */
     pthread_t thread;
     sky_status status;
     struct sky_error error;
     int64_t gradient_count, value_count, buffer_count, buckets;
     float gradients[MOST_VALUES], values[MOST_VALUES], momentum[MOST_VALUES], buffers[MOST_VALUES];
     struct sky_step_report report; /* of the last step */
+    int64_t started, skipped;      /* steps that were started ahead, updates left out */
     size_t reserved;               /* bytes beside the plan */
 };
 
@@ -70,7 +74,12 @@ static sky_status copy_arena(struct sky_trainer *trainer, enum sky_arena arena, 
 static sky_status train(struct rank *rank, struct sky_trainer *trainer)
 {
     int64_t unused;
-    for (int step = 0; step < rank->steps; step++) SKY_TRY(sky_trainer_step(trainer, &rank->report));
+    for (int step = 0; step < rank->steps; step++) {
+        sky_trainer_look_ahead(trainer, rank->ahead && step + 1 < rank->steps);
+        SKY_TRY(sky_trainer_step(trainer, &rank->report));
+        rank->started += sky_trainer_is_ahead(trainer), rank->skipped += rank->report.update_skipped;
+        if (step + 1 == rank->leaves) return sky_fail(SKY_DATA, "test", "has left");
+    }
     rank->buckets = trainer->ranks.bucket_count;
     for (int i = 0; i < trainer->executor.block_count; i++) rank->reserved += trainer->executor.blocks[i].bytes;
     SKY_TRY(copy_arena(trainer, SKY_ARENA_GRADS, rank->gradients, &rank->gradient_count));
@@ -99,22 +108,29 @@ static void *rank_main(void *argument)
     return NULL;
 }
 
-/* Heap memory: [size] ranks that have trained; they must all be the same. */
-static struct rank *run_ranks(int size, int steps, const char *more)
+/* Heap memory: [size] ranks, through. */
+static struct rank *let_ranks(int size, int steps, const char *more, bool ahead, int leaves)
 {
     struct rank *ranks = calloc((size_t)size, sizeof *ranks);
     struct sky_board *board = NULL;
     int descriptor = -1;
     if (!ranks || !CHECK_OK(sky_board_create(&board, size, sky_local_box_bytes(size), &descriptor))) exit(1);
     for (int r = 0; r < size; r++) {
-        ranks[r].place = (struct sky_comm_place){.kind = size > 1 ? SKY_COMM_LOCAL : SKY_COMM_SELF, .rank = r, .size = size, .local_rank = r, .local_size = size,
-                                                 .threads = 1, .board = board, .timeout_seconds = 60, .program = "test"};
-        ranks[r].more = more, ranks[r].steps = steps;
+        ranks[r].place = (struct sky_comm_place){.kind = size > 1 ? SKY_COMM_LOCAL : SKY_COMM_SELF, .rank = r, .size = size, .local_rank = r, .local_size = size, .threads = 1,
+                                                 .board = board, .timeout_seconds = 60, .program = "test"};
+        ranks[r].more = more, ranks[r].steps = steps, ranks[r].ahead = ahead, ranks[r].leaves = r ? leaves : 0;
         pthread_create(&ranks[r].thread, NULL, rank_main, &ranks[r]);
     }
     for (int r = 0; r < size; r++) pthread_join(ranks[r].thread, NULL);
     close(descriptor);
     sky_board_free(board);
+    return ranks;
+}
+
+/* Ranks that train to the end; they must all be the same. */
+static struct rank *run_ranks_ahead(int size, int steps, const char *more, bool ahead)
+{
+    struct rank *ranks = let_ranks(size, steps, more, ahead, 0);
     for (int r = 0; r < size; r++) {
         if (!CHECK(ranks[r].status == SKY_OK)) printf("rank %d of %d, %s: %s: %s\n", r, size, more, ranks[r].error.where, ranks[r].error.what);
         CHECK(!memcmp(ranks[r].values, ranks[0].values, sizeof ranks[0].values) && !memcmp(ranks[r].gradients, ranks[0].gradients, sizeof ranks[0].gradients));
@@ -123,10 +139,12 @@ static struct rank *run_ranks(int size, int steps, const char *more)
     return ranks;
 }
 
+static struct rank *run_ranks(int size, int steps, const char *more) { return run_ranks_ahead(size, steps, more, false); }
+
 static bool is_same(const struct rank *a, const struct rank *b)
 {
     return !memcmp(a->values, b->values, sizeof a->values) && !memcmp(a->momentum, b->momentum, sizeof a->momentum) && !memcmp(a->buffers, b->buffers, sizeof a->buffers) &&
-           a->report.loss == b->report.loss && a->report.gradient_norm == b->report.gradient_norm;
+           a->report.loss == b->report.loss && !memcmp(&a->report.gradient_norm, &b->report.gradient_norm, sizeof a->report.gradient_norm); /* also NaN */
 }
 
 static double relative_difference(const float *a, const float *b, int64_t count)
@@ -236,6 +254,43 @@ static void test_recordings(void)
     }
 }
 
+/*
+ * Steps that are started before the last one's results are known are the same steps, also where updates are left out; not across an epoch's end, nor where ranks
+ * compare their parameters.
+ */
+static void test_ahead(void)
+{
+    static const struct {
+        const char *more;
+        int64_t started; /* of 9 steps, 4 an epoch */
+        bool skips;
+    } ways[] = {{"train.batch_size=2", 6, false},
+                {"train.batch_size=2 distributed.bn_sync=yes distributed.gradients=bf16 distributed.bucket_mib=0.01 loss.info_nce=1", 6, false},
+                {"train.batch_size=2 device.cuda_graph=no", 6, false},
+                {"train.batch_size=2 distributed.check_every=2", 4, false},
+                {"train.batch_size=2 train.precision=fp16 optimizer.lr=100", 0, true}};
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        struct rank *late = run_ranks_ahead(2, 9, ways[i].more, true), *plain = run_ranks(2, 9, ways[i].more);
+        if (!CHECK(is_same(late, plain))) printf("%s\n", ways[i].more);
+        CHECK(plain->started == 0 && late->skipped == plain->skipped && (plain->skipped > 2) == ways[i].skips);
+        if (!ways[i].skips) check_that(late->started == ways[i].started, ways[i].more, __FILE__, __LINE__, "steps started ahead");
+        CHECK(late->report.exchange_seconds > 0);
+        free(late);
+        free(plain);
+    }
+}
+
+/* One that goes while the others' next step waits for its gradients. */
+static void test_leaves(void)
+{
+    const double start = sky_now();
+    struct rank *ranks = let_ranks(2, 9, "train.batch_size=2", true, 2);
+    CHECK(ranks[1].status == SKY_DATA && ranks[0].status == SKY_PEER && ranks[0].started > 0 && strstr(ranks[0].error.what, "rank 1"));
+    if (ranks[0].status != SKY_OK) printf("%s: %s\n", ranks[0].error.where, ranks[0].error.what);
+    CHECK(sky_now() - start < 20);
+    free(ranks);
+}
+
 int main(void)
 {
     folder_make();
@@ -244,6 +299,8 @@ int main(void)
     test_sums();
     test_whole_batch();
     test_recordings();
+    test_ahead();
+    test_leaves();
     CHECK(stream_backend_failures() == 0);
     folder_remove(folder);
     return check_done();

@@ -267,6 +267,12 @@ static sky_status cuda_stage_read_wait(struct sky_device *device, int slot)
     return check(cudaEventSynchronize(cuda->reported[slot]), "cuda", "waiting for a step");
 }
 
+static struct CUevent_st *cuda_stage_read_event(const struct sky_device *device, int slot)
+{
+    const struct sky_cuda *cuda = device->state;
+    return cuda->reported[slot];
+}
+
 static const struct sky_staging staging = {.pin = cuda_pin,
                                            .unpin = cuda_unpin,
                                            .begin = cuda_stage_begin,
@@ -276,7 +282,8 @@ static const struct sky_staging staging = {.pin = cuda_pin,
                                            .release = cuda_stage_release,
                                            .read = cuda_stage_read,
                                            .read_end = cuda_stage_read_end,
-                                           .read_wait = cuda_stage_read_wait};
+                                           .read_wait = cuda_stage_read_wait,
+                                           .read_event = cuda_stage_read_event};
 
 /* ---- recordings ---- */
 
