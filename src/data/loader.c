@@ -62,8 +62,9 @@ static sky_status fetch(const struct sky_loader *loader, int view, int64_t image
 {
     const struct sky_image_set *images = &loader->options.set->views[view];
     if (loader->options.pack) {
-        const uint8_t *pixels = sky_pack_find(loader->options.pack, images->paths[image]);
         const int side = sky_pack_size(loader->options.pack);
+        const uint8_t *pixels;
+        SKY_TRY(sky_pack_read(loader->options.pack, images->paths[image], &pixels));
         *out = (struct sky_image){.width = side, .height = side, .pixels = (uint8_t *)pixels}; /* only read */
         return SKY_OK;
     }

@@ -43,6 +43,7 @@ struct sky_pack {
     struct header header;
     const struct row *rows; /* [count], in the map */
     const char *paths;      /* in the map, each with its NUL */
+    _Atomic bool *whole;    /* [count] its pixels have been compared with their checksum */
 };
 
 static uint64_t round_up(uint64_t bytes) { return (bytes + PAGE - 1) / PAGE * PAGE; }
@@ -280,6 +281,7 @@ sky_status sky_pack_open(struct sky_pack **out, const char *path)
     pack->rows = (const struct row *)(const void *)(pack->map.bytes + pack->header.index_offset); /* a page boundary */
     pack->paths = (const char *)(pack->rows + pack->header.count);
     SKY_TRY_DONE(check_index(pack));
+    SKY_TRY_DONE(sky_alloc(&pack->whole, pack->header.count, sizeof *pack->whole, "what of a pack is whole"));
     *out = pack;
     pack = NULL;
 done:
@@ -292,21 +294,11 @@ void sky_pack_close(struct sky_pack *pack)
     if (!pack) return;
     sky_map_close(&pack->map);
     free(pack->path);
+    free((void *)pack->whole);
     free(pack);
 }
 
 static const uint8_t *picture(const struct sky_pack *pack, uint64_t i) { return pack->map.bytes + PAGE + i * pack->header.stride_bytes; }
-
-sky_status sky_pack_verify(const struct sky_pack *pack)
-{
-    const size_t bytes = (size_t)pack->header.size * pack->header.size * 3;
-    for (uint64_t i = 0; i < pack->header.count; i++) {
-        if (sky_crc32c(0, picture(pack, i), bytes) == pack->rows[i].crc) continue;
-        sky_fail(SKY_FORMAT, pack->path, "the pixels of %s are damaged", pack->paths + pack->rows[i].path_offset);
-        return sky_hint("make it again: skygem data pack ROOT -o %s", pack->path);
-    }
-    return SKY_OK;
-}
 
 int sky_pack_size(const struct sky_pack *pack) { return (int)pack->header.size; }
 
@@ -325,10 +317,20 @@ static const struct row *find_row(const struct sky_pack *pack, const char *relat
     return NULL;
 }
 
-const uint8_t *sky_pack_find(const struct sky_pack *pack, const char *relative_path)
+sky_status sky_pack_read(const struct sky_pack *pack, const char *relative_path, const uint8_t **pixels)
 {
+    const size_t bytes = (size_t)pack->header.size * pack->header.size * 3;
     const struct row *row = find_row(pack, relative_path);
-    return row ? picture(pack, (uint64_t)(row - pack->rows)) : NULL;
+    if (!row) return sky_fail(SKY_FORMAT, pack->path, "has no %s", relative_path);
+    const uint64_t i = (uint64_t)(row - pack->rows);
+    *pixels = picture(pack, i);
+    if (pack->whole[i]) return SKY_OK;
+    if (sky_crc32c(0, *pixels, bytes) != row->crc) {
+        sky_fail(SKY_FORMAT, pack->path, "the pixels of %s are damaged", relative_path);
+        return sky_hint("make it again: skygem data pack ROOT -o %s", pack->path);
+    }
+    pack->whole[i] = true;
+    return SKY_OK;
 }
 
 /* Whether a file is still the one a row was made from. Its content is only read when it is younger than the pack: a copy of a tree may be, and be the same. */

@@ -16,9 +16,8 @@ struct sky_pack;
 sky_status sky_pack_make(const char *path, const char *root, int size, enum sky_exif exif, int workers,
                          void (*progress)(void *context, int64_t done, int64_t total), void *context);
 
-/* Checks the header, index and size; pixels are checked by sky_pack_verify. */
+/* Checks the header, index and size; pixels are checked when they are first asked for. */
 sky_status sky_pack_open(struct sky_pack **out, const char *path);
-sky_status sky_pack_verify(const struct sky_pack *pack);
 void sky_pack_close(struct sky_pack *pack);
 
 /*
@@ -29,7 +28,10 @@ sky_status sky_pack_check(const struct sky_pack *pack, const struct sky_image_se
 
 int sky_pack_size(const struct sky_pack *pack); /* side in pixels */
 int64_t sky_pack_count(const struct sky_pack *pack);
-/* [size][size][3] of an image by its path relative to the root; NULL when it is not in the pack. Borrowed. */
-const uint8_t *sky_pack_find(const struct sky_pack *pack, const char *relative_path);
+/*
+ * [size][size][3] of an image by its path relative to the root; borrowed. The first time that anyone asks for it its checksum is compared: SKY_FORMAT when it is
+ * damaged or not in the pack. From any thread.
+ */
+sky_status sky_pack_read(const struct sky_pack *pack, const char *relative_path, const uint8_t **pixels);
 
 #endif

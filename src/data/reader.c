@@ -38,7 +38,9 @@ static sky_status fetch(const struct sky_reader *reader, struct scratch *scratch
     const char *relative = reader->set->paths[job];
     char *path = NULL;
     if (reader->pack) {
-        memcpy(out, sky_pack_find(reader->pack, relative), reader->image_bytes); /* there: sky_reader_create asked */
+        const uint8_t *pixels;
+        SKY_TRY(sky_pack_read(reader->pack, relative, &pixels));
+        memcpy(out, pixels, reader->image_bytes);
         return SKY_OK;
     }
     SKY_TRY(sky_path_join(&path, reader->root, relative));

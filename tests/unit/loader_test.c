@@ -297,11 +297,13 @@ static void test_pack(void)
     free(b);
     CHECK_OK(sky_pack_open(&pack, in_folder("good.pack")));
     CHECK(sky_pack_count(pack) == 5 * PLACES && sky_pack_size(pack) == SIZE);
-    CHECK_OK(sky_pack_verify(pack));
-    CHECK(sky_pack_find(pack, "train/drone/0000") == NULL && sky_pack_find(pack, "") == NULL && sky_pack_find(pack, "zzz") == NULL);
+    const uint8_t *pixels = NULL;
+    CHECK_FAILS(sky_pack_read(pack, "train/drone/0000", &pixels), SKY_FORMAT, "has no train/drone/0000");
+    CHECK_FAILS(sky_pack_read(pack, "", &pixels), SKY_FORMAT, "has no");
+    CHECK_FAILS(sky_pack_read(pack, "zzz", &pixels), SKY_FORMAT, "has no zzz");
     CHECK_OK(tree_train_set(&set, in_folder("good")));
     for (int64_t i = 0; i < set.views[SKY_VIEW_DRONE].count; i++) {
-        const uint8_t *pixels = sky_pack_find(pack, set.views[SKY_VIEW_DRONE].paths[i]);
+        CHECK_OK(sky_pack_read(pack, set.views[SKY_VIEW_DRONE].paths[i], &pixels));
         char path[512];
         snprintf(path, sizeof path, "%s/%s", set.root, set.views[SKY_VIEW_DRONE].paths[i]);
         CHECK_OK(sky_image_read(path, &decode, &image));
@@ -386,7 +388,9 @@ static void test_spoiled_packs(void)
     for (size_t at = 12; at < 60; at++) CHECK_FAILS(sky_pack_open(&pack, spoiled(at, count)), SKY_FORMAT, "header");
     for (size_t at = count - 300; at < count; at += 7) CHECK_FAILS(sky_pack_open(&pack, spoiled(at, count)), SKY_FORMAT, "index");
     CHECK_OK(sky_pack_open(&pack, spoiled(4096 * 3 + 5, count))); /* pixels are not read on opening */
-    CHECK_FAILS(sky_pack_verify(pack), SKY_FORMAT, "test/gallery_satellite/0102/tile.png");
+    const uint8_t *pixels;
+    for (int again = 0; again < 2; again++) CHECK_FAILS(sky_pack_read(pack, "test/gallery_satellite/0102/tile.png", &pixels), SKY_FORMAT, "are damaged");
+    CHECK_OK(sky_pack_read(pack, "test/gallery_satellite/0101/tile.png", &pixels));
     sky_pack_close(pack);
 
     /* Making one from bad images names them and leaves no file; nor does a tree without images or a size out of range. */
