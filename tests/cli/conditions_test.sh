@@ -24,6 +24,11 @@ expect grep -qF '"queries": 6, "gallery": 8, "distractors": 2, "junk": 0' <<<"$(
 expect grep -qF '"detail": "frames 2-2, 122 to 122 m"' <<<"$all"
 expect grep -qF '"detail": "8 px, black"' <<<"$all"
 
+# Means of more frames than there are: of those there are, and said.
+run "$program" eval run --quiet --set eval.multi_query=54
+expect_code 0
+expect grep -qE 'multi_query = 54: ([0-9]+) of \1 places have fewer drone images \(2 at the least\)' "$work/.err"
+
 # Two frames a place: their mean, and each by itself, are what the whole set gives, split.
 ap() { objects "$all" | grep -F '"flip": true, "direction": "drone2satellite", "protocol": "full"' | grep -F "$1" | sed 's/.*"ap": \([^,]*\),.*/\1/'; }
 expect awk -v a="$(ap 'frames 1-1')" -v b="$(ap 'frames 2-2')" -v all="$(ap plain)" 'BEGIN { exit !((a + b) / 2 - all < 1e-9 && all - (a + b) / 2 < 1e-9) }'
