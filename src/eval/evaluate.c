@@ -13,6 +13,7 @@
 #include "rerank.h"
 #include "retrievals.h"
 #include "shares.h"
+#include "skygem/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -213,6 +214,14 @@ static sky_status embed_timed(struct task *task, enum role role, const struct sk
     return status;
 }
 
+/* A mean of fewer images than were asked for is another experiment's. */
+static void warn_of_few(const struct sky_picks *picks, const struct sky_condition *condition)
+{
+    if (picks->short_places)
+        sky_log(SKY_LOG_WARNING, "eval.multi_query = %lld: %lld of %lld places have fewer drone images (%lld at the least), and are asked for by the mean of those",
+                (long long)condition->count, (long long)picks->short_places, (long long)picks->places, (long long)picks->fewest);
+}
+
 /* Some of the drone images, or means of them, in the place of all. */
 static sky_status score_picked(struct task *task, const struct sky_condition *condition)
 {
@@ -223,6 +232,7 @@ static sky_status score_picked(struct task *task, const struct sky_condition *co
     sky_status status = SKY_OK;
     if (sky_comm_rank(task->options->comm) != 0) return SKY_OK; /* has no features */
     SKY_TRY_DONE(sky_condition_pick(condition, images_of(task->options, role, task->views[role]), &picks));
+    warn_of_few(&picks, condition);
     SKY_TRY_DONE(allocate(&some, picks.count, all->dimensions, all->flipped != NULL));
     memcpy(some.name, all->name, sizeof some.name);
     sky_picks_labels(&picks, all->labels, some.labels);

@@ -6,7 +6,6 @@
 #include "base/fs.h"
 #include "base/memory.h"
 #include "base/str.h"
-#include "skygem/log.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -58,21 +57,20 @@ done:
 
 sky_status sky_picks_means(struct sky_picks *out, const struct sky_image_set *set, int64_t k)
 {
-    int64_t used = 0, few = 0, fewest = k, places = 0;
+    int64_t used = 0;
     memset(out, 0, sizeof *out);
+    out->fewest = k;
     sky_status status = allocate(out, set->count);
     for (int64_t start = 0, end; status == SKY_OK && start < set->count; start = end) { /* sorted paths: a place's images lie together */
         for (end = start + 1; end < set->count && set->labels[end] == set->labels[start];) end++;
         const int64_t images = end - start, queries = images < k ? 1 : images / k, members = images < k ? images : k;
-        places++, few += images < k, fewest = images < fewest ? images : fewest;
+        out->places++, out->short_places += images < k;
+        if (images < out->fewest) out->fewest = images;
         for (int64_t query = 0; query < queries; query++) {
             for (int64_t m = 0; m < members; m++) out->members[used++] = start + query + m * queries;
             out->first[++out->count] = used;
         }
     }
-    if (status == SKY_OK && few)
-        sky_log(SKY_LOG_WARNING, "eval.multi_query = %lld: %lld of %lld places have fewer drone images (%lld at the least), and are asked for by the mean of those",
-                (long long)k, (long long)few, (long long)places, (long long)fewest);
     if (status != SKY_OK) sky_picks_free(out);
     return status;
 }

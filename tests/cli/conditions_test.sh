@@ -27,7 +27,7 @@ expect grep -qF '"detail": "8 px, black"' <<<"$all"
 # Means of more frames than there are: of those there are, and said.
 run "$program" eval run --quiet --set eval.multi_query=54
 expect_code 0
-expect grep -qE 'multi_query = 54: ([0-9]+) of \1 places have fewer drone images \(2 at the least\)' "$work/.err"
+expect [ "$(grep -cE 'multi_query = 54: ([0-9]+) of \1 places have fewer drone images \(2 at the least\)' "$work/.err")" -eq 1 ]
 
 # Two frames a place: their mean, and each by itself, are what the whole set gives, split.
 ap() { objects "$all" | grep -F '"flip": true, "direction": "drone2satellite", "protocol": "full"' | grep -F "$1" | sed 's/.*"ap": \([^,]*\),.*/\1/'; }
