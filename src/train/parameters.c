@@ -9,6 +9,7 @@
 #include "model/import.h"
 #include "skygem/log.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,6 +109,17 @@ struct filed {
     struct sky_text names; /* of the first three that were left */
 };
 
+/* Values of a file that was damaged, or of a training that had come apart: told here, before they look like a step's fault. */
+static sky_status check_finite(const char *path, const char *name, const float *values, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) {
+        if (isfinite(values[i])) continue;
+        sky_fail(SKY_FORMAT, path, "tensor '%s' is not finite: its number %lld is %g", name, (long long)i, (double)values[i]);
+        return sky_hint("the file is damaged, or the training that wrote it had come apart: take an earlier checkpoint");
+    }
+    return SKY_OK;
+}
+
 static sky_status from_file(void *context, const struct sky_slice *slice, float *values, bool *given)
 {
     struct filed *filed = context;
@@ -121,7 +133,8 @@ static sky_status from_file(void *context, const struct sky_slice *slice, float 
     bool reshaped = false;
     if (tensor && sky_import_fits(tensor, slice, &reshaped) && (filed->optional || !reshaped)) {
         filed->taken++;
-        return sky_file_tensor_floats(tensor, filed->path, values, slice->count);
+        SKY_TRY(sky_file_tensor_floats(tensor, filed->path, values, slice->count));
+        return check_finite(filed->path, name, values, slice->count);
     }
     sky_import_print_shape(slice->rank, slice->dim, want);
     if (tensor) sky_import_print_shape(tensor->rank, tensor->dim, have);

@@ -12,6 +12,7 @@
 #include "io/checkpoint_file.h"
 #include "io/sealed.h"
 
+#include <float.h>
 #include <pthread.h>
 
 /* ---- a model ---- */
@@ -244,17 +245,14 @@ static void test_two_trunks(void)
     for (int i = 0; i < 2; i++) sky_encoder_close(encoders[i]);
 }
 
-/* Parameters that are none, as a training leaves them that has diverged: no feature is made of them. */
-static void test_not_finite(void)
+/* The weights with `value` in place of each of the heads'. */
+static void write_weights(const char *path, float value)
 {
     static float nothing[1 << 16];
-    static uint8_t rgb[20 * 30 * 3];
-    float feature[MAX_DIMENSIONS];
-    struct sky_encoder *encoder = NULL;
     struct sky_safetensors file = {0};
     struct sky_file_text texts[32];
     int64_t replaced = 0, text_count = 0;
-    for (size_t i = 0; i < sizeof nothing / sizeof *nothing; i++) nothing[i] = NAN;
+    for (size_t i = 0; i < sizeof nothing / sizeof *nothing; i++) nothing[i] = value;
     if (!CHECK_OK(sky_safetensors_open(&file, weights))) return;
     for (int64_t i = 0; i < file.tensor_count; i++) {
         if (strncmp(file.tensors[i].name, "classifier", 10) != 0 || file.tensors[i].bytes > sizeof nothing) continue;
@@ -263,9 +261,20 @@ static void test_not_finite(void)
     for (int64_t i = 0; i < file.text_count && text_count < 32; i++)
         if (strncmp(file.texts[i].key, "crc32c", 6) != 0) texts[text_count++] = file.texts[i];
     CHECK(replaced > 0);
-    CHECK_OK(sky_sealed_write(in_folder("nan.safetensors"), file.tensors, file.tensor_count, texts, text_count, "a test"));
+    CHECK_OK(sky_sealed_write(path, file.tensors, file.tensor_count, texts, text_count, "a test"));
     sky_safetensors_close(&file);
-    if (CHECK_OK(sky_encoder_open(&encoder, in_folder("nan.safetensors"), &plain)))
+}
+
+/* Parameters that are none, as a training leaves them that has diverged, are not taken; no feature is made of such that come to none. */
+static void test_not_finite(void)
+{
+    static uint8_t rgb[20 * 30 * 3];
+    float feature[MAX_DIMENSIONS];
+    struct sky_encoder *encoder = NULL;
+    write_weights(in_folder("nan.safetensors"), NAN);
+    CHECK_FAILS(sky_encoder_open(&encoder, in_folder("nan.safetensors"), &plain), SKY_FORMAT, "is not finite: its number 0 is nan");
+    write_weights(in_folder("huge.safetensors"), FLT_MAX);
+    if (CHECK_OK(sky_encoder_open(&encoder, in_folder("huge.safetensors"), &plain)))
         CHECK_FAILS(sky_encoder_embed(encoder, rgb, 30, 20, 0, feature), SKY_NUMERIC, "a feature that is not finite");
     sky_encoder_close(encoder);
 }
