@@ -7,7 +7,6 @@
 #include "base/signals.h"
 #include "base/str.h"
 #include "eval/conditions.h"
-#include "eval/picks.h"
 #include "io/checkpoint_file.h"
 #include "progress.h"
 #include "skygem/log.h"
@@ -135,12 +134,7 @@ static sky_status check_conditions(const struct tree *tree, const struct sky_con
         if (!sky_direction_has(config->eval.direction, d) || !(asks || asked)) continue;
         const struct sky_image_set *drone = asks ? &tree->set.query[SKY_VIEW_DRONE] : &tree->set.gallery[SKY_VIEW_DRONE];
         const int count = sky_conditions_list(config, asks ? SKY_DRONE_ASKS : SKY_DRONE_IS_ASKED, conditions);
-        for (int c = 0; c < count; c++) {
-            struct sky_picks picks = {0};
-            if (!sky_condition_picks(conditions[c].kind)) continue;
-            SKY_TRY(sky_condition_pick(&conditions[c], drone, &picks));
-            sky_picks_free(&picks);
-        }
+        SKY_TRY(sky_conditions_check(conditions, count, drone));
     }
     return SKY_OK;
 }
@@ -395,9 +389,9 @@ sky_status sky_evaluate_trainer(const struct sky_config *config, struct sky_trai
     struct sky_comm *comm = trainer->ranks.comm;
     struct sky_evaluation evaluation;
     struct sky_text retrievals = {0};
-    bool here = false;
-    SKY_TRY(lacks_test(config, &here));
-    int64_t missing = here;
+    bool lacks = false;
+    SKY_TRY(lacks_test(config, &lacks));
+    int64_t missing = lacks;
     sky_comm_at(comm, "evaluation", sky_trainer_next_step(trainer));
     SKY_TRY(sky_comm_reduce(comm, &missing, 1, SKY_I64, SKY_COMM_MAX, "the test folder"));
     if (missing) {

@@ -152,18 +152,13 @@ static sky_status finish_call(struct sky_device_comm *comm, ncclResult_t result,
     return SKY_OK;
 }
 
-/* A stream or an event that the host waits for. */
-struct awaited {
-    cudaStream_t stream;
-    cudaEvent_t event; /* NULL: all of the stream */
-};
-
-static sky_status await(struct sky_device_comm *comm, const struct awaited *awaited, const char *what)
+/* The event, or without one all of the stream. */
+static sky_status await(struct sky_device_comm *comm, cudaStream_t stream, cudaEvent_t event, const char *what)
 {
     const double begin = sky_now();
     for (int polls = 0;; polls++) {
         bool busy = false;
-        const cudaError_t state = awaited->event ? cudaEventQuery(awaited->event) : cudaStreamQuery(awaited->stream);
+        const cudaError_t state = event ? cudaEventQuery(event) : cudaStreamQuery(stream);
         if (state != cudaErrorNotReady) return check_cuda(state, what);
         if (polls % 64 == 63) SKY_TRY(look_around(comm, begin, what, &busy)); /* about each 5 ms */
         nap();
@@ -172,12 +167,12 @@ static sky_status await(struct sky_device_comm *comm, const struct awaited *awai
 
 sky_status sky_device_comm_synchronize(struct sky_device_comm *comm, struct CUstream_st *compute, const char *what)
 {
-    return await(comm, &(struct awaited){.stream = compute}, what);
+    return await(comm, compute, NULL, what);
 }
 
 sky_status sky_device_comm_await(struct sky_device_comm *comm, struct CUevent_st *event, const char *what)
 {
-    return await(comm, &(struct awaited){.event = event}, what);
+    return await(comm, NULL, event, what);
 }
 
 /* ---- opening ---- */

@@ -19,7 +19,6 @@
 
 enum { PAGE = 4096, VERSION = 1, MAX_SIZE = 16384 };
 static const char magic[8] = "skypack"; /* with its NUL */
-static const size_t max_source_bytes = (size_t)1 << 30;
 
 struct header {
     char magic[8];
@@ -74,7 +73,7 @@ static sky_status decode_one(void *context, int worker, int64_t job, int slot)
     size_t count = 0;
     sky_status status = SKY_OK;
     SKY_TRY_DONE(sky_path_join(&path, making->set->folder, making->set->paths[job]));
-    SKY_TRY_DONE(sky_file_read(path, max_source_bytes, &bytes, &count));
+    SKY_TRY_DONE(sky_file_read(path, SKY_IMAGE_MOST_FILE_BYTES, &bytes, &count));
     making->rows[job].source_bytes = count, making->rows[job].source_crc = sky_crc32c(0, bytes, count);
     SKY_TRY_DONE(sky_image_decode((const uint8_t *)bytes, count, path, &making->decode, &scratch->image));
     SKY_TRY_DONE(sky_resize_bicubic(&scratch->resizer, &scratch->image, making->size, making->size, &scratch->resized));
@@ -343,7 +342,7 @@ static sky_status is_unchanged(const struct sky_pack *pack, const struct row *ro
     *unchanged = (uint64_t)info.st_size == row->source_bytes;
     const bool older = info.st_mtim.tv_sec < pack->made.tv_sec || (info.st_mtim.tv_sec == pack->made.tv_sec && info.st_mtim.tv_nsec < pack->made.tv_nsec);
     if (older || !*unchanged) return SKY_OK;
-    SKY_TRY(sky_file_read(path, max_source_bytes, &bytes, &count));
+    SKY_TRY(sky_file_read(path, SKY_IMAGE_MOST_FILE_BYTES, &bytes, &count));
     *unchanged = count == row->source_bytes && sky_crc32c(0, bytes, count) == row->source_crc;
     free(bytes);
     return SKY_OK;

@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const size_t max_file_bytes = (size_t)1 << 30;
-
 struct pass {
     struct sky_survey *survey;
     int64_t *first;           /* [part_count]: number of a part's first image */
@@ -47,7 +45,7 @@ static sky_status look_at(void *context, int worker, int64_t job, int slot)
     const int64_t index = job - pass->first[part];
     struct sky_survey_image *record = of->images + index;
     SKY_TRY(sky_path_join(&path, pass->survey->root, of->scan.paths[index]));
-    sky_status status = sky_file_read(path, max_file_bytes, &bytes, &count);
+    sky_status status = sky_file_read(path, SKY_IMAGE_MOST_FILE_BYTES, &bytes, &count);
     if (status == SKY_OK) {
         record->bytes = count;
         record->crc = sky_crc32c(0, bytes, count);

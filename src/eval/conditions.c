@@ -90,3 +90,14 @@ sky_status sky_condition_pick(const struct sky_condition *condition, const struc
     if (condition->kind == SKY_CONDITION_MULTI_QUERY) return sky_picks_means(out, drone, condition->count);
     return sky_picks_frames(out, drone, condition->first_frame, condition->last_frame);
 }
+
+sky_status sky_conditions_check(const struct sky_condition *conditions, int count, const struct sky_image_set *drone)
+{
+    for (int i = 0; i < count; i++) {
+        struct sky_picks picks = {0};
+        if (!sky_condition_picks(conditions[i].kind)) continue;
+        SKY_TRY(sky_condition_pick(&conditions[i], drone, &picks));
+        sky_picks_free(&picks);
+    }
+    return SKY_OK;
+}

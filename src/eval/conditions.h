@@ -43,5 +43,7 @@ int sky_conditions_list(const struct sky_config *config, enum sky_drone_part dro
 /* Conditions that take some of the drone images: which. The others: SKY_INTERNAL. */
 bool sky_condition_picks(enum sky_condition_kind kind);
 sky_status sky_condition_pick(const struct sky_condition *condition, const struct sky_image_set *drone, struct sky_picks *out);
+/* Before hours of embedding: those of the list that take some of the drone images find them. */
+sky_status sky_conditions_check(const struct sky_condition *conditions, int count, const struct sky_image_set *drone);
 
 #endif

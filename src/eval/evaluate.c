@@ -214,12 +214,18 @@ static sky_status embed_timed(struct task *task, enum role role, const struct sk
     return status;
 }
 
-/* A mean of fewer images than were asked for is another experiment's. */
-static void warn_of_few(const struct sky_picks *picks, const struct sky_condition *condition)
+/* A mean of fewer images than were asked for is another experiment's. A place with too few is one query; a place's queries lie together. */
+static void warn_of_few(const struct sky_picks *picks, const int64_t *labels /* [picks->count] */, int64_t wanted)
 {
-    if (picks->short_places)
+    int64_t places = 0, few = 0, fewest = wanted;
+    for (int64_t i = 0; i < picks->count; i++) {
+        const int64_t images = picks->first[i + 1] - picks->first[i];
+        places += i == 0 || labels[i] != labels[i - 1], few += images < wanted;
+        if (images < fewest) fewest = images;
+    }
+    if (few)
         sky_log(SKY_LOG_WARNING, "eval.multi_query = %lld: %lld of %lld places have fewer drone images (%lld at the least), and are asked for by the mean of those",
-                (long long)condition->count, (long long)picks->short_places, (long long)picks->places, (long long)picks->fewest);
+                (long long)wanted, (long long)few, (long long)places, (long long)fewest);
 }
 
 /* Some of the drone images, or means of them, in the place of all. */
@@ -232,10 +238,10 @@ static sky_status score_picked(struct task *task, const struct sky_condition *co
     sky_status status = SKY_OK;
     if (sky_comm_rank(task->options->comm) != 0) return SKY_OK; /* has no features */
     SKY_TRY_DONE(sky_condition_pick(condition, images_of(task->options, role, task->views[role]), &picks));
-    warn_of_few(&picks, condition);
     SKY_TRY_DONE(allocate(&some, picks.count, all->dimensions, all->flipped != NULL));
     memcpy(some.name, all->name, sizeof some.name);
     sky_picks_labels(&picks, all->labels, some.labels);
+    if (condition->kind == SKY_CONDITION_MULTI_QUERY) warn_of_few(&picks, some.labels, condition->count);
     sky_picks_rows(&picks, all->plain, all->dimensions, some.plain);
     if (all->flipped) sky_picks_rows(&picks, all->flipped, all->dimensions, some.flipped);
     SKY_TRY_DONE(score(task, condition, role == QUERY ? &some : &task->plain[QUERY], role == GALLERY ? &some : &task->plain[GALLERY]));
@@ -331,12 +337,7 @@ static sky_status run_direction(struct task *task)
     const enum sky_drone_part part = !has_drone(task) ? SKY_DRONE_ABSENT : drone_role(task) == QUERY ? SKY_DRONE_ASKS : SKY_DRONE_IS_ASKED;
     const int count = sky_conditions_list(task->options->config, part, conditions);
     sky_status status = SKY_OK;
-    for (int i = 0; i < count; i++) { /* before hours of embedding: are the images there? */
-        struct sky_picks picks = {0};
-        if (!sky_condition_picks(conditions[i].kind)) continue;
-        SKY_TRY(sky_condition_pick(&conditions[i], images_of(task->options, drone_role(task), SKY_VIEW_DRONE), &picks));
-        sky_picks_free(&picks);
-    }
+    if (part != SKY_DRONE_ABSENT) SKY_TRY(sky_conditions_check(conditions, count, images_of(task->options, drone_role(task), SKY_VIEW_DRONE)));
     SKY_TRY_DONE(embed_timed(task, QUERY, &conditions[0], &task->plain[QUERY]));
     SKY_TRY_DONE(embed_timed(task, GALLERY, &conditions[0], &task->plain[GALLERY]));
     SKY_TRY_DONE(sky_comm_settle(task->options->comm, keep_plain(task), "keeping features"));

@@ -59,13 +59,10 @@ sky_status sky_picks_means(struct sky_picks *out, const struct sky_image_set *se
 {
     int64_t used = 0;
     memset(out, 0, sizeof *out);
-    out->fewest = k;
     sky_status status = allocate(out, set->count);
     for (int64_t start = 0, end; status == SKY_OK && start < set->count; start = end) { /* sorted paths: a place's images lie together */
         for (end = start + 1; end < set->count && set->labels[end] == set->labels[start];) end++;
         const int64_t images = end - start, queries = images < k ? 1 : images / k, members = images < k ? images : k;
-        out->places++, out->short_places += images < k;
-        if (images < out->fewest) out->fewest = images;
         for (int64_t query = 0; query < queries; query++) {
             for (int64_t m = 0; m < members; m++) out->members[used++] = start + query + m * queries;
             out->first[++out->count] = used;

@@ -12,7 +12,6 @@ struct sky_picks {
     int64_t count;
     int64_t *first;   /* [count + 1] */
     int64_t *members; /* [first[count]] */
-    int64_t places, short_places, fewest; /* of means: places, those with fewer images than a mean takes, and the fewest images of one (or a mean's) */
 };
 
 /* The number a file name ends with ("image-07.jpeg": 7); -1 without one. */

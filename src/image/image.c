@@ -18,7 +18,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { MAX_FILE_BYTES = 1 << 30, DEFAULT_MAX_PIXELS = 178956970 };
+enum { DEFAULT_MAX_PIXELS = 178956970 };
 
 sky_status sky_image_resize_buffer(struct sky_image *image, int width, int height)
 {
@@ -153,7 +153,7 @@ sky_status sky_image_read(const char *path, const struct sky_decode_options *opt
 {
     char *bytes = NULL;
     size_t count = 0;
-    sky_status status = sky_file_read(path, MAX_FILE_BYTES, &bytes, &count);
+    sky_status status = sky_file_read(path, SKY_IMAGE_MOST_FILE_BYTES, &bytes, &count);
     if (status == SKY_OK) status = sky_image_decode((const uint8_t *)bytes, count, path, options, out);
     else out->width = out->height = 0;
     free(bytes);

@@ -21,6 +21,8 @@ struct sky_image {
 sky_status sky_image_resize_buffer(struct sky_image *image, int width, int height); /* sets the size, keeps no pixels */
 void sky_image_free(struct sky_image *image);
 
+enum { SKY_IMAGE_MOST_FILE_BYTES = 1 << 30 }; /* larger files are no pictures */
+
 enum sky_exif { SKY_EXIF_IGNORE, SKY_EXIF_APPLY };
 
 struct sky_decode_options {

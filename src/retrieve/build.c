@@ -11,6 +11,7 @@
 #include "base/threads.h"
 #include "data/dataset.h"
 #include "gather.h"
+#include "image/image.h"
 #include "sketch.h"
 #include "skygem/log.h"
 
@@ -18,8 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-enum { LARGEST_PICTURE = 1 << 30 }; /* bytes of a file */
 
 struct work {
     struct sky_index_build *build;
@@ -86,7 +85,7 @@ static sky_status read_content(const char *path, int64_t *out)
     char *bytes = NULL;
     size_t count = 0;
     *out = 0;
-    SKY_TRY(sky_file_read(path, LARGEST_PICTURE, &bytes, &count));
+    SKY_TRY(sky_file_read(path, SKY_IMAGE_MOST_FILE_BYTES, &bytes, &count));
     *out = sky_crc32c(0, bytes, count);
     free(bytes);
     return SKY_OK;

@@ -34,12 +34,17 @@ void sky_results_close(struct sky_results *results)
     memset(results, 0, sizeof *results);
 }
 
+static sky_status read_memory(struct sky_results *results, void *to, const void *from, size_t bytes)
+{
+    struct sky_device *device = &results->executor->device;
+    return staging_of(results) ? staging_of(results)->read(device, to, from, bytes) : device->backend->copy_out(device, to, from, bytes);
+}
+
 static sky_status read_value(struct sky_results *results, sky_value value, void *to)
 {
-    struct sky_executor *executor = results->executor;
+    const struct sky_executor *executor = results->executor;
     if (value == SKY_NONE) return SKY_OK; /* its place stays 0 */
-    if (!staging_of(results)) return sky_executor_read(executor, value, to);
-    return staging_of(results)->read(&executor->device, to, sky_executor_pointer(executor, value), executor->graph->tensors[value].bytes);
+    return read_memory(results, to, sky_executor_pointer(executor, value), executor->graph->tensors[value].bytes);
 }
 
 sky_status sky_results_read_losses(struct sky_results *results, int slot, int64_t part)
@@ -51,16 +56,9 @@ sky_status sky_results_read_losses(struct sky_results *results, int slot, int64_
     return SKY_OK;
 }
 
-static sky_status read_times(struct sky_results *results, uint64_t *to)
-{
-    struct sky_device *device = &results->executor->device;
-    if (!results->times) return SKY_OK;
-    return staging_of(results) ? staging_of(results)->read(device, to, results->times, TIMES_BYTES) : device->backend->copy_out(device, to, results->times, TIMES_BYTES);
-}
-
 sky_status sky_results_read_update(struct sky_results *results, int slot)
 {
-    SKY_TRY(read_times(results, results->slot[slot].times));
+    if (results->times) SKY_TRY(read_memory(results, results->slot[slot].times, results->times, TIMES_BYTES));
     SKY_TRY(read_value(results, results->model->report, results->slot[slot].update));
     return staging_of(results) ? staging_of(results)->read_end(&results->executor->device, slot) : SKY_OK;
 }

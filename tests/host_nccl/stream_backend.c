@@ -36,6 +36,8 @@ struct stream_device {
     struct task *tasks;
 };
 
+static struct sky_cuda *cuda_of(const struct sky_device *device) { return &((struct stream_device *)device->state)->cuda; }
+
 static pthread_mutex_t executor = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic int failures, replays;
 
@@ -63,7 +65,7 @@ static sky_status enqueue_on(struct sky_device *device, cudaStream_t stream, str
     return SKY_OK;
 }
 
-static sky_status enqueue(struct sky_device *device, struct task task) { return enqueue_on(device, ((struct stream_device *)device->state)->cuda.stream, task); }
+static sky_status enqueue(struct sky_device *device, struct task task) { return enqueue_on(device, cuda_of(device)->stream, task); }
 
 static sky_status run_later(const struct sky_kernel *kernel, const struct sky_run *run)
 {
@@ -94,7 +96,7 @@ static sky_status copy_later(struct sky_device *device, void *to, const void *fr
     return enqueue(device, (struct task){.move = copy, .device = device, .to = to, .from = from, .count = (int64_t)bytes});
 }
 
-static struct CUstream_st *stream_of(const struct sky_device *device) { return ((const struct stream_device *)device->state)->cuda.stream; }
+static struct CUstream_st *stream_of(const struct sky_device *device) { return cuda_of(device)->stream; }
 
 static sky_status synchronize(struct sky_device *device)
 {
@@ -103,8 +105,6 @@ static sky_status synchronize(struct sky_device *device)
 }
 
 /* ---- staging: batches on the second stream, results behind the step ---- */
-
-static struct sky_cuda *cuda_of(const struct sky_device *device) { return &((struct stream_device *)device->state)->cuda; }
 
 static sky_status checked(cudaError_t error) { return error == cudaSuccess ? SKY_OK : sky_fail(SKY_DEVICE, "test", "error %d", (int)error); }
 

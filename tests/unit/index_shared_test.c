@@ -2,6 +2,7 @@
  * An index that several have: ranks that choose the candidates of one search together, and processes of which one writes what another has opened.
  */
 #include "data_tree.h"
+#include "index_file.h"
 
 #include "base/str.h"
 #include "retrieve/search.h"
@@ -24,7 +25,6 @@ static void write_index(double radius, int64_t sketch_length)
     static double nowhere[TILES];
     static int64_t numbers[TILES], starts[TILES];
     struct sky_text paths = {0};
-    struct sky_sketch sketch = {.axes = NULL};
     for (uint32_t i = 0; i < TILES; i++) {
         char name[32];
         random_values(features[i], i);
@@ -33,23 +33,8 @@ static void write_index(double radius, int64_t sketch_length)
         sky_text_append_bytes(&paths, name, strlen(name) + 1);
     }
     const struct sky_rows_stored rows = {SKY_STORE_FLOAT32, TILES, DIMENSIONS, (const unsigned char *)features, NULL};
-    if (sketch_length) CHECK_OK(sky_sketch_make(&sketch, &rows, sketch_length, 1));
-    const struct sky_index_table table = {.rows = rows,
-                                          .sketches = sketch.rows,
-                                          .sketch_axes = sketch.axes,
-                                          .latitude = nowhere,
-                                          .longitude = nowhere,
-                                          .metres_per_pixel = nowhere,
-                                          .bytes = numbers,
-                                          .modified = numbers,
-                                          .content = numbers,
-                                          .path_starts = starts,
-                                          .paths = paths.text,
-                                          .paths_bytes = (int64_t)paths.length};
-    const struct sky_index_texts texts = {
-        .model = "0123456789abcdef", .weights = "/none/w", .experiment = "", .root = "/none", .exif = "apply", .geo = "none", .place_radius = radius};
-    CHECK_OK(sky_index_write(in_folder("w"), &table, &texts));
-    sky_sketch_free(&sketch);
+    const struct index_file file = {rows, nowhere, nowhere, nowhere, numbers, starts, &paths, sketch_length, radius, NULL};
+    index_file_write(in_folder("w"), &file, 1);
     sky_text_free(&paths);
 }
 

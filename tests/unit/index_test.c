@@ -5,6 +5,7 @@
 #define _GNU_SOURCE /* dladdr */
 #include "allocations.h"
 #include "data_tree.h"
+#include "index_file.h"
 
 #include "base/memory.h"
 #include "base/str.h"
@@ -62,34 +63,11 @@ static void make_table(void)
 
 static void write_index_with(const char *path, enum sky_store store, double radius, const char *calibration, int64_t sketch_length, int threads)
 {
-    struct sky_sketch sketch = {.axes = NULL};
     static unsigned char values[TILES * DIMENSIONS * 4];
     static float scales[TILES];
     for (int i = 0; i < TILES; i++) sky_row_encode(store, features[i], DIMENSIONS, values + (size_t)i * sky_store_row_bytes(store, DIMENSIONS), &scales[i]);
-    const struct sky_rows_stored rows = {store, TILES, DIMENSIONS, values, scales};
-    if (sketch_length) CHECK_OK(sky_sketch_make(&sketch, &rows, sketch_length, threads));
-    const struct sky_index_table table = {.rows = rows,
-                                          .sketches = sketch.rows,
-                                          .sketch_axes = sketch.axes,
-                                          .latitude = latitude,
-                                          .longitude = longitude,
-                                          .metres_per_pixel = metres,
-                                          .bytes = numbers,
-                                          .modified = numbers,
-                                          .content = numbers,
-                                          .path_starts = starts,
-                                          .paths = paths.text,
-                                          .paths_bytes = (int64_t)paths.length};
-    const struct sky_index_texts texts = {.model = "0123456789abcdef",
-                                          .weights = "/none/w",
-                                          .experiment = "",
-                                          .root = "/none",
-                                          .exif = "apply",
-                                          .geo = "none",
-                                          .place_radius = radius,
-                                          .calibration = calibration};
-    CHECK_OK(sky_index_write(path, &table, &texts));
-    sky_sketch_free(&sketch);
+    const struct index_file file = {{store, TILES, DIMENSIONS, values, scales}, latitude, longitude, metres, numbers, starts, &paths, sketch_length, radius, calibration};
+    index_file_write(path, &file, threads);
 }
 
 static void write_index(const char *path, enum sky_store store, double radius, const char *calibration) { write_index_with(path, store, radius, calibration, 0, 1); }

@@ -2,6 +2,7 @@
  * What locate makes of similarities: the confidence fitted to a known law, the filter over a flight, and JPEG pictures cut from a stream.
  */
 #include "data_tree.h"
+#include "index_file.h"
 
 #include "base/str.h"
 #include "cli/jpeg_stream.h"
@@ -92,18 +93,9 @@ static struct sky_index *make_grid(void)
         sky_text_format(&paths, "%05d", i);
         sky_text_append_bytes(&paths, "", 1);
     }
-    const struct sky_index_table table = {.rows = {SKY_STORE_FLOAT32, TILES, 1, (unsigned char *)values, NULL},
-                                          .latitude = latitude,
-                                          .longitude = longitude,
-                                          .metres_per_pixel = metres,
-                                          .bytes = numbers,
-                                          .modified = numbers,
-                                          .content = numbers,
-                                          .path_starts = numbers,
-                                          .paths = paths.text,
-                                          .paths_bytes = (int64_t)paths.length};
-    const struct sky_index_texts texts = {.model = "m", .weights = "w", .experiment = "", .root = "/", .exif = "apply", .geo = "none"};
-    CHECK_OK(sky_index_write(in_folder("grid"), &table, &texts));
+    const struct sky_rows_stored rows = {SKY_STORE_FLOAT32, TILES, 1, (unsigned char *)values, NULL};
+    const struct index_file file = {rows, latitude, longitude, metres, numbers, numbers, &paths, 0, 0, NULL};
+    index_file_write(in_folder("grid"), &file, 1);
     sky_text_free(&paths);
     CHECK_OK(sky_index_open(&index, in_folder("grid"), NULL));
     return index;
